@@ -1,0 +1,31 @@
+//! Every exit code, in one place. They are those of `docker run`.
+
+use std::process::ExitCode;
+
+/// How a command of ours ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Success,
+    /// Overfuse itself failed.
+    Failure,
+    /// The command line was not understood.
+    Usage,
+    /// The container's command exists and cannot be run.
+    CannotRun,
+    /// The container's command does not exist.
+    NotFound,
+    /// What the process in the container exited with; 128 + N after signal N.
+    Process(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure | Exit::Usage => 125,
+            Exit::CannotRun => 126,
+            Exit::NotFound => 127,
+            Exit::Process(code) => code,
+        })
+    }
+}

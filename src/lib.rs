@@ -1,0 +1,5 @@
+//! A union filesystem for container images in pure userspace.
+#![warn(missing_debug_implementations, unreachable_pub)]
+
+pub mod cli;
+pub mod sys;

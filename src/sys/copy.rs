@@ -1,0 +1,64 @@
+//! Copies the content of a file: by reflink where the file system can, else inside the kernel, hole by hole.
+
+use super::{Errno, File, Result, SeekTo};
+
+/// The piece that one `copy_file_range` moves; between two pieces a signal can stop the copy.
+const PIECE: usize = 64 << 20;
+const BUFFER: usize = 1 << 20;
+
+/// Makes `to`, which is empty, equal to the `size` bytes of `from`; holes stay holes.
+///
+/// # Errors
+/// The first error of reading or writing; `to` is then incomplete.
+pub fn contents(from: &File, to: &File, size: u64) -> Result<()> {
+    if size == 0 || rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let mut at = 0;
+    while at < size {
+        let data = match from.seek(SeekTo::Data, at) {
+            Ok(data) => data.min(size),
+            Err(Errno::NXIO) => break,
+            // A file system that does not know its holes has none.
+            Err(Errno::INVAL) => at,
+            Err(e) => return Err(e),
+        };
+        let end = from.seek(SeekTo::Hole, data).unwrap_or(size).min(size);
+        range(from, to, data, end)?;
+        at = end.max(data + 1);
+    }
+    // A hole at the end is not copied by writing.
+    if to.stat()?.size < size { to.set_len(size) } else { Ok(()) }
+}
+
+fn range(from: &File, to: &File, mut at: u64, end: u64) -> Result<()> {
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+        match to.copy_range_from(from, at, at, want) {
+            Ok(0) => return Ok(()),
+            Ok(n) => at += n as u64,
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+                return by_hand(from, to, at, end);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn by_hand(from: &File, to: &File, mut at: u64, end: u64) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+        let got = from.read_at(&mut buffer[..want], at)?;
+        if got == 0 {
+            return Ok(());
+        }
+        let mut written = 0;
+        while written < got {
+            written += to.write_at(&buffer[written..got], at + written as u64)?;
+        }
+        at += got as u64;
+    }
+    Ok(())
+}

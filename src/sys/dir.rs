@@ -1,0 +1,381 @@
+//! Directories as descriptors; every step below one stays below it.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{
+    self as rfs, AtFlags, FlockOperation, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Timestamps, Uid,
+};
+use rustix::io::retry_on_intr;
+
+use super::{Errno, File, FsStat, Kind, Name, NameBuf, Result, SetTime, Stat};
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// An `O_PATH` descriptor of a directory.
+///
+/// Paths given to its methods are relative, and are resolved without following a symbolic link and
+/// without leaving the directory: a step that would answers `ELOOP` or `EXDEV`.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+/// One entry that a directory listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    pub name: NameBuf,
+    pub ino: u64,
+    pub kind: Kind,
+}
+
+/// What `rename` does with an existing target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    Replace,
+    NoReplace,
+    Exchange,
+}
+
+/// An `O_PATH` descriptor of any file, itself and not what it points to.
+#[derive(Debug)]
+pub struct PathFd(OwnedFd);
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for PathFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A directory whose kernel path nobody but the caller chose: on the command line or in the store.
+impl Dir {
+    /// Opens a directory of the host. Follows symbolic links: never for a path from an image.
+    ///
+    /// # Errors
+    /// As `open(2)`; `ENOTDIR` for what is no directory.
+    pub fn open_host(path: &Path) -> Result<Dir> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rfs::open(path, flags, Mode::empty()).map(Dir)
+    }
+}
+
+impl Dir {
+    fn openat2(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // EAGAIN: a rename elsewhere raced with the check that the walk stayed beneath.
+        loop {
+            match rfs::openat2(&self.0, path, flags, Mode::from_raw_mode(mode), BENEATH) {
+                Err(Errno::AGAIN | Errno::INTR) => continue,
+                other => return other,
+            }
+        }
+    }
+
+    /// The directory at `path` (one component or several, or `.`).
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
+        self.openat2(path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)
+    }
+
+    /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_path(&self, path: impl AsRef<Path>) -> Result<PathFd> {
+        self.openat2(path.as_ref(), OFlags::PATH, 0).map(PathFd)
+    }
+
+    /// Opens the file at `path`; `mode` counts with `OFlags::CREATE` and `OFlags::TMPFILE`.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_file(&self, path: impl AsRef<Path>, flags: OFlags, mode: u32) -> Result<File> {
+        // NONBLOCK: a fifo that stands where a file was must not hang the caller.
+        self.openat2(path.as_ref(), flags | OFlags::NONBLOCK, mode).map(File::from)
+    }
+
+    /// What is at `name`, itself and not what it points to.
+    ///
+    /// # Errors
+    /// As `fstatat(2)`.
+    pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
+        rfs::statat(&self.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW).map(Stat::from)
+    }
+
+    /// The directory's own attributes.
+    ///
+    /// # Errors
+    /// As `fstat(2)`.
+    pub fn stat_self(&self) -> Result<Stat> {
+        rfs::fstat(&self.0).map(Stat::from)
+    }
+
+    /// The file system that holds the directory.
+    ///
+    /// # Errors
+    /// As `fstatvfs(3)`.
+    pub fn stat_fs(&self) -> Result<FsStat> {
+        rfs::fstatvfs(&self.0).map(FsStat::from)
+    }
+
+    /// Target of the symbolic link `name`, as it is written.
+    ///
+    /// # Errors
+    /// As `readlinkat(2)`.
+    pub fn read_link(&self, name: Name<'_>) -> Result<OsString> {
+        let target = rfs::readlinkat(&self.0, name.as_os_str(), Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// All entries but `.` and `..`, in the file system's order.
+    ///
+    /// # Errors
+    /// As `open(2)` for reading and `getdents64(2)`.
+    pub fn entries(&self) -> Result<Vec<DirEntry>> {
+        let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let mut buffer = vec![MaybeUninit::uninit(); 64 << 10];
+        let mut raw = RawDir::new(fd, &mut buffer);
+        let mut entries = Vec::new();
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let Ok(checked) = Name::new(name) else { continue };
+            let kind = match entry.file_type() {
+                // Some file systems leave the type out of their directories.
+                rfs::FileType::Unknown => match self.stat(checked) {
+                    Ok(stat) => stat.kind,
+                    Err(Errno::NOENT) => continue,
+                    Err(e) => return Err(e),
+                },
+                known => Kind::of_mode(known.as_raw_mode()),
+            };
+            entries.push(DirEntry { name: checked.to_owned(), ino: entry.ino(), kind });
+        }
+        Ok(entries)
+    }
+
+    /// # Errors
+    /// As `mkdirat(2)`.
+    pub fn make_dir(&self, name: Name<'_>, perm: u32) -> Result<()> {
+        rfs::mkdirat(&self.0, name.as_os_str(), Mode::from_raw_mode(perm))
+    }
+
+    /// A device, fifo, socket or empty regular file. `rdev` is packed as `makedev` does.
+    ///
+    /// # Errors
+    /// As `mknodat(2)`.
+    pub fn make_node(&self, name: Name<'_>, kind: Kind, perm: u32, rdev: u64) -> Result<()> {
+        rfs::mknodat(&self.0, name.as_os_str(), kind.to_file_type(), Mode::from_raw_mode(perm), rdev)
+    }
+
+    /// # Errors
+    /// As `symlinkat(2)`.
+    pub fn make_symlink(&self, name: Name<'_>, target: &OsStr) -> Result<()> {
+        rfs::symlinkat(target, &self.0, name.as_os_str())
+    }
+
+    /// A second name for `from` in `from_dir`; a symbolic link is linked itself.
+    ///
+    /// # Errors
+    /// As `linkat(2)`.
+    pub fn link_from(&self, from_dir: &Dir, from: Name<'_>, name: Name<'_>) -> Result<()> {
+        rfs::linkat(&from_dir.0, from.as_os_str(), &self.0, name.as_os_str(), AtFlags::empty())
+    }
+
+    /// A name for an open file that may have none (`O_TMPFILE`).
+    ///
+    /// # Errors
+    /// As `linkat(2)`.
+    pub fn link_fd(&self, file: impl AsFd, name: Name<'_>) -> Result<()> {
+        let from = proc_path(file.as_fd());
+        rfs::linkat(rfs::CWD, from, &self.0, name.as_os_str(), AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// Moves `from` in this directory to `to` in `to_dir`.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn rename(&self, from: Name<'_>, to_dir: &Dir, to: Name<'_>, how: Rename) -> Result<()> {
+        let (from, to) = (from.as_os_str(), to.as_os_str());
+        let flags = match how {
+            Rename::Replace => return rfs::renameat(&self.0, from, &to_dir.0, to),
+            Rename::NoReplace => RenameFlags::NOREPLACE,
+            Rename::Exchange => RenameFlags::EXCHANGE,
+        };
+        rfs::renameat_with(&self.0, from, &to_dir.0, to, flags)
+    }
+
+    /// # Errors
+    /// As `unlinkat(2)`.
+    pub fn remove_file(&self, name: Name<'_>) -> Result<()> {
+        rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::empty())
+    }
+
+    /// # Errors
+    /// As `unlinkat(2)` with `AT_REMOVEDIR`.
+    pub fn remove_dir(&self, name: Name<'_>) -> Result<()> {
+        rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::REMOVEDIR)
+    }
+
+    /// Removes `name` and all below it, without following links; a name that is gone is no error.
+    ///
+    /// # Errors
+    /// The first error of the walk.
+    pub fn remove_all(&self, name: Name<'_>) -> Result<()> {
+        match self.remove_file(name) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(e) => return Err(e),
+        }
+        let dir = self.open_dir(name.as_os_str())?;
+        let entries = match dir.entries() {
+            // Without the capability to override it, a mode can lock the owner out.
+            Err(Errno::ACCESS) => {
+                self.set_perm(name, 0o700)?;
+                dir.entries()?
+            }
+            other => other?,
+        };
+        let mut opened = false;
+        for entry in entries {
+            let child = entry.name.as_name();
+            match dir.remove_all(child) {
+                Err(Errno::ACCESS) if !opened => {
+                    self.set_perm(name, 0o700)?;
+                    opened = true;
+                    dir.remove_all(child)?;
+                }
+                other => other?,
+            }
+        }
+        self.remove_dir(name)
+    }
+
+    /// Permission bits of `name`; not for symbolic links, which have none.
+    ///
+    /// # Errors
+    /// As `chmod(2)`.
+    pub fn set_perm(&self, name: Name<'_>, perm: u32) -> Result<()> {
+        self.open_path(name.as_os_str())?.set_perm(perm)
+    }
+
+    /// `None` leaves that id as it is.
+    ///
+    /// # Errors
+    /// As `fchownat(2)`.
+    pub fn set_owner(&self, name: Name<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        chown_at(self.as_fd(), name.as_os_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// # Errors
+    /// As `utimensat(2)`.
+    pub fn set_times(&self, name: Name<'_>, atime: SetTime, mtime: SetTime) -> Result<()> {
+        rfs::utimensat(&self.0, name.as_os_str(), &timestamps(atime, mtime), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// The directory itself as a [`PathFd`].
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub fn to_path_fd(&self) -> Result<PathFd> {
+        self.0.try_clone().map(PathFd).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
+    }
+
+    /// Writes what the directory holds to the disk (its names, not its files).
+    ///
+    /// # Errors
+    /// As `fsync(2)`.
+    pub fn sync(&self) -> Result<()> {
+        let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        rfs::fsync(fd)
+    }
+
+    /// Takes the advisory lock of the directory for as long as the answer lives.
+    ///
+    /// # Errors
+    /// `EWOULDBLOCK` when somebody else holds it.
+    pub fn lock(&self) -> Result<File> {
+        let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        retry_on_intr(|| rfs::flock(&fd, FlockOperation::NonBlockingLockExclusive))?;
+        Ok(File::from(fd))
+    }
+
+    pub(super) fn xattr_path(&self, name: Name<'_>) -> Vec<u8> {
+        let mut path = proc_path(self.as_fd()).into_bytes();
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        path
+    }
+}
+
+impl PathFd {
+    /// # Errors
+    /// As `fstat(2)`.
+    pub fn stat(&self) -> Result<Stat> {
+        rfs::fstat(&self.0).map(Stat::from)
+    }
+
+    /// # Errors
+    /// As `chmod(2)`.
+    pub fn set_perm(&self, perm: u32) -> Result<()> {
+        rfs::chmod(proc_path(self.as_fd()), Mode::from_raw_mode(perm))
+    }
+
+    /// # Errors
+    /// As `fchownat(2)`.
+    pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        chown_at(self.as_fd(), OsStr::new(""), uid, gid, AtFlags::EMPTY_PATH)
+    }
+
+    /// # Errors
+    /// As `utimensat(2)`.
+    pub fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
+        rfs::utimensat(&self.0, c"", &timestamps(atime, mtime), AtFlags::EMPTY_PATH)
+    }
+
+    /// Target of the symbolic link that this is.
+    ///
+    /// # Errors
+    /// As `readlinkat(2)`.
+    pub fn read_link(&self) -> Result<OsString> {
+        let target = rfs::readlinkat(&self.0, c"" as &CStr, Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// Opens what this stands for.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn open(&self, flags: OFlags) -> Result<File> {
+        // Following the link in /proc is what reopening means; it leads to this inode and no other.
+        let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
+    }
+}
+
+/// The path of an open descriptor: how calls without a descriptor form reach an `O_PATH` one.
+pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+fn chown_at(fd: BorrowedFd<'_>, path: &OsStr, uid: Option<u32>, gid: Option<u32>, flags: AtFlags) -> Result<()> {
+    rfs::chownat(fd, path, uid.map(Uid::from_raw), gid.map(Gid::from_raw), flags)
+}
+
+fn timestamps(atime: SetTime, mtime: SetTime) -> Timestamps {
+    let one = |time| match time {
+        SetTime::Keep => rfs::Timespec { tv_sec: 0, tv_nsec: rfs::UTIME_OMIT },
+        SetTime::Now => rfs::Timespec { tv_sec: 0, tv_nsec: rfs::UTIME_NOW },
+        SetTime::To(time) => time.to_timespec(),
+    };
+    Timestamps { last_access: one(atime), last_modification: one(mtime) }
+}

@@ -1,0 +1,133 @@
+//! Data of an open file.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self as rfs, FallocateFlags, Mode, SeekFrom};
+use rustix::io::retry_on_intr;
+
+use super::{Errno, Result, Stat};
+
+/// An open file that is read and written at offsets.
+#[derive(Debug)]
+pub struct File(OwnedFd);
+
+/// What `seek` looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTo {
+    Data,
+    Hole,
+}
+
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> File {
+        File(fd)
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(file: File) -> OwnedFd {
+        file.0
+    }
+}
+
+impl From<File> for std::fs::File {
+    fn from(file: File) -> std::fs::File {
+        std::fs::File::from(file.0)
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl File {
+    /// Reads until `buffer` is full or the file ends; answers the count.
+    ///
+    /// # Errors
+    /// As `pread(2)`.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match retry_on_intr(|| rustix::io::pread(&self.0, &mut buffer[done..], offset + done as u64))? {
+                0 => break,
+                n => done += n,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes all of `data`, or as much as fits: a short count when an error follows some success.
+    ///
+    /// # Errors
+    /// As `pwrite(2)`, when nothing was written.
+    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < data.len() {
+            match retry_on_intr(|| rustix::io::pwrite(&self.0, &data[done..], offset + done as u64)) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// # Errors
+    /// As `fstat(2)`.
+    pub fn stat(&self) -> Result<Stat> {
+        rfs::fstat(&self.0).map(Stat::from)
+    }
+
+    /// # Errors
+    /// As `ftruncate(2)`.
+    pub fn set_len(&self, size: u64) -> Result<()> {
+        retry_on_intr(|| rfs::ftruncate(&self.0, size))
+    }
+
+    /// # Errors
+    /// As `fchmod(2)`.
+    pub fn set_perm(&self, perm: u32) -> Result<()> {
+        rfs::fchmod(&self.0, Mode::from_raw_mode(perm))
+    }
+
+    /// `mode` as `fallocate(2)` takes it; bits that this kernel does not know answer `EOPNOTSUPP`.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`.
+    pub fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<()> {
+        let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
+        retry_on_intr(|| rfs::fallocate(&self.0, mode, offset, len))
+    }
+
+    /// The next data or hole at or after `offset`.
+    ///
+    /// # Errors
+    /// `ENXIO` past the end, or when no data follows.
+    pub fn seek(&self, to: SeekTo, offset: u64) -> Result<u64> {
+        let from = match to {
+            SeekTo::Data => SeekFrom::Data(offset),
+            SeekTo::Hole => SeekFrom::Hole(offset),
+        };
+        rfs::seek(&self.0, from)
+    }
+
+    /// Writes content, and unless `data_only` attributes, to the disk.
+    ///
+    /// # Errors
+    /// As `fsync(2)`.
+    pub fn sync(&self, data_only: bool) -> Result<()> {
+        if data_only { rfs::fdatasync(&self.0) } else { rfs::fsync(&self.0) }
+    }
+
+    /// Copies a range inside the kernel; answers the count, 0 at the end of `from`.
+    ///
+    /// # Errors
+    /// As `copy_file_range(2)`.
+    pub fn copy_range_from(&self, from: &File, from_offset: u64, to_offset: u64, len: usize) -> Result<usize> {
+        let (mut from_offset, mut to_offset) = (from_offset, to_offset);
+        retry_on_intr(|| rfs::copy_file_range(&from.0, Some(&mut from_offset), &self.0, Some(&mut to_offset), len))
+    }
+}

@@ -1,0 +1,62 @@
+//! File handles: the name of an inode that outlives renames.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::{Errno, Result};
+
+/// What `name_to_handle_at(2)` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileHandle {
+    /// Which encoding the file system chose.
+    pub kind: i32,
+    pub bytes: Vec<u8>,
+}
+
+/// The handle of the open file `fd` (an `O_PATH` descriptor will do).
+///
+/// # Errors
+/// `EOPNOTSUPP` where the file system gives out none.
+pub fn file_handle(fd: impl AsFd) -> Result<FileHandle> {
+    const ROOM: usize = 128;
+    #[repr(C)]
+    struct Handle {
+        head: libc::file_handle,
+        room: [u8; ROOM],
+    }
+    // SAFETY: all-zero bytes are a valid value of these plain integers.
+    let mut handle: Handle = unsafe { std::mem::zeroed() };
+    handle.head.handle_bytes = ROOM as u32;
+    let mut mount_id = 0;
+    let empty: &CStr = c"";
+    // SAFETY: the path is NUL-terminated, `handle` has the room that it declares, and both outlive the call.
+    let status = unsafe {
+        libc::name_to_handle_at(
+            fd.as_fd().as_raw_fd(),
+            empty.as_ptr(),
+            (&raw mut handle).cast(),
+            &raw mut mount_id,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    if status != 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    let len = (handle.head.handle_bytes as usize).min(ROOM);
+    Ok(FileHandle { kind: handle.head.handle_type, bytes: handle.room[..len].to_vec() })
+}
+
+/// The identity that the file system of `fd` has on disk, or zeroes where it tells none.
+pub fn filesystem_uuid(fd: impl AsFd) -> [u8; 16] {
+    #[repr(C)]
+    struct Uuid {
+        len: u8,
+        bytes: [u8; 16],
+    }
+    // FS_IOC_GETFSUUID, _IOR(0x15, 0, struct fsuuid2), since Linux 6.9.
+    const GET_UUID: libc::c_ulong = 0x8011_1500;
+    let mut uuid = Uuid { len: 0, bytes: [0; 16] };
+    // SAFETY: the kernel writes at most the 17 bytes of this struct.
+    let status = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), GET_UUID as _, &raw mut uuid) };
+    if status == 0 && uuid.len == 16 { uuid.bytes } else { [0; 16] }
+}

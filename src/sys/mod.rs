@@ -1,0 +1,26 @@
+//! The only door to the kernel.
+//!
+//! Every system call of the crate is made here, and `unsafe`, `libc` and `rustix` appear nowhere
+//! else. What is below a layer is reached through a [`Dir`]: an `O_PATH` descriptor from which each
+//! step is `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that no
+//! name from an image is ever resolved on the host. Knows nothing of layers, unions or FUSE.
+
+pub mod copy;
+mod dir;
+mod file;
+mod handle;
+mod name;
+mod stat;
+pub mod xattr;
+
+pub use dir::{Dir, DirEntry, PathFd, Rename};
+pub use file::{File, SeekTo};
+pub use handle::{FileHandle, file_handle, filesystem_uuid};
+pub use name::{Name, NameBuf};
+pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp};
+
+pub use rustix::fs::OFlags;
+pub use rustix::io::Errno;
+
+/// What the kernel answered.
+pub type Result<T, E = Errno> = std::result::Result<T, E>;

@@ -1,0 +1,148 @@
+//! What the kernel tells of a file and of a file system.
+
+use rustix::fs::{FileType, Stat as RawStat, StatVfs, Timespec};
+
+/// Seconds and nanoseconds since 1970; seconds may be negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Timestamp {
+    pub sec: i64,
+    pub nsec: u32,
+}
+
+impl Timestamp {
+    pub(super) fn to_timespec(self) -> Timespec {
+        Timespec { tv_sec: self.sec, tv_nsec: self.nsec.into() }
+    }
+}
+
+/// What a time shall become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    Keep,
+    Now,
+    To(Timestamp),
+}
+
+/// The seven kinds of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Regular,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Socket,
+}
+
+impl Kind {
+    /// The kind in the `S_IFMT` bits of `mode`; what Linux does not know counts as regular.
+    pub fn of_mode(mode: u32) -> Kind {
+        match FileType::from_raw_mode(mode) {
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Symlink,
+            FileType::CharacterDevice => Kind::CharDevice,
+            FileType::BlockDevice => Kind::BlockDevice,
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket => Kind::Socket,
+            FileType::RegularFile | FileType::Unknown => Kind::Regular,
+        }
+    }
+
+    /// The `S_IFMT` bits.
+    pub fn mode_bits(self) -> u32 {
+        self.to_file_type().as_raw_mode()
+    }
+
+    pub(super) fn to_file_type(self) -> FileType {
+        match self {
+            Kind::Directory => FileType::Directory,
+            Kind::Symlink => FileType::Symlink,
+            Kind::CharDevice => FileType::CharacterDevice,
+            Kind::BlockDevice => FileType::BlockDevice,
+            Kind::Fifo => FileType::Fifo,
+            Kind::Socket => FileType::Socket,
+            Kind::Regular => FileType::RegularFile,
+        }
+    }
+}
+
+/// What `stat(2)` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub dev: u64,
+    pub ino: u64,
+    pub kind: Kind,
+    /// The low twelve bits: permissions, set-id and sticky.
+    pub perm: u32,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Device number of a device node, as `makedev` packs it.
+    pub rdev: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Allocated, in units of 512 bytes.
+    pub blocks: u64,
+    pub block_size: u32,
+    pub atime: Timestamp,
+    pub mtime: Timestamp,
+    pub ctime: Timestamp,
+}
+
+impl Stat {
+    /// Whether this is a character device 0/0, overlayfs's whiteout.
+    pub fn is_whiteout_device(&self) -> bool {
+        self.kind == Kind::CharDevice && self.rdev == 0
+    }
+}
+
+impl From<RawStat> for Stat {
+    fn from(s: RawStat) -> Stat {
+        let time = |sec, nsec: u64| Timestamp { sec, nsec: nsec as u32 };
+        Stat {
+            dev: s.st_dev,
+            ino: s.st_ino,
+            kind: Kind::of_mode(s.st_mode),
+            perm: s.st_mode & 0o7777,
+            nlink: s.st_nlink as u32,
+            uid: s.st_uid,
+            gid: s.st_gid,
+            rdev: s.st_rdev,
+            size: s.st_size as u64,
+            blocks: s.st_blocks as u64,
+            block_size: s.st_blksize as u32,
+            atime: time(s.st_atime, s.st_atime_nsec),
+            mtime: time(s.st_mtime, s.st_mtime_nsec),
+            ctime: time(s.st_ctime, s.st_ctime_nsec),
+        }
+    }
+}
+
+/// What `statvfs(3)` says; counts are in units of `fragment_size` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FsStat {
+    pub blocks: u64,
+    pub blocks_free: u64,
+    pub blocks_available: u64,
+    pub files: u64,
+    pub files_free: u64,
+    pub block_size: u32,
+    pub fragment_size: u32,
+    pub name_max: u32,
+}
+
+impl From<StatVfs> for FsStat {
+    fn from(s: StatVfs) -> FsStat {
+        FsStat {
+            blocks: s.f_blocks,
+            blocks_free: s.f_bfree,
+            blocks_available: s.f_bavail,
+            files: s.f_files,
+            files_free: s.f_ffree,
+            block_size: s.f_bsize as u32,
+            fragment_size: s.f_frsize as u32,
+            name_max: s.f_namemax as u32,
+        }
+    }
+}
