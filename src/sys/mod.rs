@@ -17,7 +17,7 @@ pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use name::{Name, NameBuf};
-pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp};
+pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 
 pub use rustix::fs::OFlags;
 pub use rustix::io::Errno;
