@@ -10,6 +10,7 @@ mod dir;
 mod file;
 mod handle;
 mod limits;
+mod mount;
 mod name;
 mod stat;
 pub mod xattr;
@@ -18,6 +19,7 @@ pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
+pub use mount::{FuseMount, FuseMountError, unmount};
 pub use name::{Name, NameBuf};
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 
