@@ -5,6 +5,7 @@
 //! step is `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that no
 //! name from an image is ever resolved on the host. Knows nothing of layers, unions or FUSE.
 
+mod channel;
 pub mod copy;
 mod dir;
 mod file;
@@ -12,15 +13,21 @@ mod handle;
 mod limits;
 mod mount;
 mod name;
+pub mod namespace;
+pub mod poll;
+pub mod process;
+pub mod signal;
 mod stat;
 pub mod xattr;
 
+pub use channel::Channel;
 pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
 pub use mount::{FuseMount, FuseMountError, unmount};
 pub use name::{Name, NameBuf};
+pub use namespace::Namespaces;
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 
 pub use rustix::fs::OFlags;
