@@ -78,7 +78,7 @@ pub struct Stack {
 pub enum OpenError {
     #[error("a union needs at least one lower directory")]
     NoLower,
-    #[error("{what} {path}: {source}")]
+    #[error("{what} {path}")]
     Open { what: &'static str, path: PathBuf, source: Errno },
     #[error("upper directory {upper} and work directory {work} are on different file systems; put both on one")]
     DifferentFileSystems { upper: PathBuf, work: PathBuf },
