@@ -1,0 +1,28 @@
+//! Overfuse as a mounted file system, operation by operation, against kernel overlayfs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attributes;
+mod copy_up;
+mod create;
+mod first_test;
+mod harness;
+mod holes;
+mod link;
+mod lookup;
+mod mkdir;
+mod mknod;
+mod mmap;
+mod open_files;
+mod read_only;
+mod readdir;
+mod rename;
+mod rmdir;
+mod statfs;
+mod symlink;
+mod threads;
+mod truncate;
+mod unlink;
+mod write;
+mod xattr;
