@@ -4,3 +4,4 @@
 pub mod cli;
 pub mod layer;
 pub mod sys;
+pub mod tar;
