@@ -5,3 +5,4 @@ pub mod cli;
 pub mod layer;
 pub mod sys;
 pub mod tar;
+pub mod union;
