@@ -5,4 +5,5 @@ pub mod cli;
 pub mod fuse;
 pub mod layer;
 pub mod sys;
+pub mod tar;
 pub mod union;
