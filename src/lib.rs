@@ -2,4 +2,5 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 pub mod cli;
+pub mod container;
 pub mod sys;
