@@ -3,4 +3,7 @@
 
 pub mod cli;
 pub mod container;
+pub mod fuse;
+pub mod layer;
 pub mod sys;
+pub mod union;

@@ -12,7 +12,7 @@ use std::process::{Command, id};
 use anyhow::{Context, Result, bail};
 
 use crate::sys::namespace::{self, IdRange};
-use crate::sys::{Channel, Errno, Namespaces, process};
+use crate::sys::{self, Channel, Errno, Namespaces, process};
 
 /// What this process may do about owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Privilege {
 /// # Errors
 /// Where the kernel or `newuidmap` refuses what the files in `/etc` promise.
 pub(super) fn enter() -> Result<Privilege> {
-    let (uid, gid) = process::effective_ids();
+    let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     if uid == 0 {
         return Ok(Privilege::Root);
     }
@@ -52,7 +52,7 @@ pub(super) fn enter_to_run() -> Result<Privilege> {
     if privilege != Privilege::Ordinary {
         return Ok(privilege);
     }
-    let (uid, gid) = process::effective_ids();
+    let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     let enter = || -> Result<(), Errno> {
         namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT))?;
         namespace::map_single(uid, gid)?;

@@ -29,9 +29,9 @@ const FAILED: i32 = 125;
 /// The most that is read of an image's `/etc/passwd` or `/etc/group`, in bytes.
 const ACCOUNTS_MAX: u64 = 16 << 20;
 
-/// The namespaces that the process is to be made in.
+/// The namespaces that the process is to be made in. That of mounts comes when there is a root to be mounted.
 pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
-    let all = Namespaces::MOUNT.and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
+    let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS);
     match isolation {
         Isolation::Chroot => Namespaces::empty(),
         Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
@@ -131,6 +131,7 @@ impl Place {
 }
 
 fn enter(path: &Path, sandbox: &Sandbox) -> Result<Rootfs> {
+    namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
     if sandbox.network == Network::None {

@@ -18,7 +18,8 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Makes the container's first process, which waits. For a process with one thread; threads may follow.
+    /// Makes the container's first process, which waits. For a process with one thread; threads may follow, and the
+    /// descriptors and limits that this process takes from here on are none of the container's.
     ///
     /// From here on the signals that others send to this process are the container's.
     ///

@@ -20,10 +20,12 @@ mod launch;
 mod plan;
 mod relay;
 mod rootfs;
+mod serve;
 mod spec;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
 pub use launch::{Launched, host_window};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use serve::{RunError, run};
 pub use spec::{Process, SpecError, Variable, Wishes};

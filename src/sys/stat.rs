@@ -146,3 +146,16 @@ impl From<StatVfs> for FsStat {
         }
     }
 }
+
+/// Packs a device number.
+pub fn make_device(major: u32, minor: u32) -> u64 {
+    rustix::fs::makedev(major, minor)
+}
+
+pub fn device_major(device: u64) -> u32 {
+    rustix::fs::major(device)
+}
+
+pub fn device_minor(device: u64) -> u32 {
+    rustix::fs::minor(device)
+}

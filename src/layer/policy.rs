@@ -1,0 +1,34 @@
+//! Policy: every difference between root and rootless, found by trying, once.
+
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, Kind, Name, Result};
+
+use super::marks::{Mark, Namespace};
+use super::ownership::Owners;
+
+/// How this process keeps on disk what a layer needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub marks: Namespace,
+    pub owners: Owners,
+}
+
+impl Policy {
+    /// Tries in a scratch file of `dir`, which must be writable, what this process may do.
+    ///
+    /// # Errors
+    /// When the scratch file can be neither made nor removed.
+    pub fn probe(dir: &Dir) -> Result<Policy> {
+        let text = format!(".probe-{}", std::process::id());
+        let name = Name::new(&text)?;
+        dir.remove_all(name)?;
+        dir.make_node(name, Kind::Regular, 0o600, 0)?;
+        let trusted = Namespace::Trusted.set(Of::Name(dir, name), Mark::Opaque, b"y").is_ok();
+        let owners = dir.set_owner(name, Some(1), Some(1)).is_ok();
+        dir.remove_file(name)?;
+        Ok(Policy {
+            marks: if trusted { Namespace::Trusted } else { Namespace::User },
+            owners: if owners { Owners::Real } else { Owners::Recorded },
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! The layers of one union, opened and checked.
+
+use std::path::{Path, PathBuf};
+
+use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
+
+use super::stage::{Staged, Work};
+use super::{Owners, Policy};
+
+/// A layer that is only read.
+#[derive(Debug)]
+pub struct LowerLayer {
+    root: Dir,
+}
+
+impl LowerLayer {
+    pub fn root(&self) -> &Dir {
+        &self.root
+    }
+}
+
+/// The layer that takes every change, with the work directory in which changes are built.
+#[derive(Debug)]
+pub struct UpperLayer {
+    root: Dir,
+    work: Work,
+    pub policy: Policy,
+    /// Held while this process uses the two directories.
+    _lock: File,
+}
+
+impl UpperLayer {
+    pub fn root(&self) -> &Dir {
+        &self.root
+    }
+
+    /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn discard(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        // The guard removes what the rename brought under its name.
+        let (_staged, ()) = self.work.stage(|work, staged| dir.rename(name, work, staged, Rename::NoReplace))?;
+        Ok(())
+    }
+
+    /// Builds something with `make`, which gets the directory and the name to use, to be published later.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
+        self.work.stage(make)
+    }
+
+    /// As [`stage`](Self::stage), inside a new directory that `prepare` made like the destination.
+    ///
+    /// # Errors
+    /// Those of `prepare` and `make`.
+    pub fn stage_inheriting<T>(
+        &self,
+        prepare: impl FnOnce(&Dir, Name<'_>) -> Result<()>,
+        make: impl FnOnce(&Dir, Name<'_>) -> Result<T>,
+    ) -> Result<(Staged<'_>, T)> {
+        self.work.stage_inheriting(prepare, make)
+    }
+}
+
+/// All layers of a union, newest first.
+#[derive(Debug)]
+pub struct Stack {
+    pub upper: Option<UpperLayer>,
+    pub lower: Vec<LowerLayer>,
+    pub owners: Owners,
+}
+
+/// Why a stack cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("a union needs at least one lower directory")]
+    NoLower,
+    #[error("{what} {path}: {source}")]
+    Open { what: &'static str, path: PathBuf, source: Errno },
+    #[error("upper directory {upper} and work directory {work} are on different file systems; put both on one")]
+    DifferentFileSystems { upper: PathBuf, work: PathBuf },
+    #[error("work directory {work} lies inside upper directory {upper}, or is the same; choose one beside it")]
+    Overlapping { upper: PathBuf, work: PathBuf },
+    #[error("upper directory {path} is in use by another mount")]
+    InUse { path: PathBuf },
+}
+
+impl Stack {
+    /// Opens `lower` (topmost first) and `upper` (upper and work directory). With `owners` unset, how
+    /// owners are kept is real: as the file system says.
+    ///
+    /// # Errors
+    /// Whatever makes the directories unusable, named.
+    pub fn open(lower: &[PathBuf], upper: Option<(&Path, &Path)>, owners: Owners) -> Result<Stack, OpenError> {
+        if lower.is_empty() {
+            return Err(OpenError::NoLower);
+        }
+        let open = |what, path: &Path| {
+            Dir::open_host(path).map_err(|source| OpenError::Open { what, path: path.into(), source })
+        };
+        let lower = lower
+            .iter()
+            .map(|path| Ok(LowerLayer { root: open("lower directory", path)? }))
+            .collect::<Result<Vec<_>, OpenError>>()?;
+        let upper = upper.map(|(upper, work)| open_upper(upper, work, owners)).transpose()?;
+        Ok(Stack { upper, lower, owners })
+    }
+
+    /// The file system that takes the changes, or else that of the topmost layer.
+    ///
+    /// # Errors
+    /// As `fstatvfs(3)`.
+    pub fn stat_fs(&self) -> Result<FsStat> {
+        match (&self.upper, self.lower.first()) {
+            (Some(upper), _) => upper.root.stat_fs(),
+            (None, Some(top)) => top.root.stat_fs(),
+            (None, None) => Err(Errno::NOENT),
+        }
+    }
+}
+
+fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, OpenError> {
+    let fail = |what, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| OpenError::Open { what, path, source }
+    };
+    let (upper_dir, work_dir) = (
+        Dir::open_host(upper).map_err(fail("upper directory", upper))?,
+        Dir::open_host(work).map_err(fail("work directory", work))?,
+    );
+    let stats = (
+        upper_dir.stat_self().map_err(fail("upper directory", upper))?,
+        work_dir.stat_self().map_err(fail("work directory", work))?,
+    );
+    if stats.0.dev != stats.1.dev {
+        return Err(OpenError::DifferentFileSystems { upper: upper.into(), work: work.into() });
+    }
+    if let (Ok(upper), Ok(work)) = (upper.canonicalize(), work.canonicalize())
+        && (work.starts_with(&upper) || upper.starts_with(&work))
+    {
+        return Err(OpenError::Overlapping { upper, work });
+    }
+    let lock = work_dir.lock().map_err(|error| match error {
+        Errno::WOULDBLOCK => OpenError::InUse { path: upper.into() },
+        source => fail("work directory", work)(source),
+    })?;
+    let staging = Work::open(&work_dir).map_err(fail("work directory", work))?;
+    let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
+    Ok(UpperLayer { root: upper_dir, work: staging, policy: Policy { owners, ..probed }, _lock: lock })
+}
