@@ -296,11 +296,6 @@ pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Result<Infalli
     Err(last_error())
 }
 
-/// The ids that this process acts with.
-pub fn effective_ids() -> (u32, u32) {
-    (rps::geteuid().as_raw(), rps::getegid().as_raw())
-}
-
 /// The name of the user `uid`, wherever this host keeps its users.
 pub fn user_name(uid: u32) -> Option<OsString> {
     let mut room = vec![0 as libc::c_char; 16 << 10];
