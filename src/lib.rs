@@ -2,7 +2,9 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 pub mod cli;
+pub mod container;
 pub mod fuse;
 pub mod layer;
 pub mod sys;
+pub mod tar;
 pub mod union;

@@ -54,14 +54,10 @@ fn system_time(time: Timestamp) -> SystemTime {
 fn timestamp(time: SystemTime) -> Timestamp {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => Timestamp { sec: since.as_secs().cast_signed(), nsec: since.subsec_nanos() },
+        // fuser 0.18 makes of seconds -1 and nanoseconds 5 what is 1 s and 5 ns before 1970.
         Err(before) => {
             let before = before.duration();
-            let (sec, nsec) = (before.as_secs().cast_signed(), before.subsec_nanos());
-            if nsec == 0 {
-                Timestamp { sec: -sec, nsec: 0 }
-            } else {
-                Timestamp { sec: -sec - 1, nsec: 1_000_000_000 - nsec }
-            }
+            Timestamp { sec: -before.as_secs().cast_signed(), nsec: before.subsec_nanos() }
         }
     }
 }
@@ -93,8 +89,19 @@ mod tests {
     #[test]
     fn times_on_both_sides_of_1970_keep_their_nanoseconds() {
         for (sec, nsec) in [(0, 0), (1, 1), (-1, 0), (-1, 999_999_999), (-2, 1), (1 << 33, 5), (-(1 << 31), 7)] {
-            let time = Timestamp { sec, nsec };
-            assert_eq!(timestamp(system_time(time)), time);
+            let time = system_time(Timestamp { sec, nsec });
+            let apart = match time.duration_since(UNIX_EPOCH) {
+                Ok(since) => since.as_nanos().cast_signed(),
+                Err(before) => -before.duration().as_nanos().cast_signed(),
+            };
+            assert_eq!(apart, i128::from(sec) * 1_000_000_000 + i128::from(nsec), "{sec} {nsec}");
         }
+    }
+
+    #[test]
+    fn times_before_1970_are_read_as_fuser_writes_them() {
+        let written = UNIX_EPOCH - Duration::new(1, 5);
+        assert_eq!(timestamp(written), Timestamp { sec: -1, nsec: 5 });
+        assert_eq!(timestamp(UNIX_EPOCH + Duration::new(1, 5)), Timestamp { sec: 1, nsec: 5 });
     }
 }

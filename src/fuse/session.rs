@@ -15,13 +15,13 @@ use super::{Options, Server};
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
-    #[error("mount point {at}: {source}")]
+    #[error("mount point {at}")]
     At { at: PathBuf, source: Errno },
     #[error("mount point {at} is not a directory")]
     NotADirectory { at: PathBuf },
-    #[error("/dev/fuse: {source}; load the fuse module, or ask for access to the device (mode 0666)")]
+    #[error("/dev/fuse cannot be opened (load the module fuse, or make the device accessible: chmod 666)")]
     Device { source: Errno },
-    #[error("mounting at {at}: {source}")]
+    #[error("mounting at {at}")]
     Kernel { at: PathBuf, source: Errno },
     #[error("mounting at {at} through fusermount3: {message}")]
     Helper { at: PathBuf, message: String },

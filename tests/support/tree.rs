@@ -106,7 +106,7 @@ fn attach(path: &Path, attribute: &str) -> io::Result<()> {
 }
 
 /// Words, of which one that begins with a quote goes to the quote's end.
-fn split(line: &str) -> Vec<String> {
+pub fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while !rest.is_empty() {
