@@ -2,5 +2,6 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 pub mod cli;
+pub mod image;
 pub mod layer;
 pub mod sys;
