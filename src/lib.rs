@@ -5,3 +5,4 @@ pub mod cli;
 pub mod image;
 pub mod layer;
 pub mod sys;
+pub mod tar;

@@ -1,0 +1,295 @@
+//! One entry of an archive, decoded: names, numbers and attributes, whatever headers they came from.
+//!
+//! Everything is checked here to be a number that fits; nothing is checked against a tree.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use tar::Header;
+
+use super::Error;
+use super::sparse::Segment;
+use crate::sys::Timestamp;
+
+/// Where an extended attribute stands among PAX records.
+pub(super) const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+/// What an entry makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Regular,
+    Directory,
+    Symlink,
+    HardLink,
+    CharDevice { major: u32, minor: u32 },
+    BlockDevice { major: u32, minor: u32 },
+    Fifo,
+}
+
+impl Kind {
+    /// Whether blocks of content can follow the header.
+    pub(super) fn has_content(self) -> bool {
+        self == Kind::Regular
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As the archive writes it.
+    pub path: PathBuf,
+    pub kind: Kind,
+    /// The low twelve bits.
+    pub perm: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub mtime: Timestamp,
+    /// Target of a symbolic link, or the path in the layer that a hard link names.
+    pub target: OsString,
+    pub xattrs: Vec<(OsString, Vec<u8>)>,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Where the bytes of the archive go, when the file has holes.
+    pub sparse: Option<Vec<Segment>>,
+}
+
+/// What the headers before an entry's own said about it.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub long_path: Option<Vec<u8>>,
+    pub long_target: Option<Vec<u8>>,
+    pub records: Vec<u8>,
+}
+
+impl Extensions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.long_path.is_none() && self.long_target.is_none() && self.records.is_empty()
+    }
+}
+
+/// The records that an entry understands; an empty value means "as the header says".
+#[derive(Debug, Default)]
+pub(super) struct Records<'a> {
+    path: Option<&'a [u8]>,
+    target: Option<&'a [u8]>,
+    size: Option<&'a [u8]>,
+    uid: Option<&'a [u8]>,
+    gid: Option<&'a [u8]>,
+    mtime: Option<&'a [u8]>,
+    xattrs: Vec<(&'a [u8], &'a [u8])>,
+    pub(super) sparse: SparseRecords<'a>,
+}
+
+/// The `GNU.sparse.` records.
+#[derive(Debug, Default)]
+pub(super) struct SparseRecords<'a> {
+    pub major: Option<&'a [u8]>,
+    pub name: Option<&'a [u8]>,
+    pub map: Option<&'a [u8]>,
+    pub size: Option<&'a [u8]>,
+    pub offset: Option<&'a [u8]>,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn sort(records: &[(&'a [u8], &'a [u8])]) -> Records<'a> {
+        let mut sorted = Records::default();
+        for &(key, value) in records {
+            if let Some(xattr) = key.strip_prefix(XATTR_PREFIX) {
+                sorted.xattrs.push((xattr, value));
+                continue;
+            }
+            let slot = match key {
+                b"path" => &mut sorted.path,
+                b"linkpath" => &mut sorted.target,
+                b"size" => &mut sorted.size,
+                b"uid" => &mut sorted.uid,
+                b"gid" => &mut sorted.gid,
+                b"mtime" => &mut sorted.mtime,
+                b"GNU.sparse.major" => &mut sorted.sparse.major,
+                b"GNU.sparse.name" => &mut sorted.sparse.name,
+                b"GNU.sparse.map" => &mut sorted.sparse.map,
+                b"GNU.sparse.size" | b"GNU.sparse.realsize" => &mut sorted.sparse.size,
+                b"GNU.sparse.offset" => &mut sorted.sparse.offset,
+                _ => continue,
+            };
+            *slot = Some(value).filter(|v| !v.is_empty());
+        }
+        sorted
+    }
+}
+
+/// Decodes one entry's header together with what came before it; `size` is what its blocks hold.
+pub(super) fn decode(header: &Header, extensions: &Extensions, records: &Records<'_>) -> Result<Entry, Error> {
+    let path = match (&extensions.long_path, records.sparse.name.or(records.path)) {
+        (Some(long), _) => long.clone(),
+        (None, Some(path)) => path.to_vec(),
+        (None, None) => header.path_bytes().into_owned(),
+    };
+    let path = PathBuf::from(OsString::from_vec(path));
+    let target = match (&extensions.long_target, records.target) {
+        (Some(long), _) => long.clone(),
+        (None, Some(target)) => target.to_vec(),
+        (None, None) => header.link_name_bytes().unwrap_or_default().into_owned(),
+    };
+    let field = Fields { path: &path, header };
+    let old = header.as_old();
+    let kind = field.kind()?;
+    let size = field.number("size", &old.size, records.size, i64::MAX as u64)?;
+    let uid = field.number("uid", &old.uid, records.uid, u64::from(u32::MAX) - 1)?;
+    let gid = field.number("gid", &old.gid, records.gid, u64::from(u32::MAX) - 1)?;
+    let perm = field.number("mode", &old.mode, None, u64::from(u32::MAX))?;
+    let mtime = field.mtime(records.mtime)?;
+    let xattr = |&(key, value): &(&[u8], &[u8])| (OsStr::from_bytes(key).to_owned(), value.to_vec());
+    let xattrs = records.xattrs.iter().map(xattr).collect();
+    Ok(Entry {
+        kind,
+        perm: (perm & 0o7777) as u32,
+        uid: uid as u32,
+        gid: gid as u32,
+        mtime,
+        target: OsString::from_vec(target),
+        xattrs,
+        // What the others state there is the size of a link's target, or nothing at all.
+        size: if kind.has_content() { size } else { 0 },
+        sparse: None,
+        path,
+    })
+}
+
+struct Fields<'a> {
+    path: &'a Path,
+    header: &'a Header,
+}
+
+impl Fields<'_> {
+    fn kind(&self) -> Result<Kind, Error> {
+        Ok(match self.header.as_old().linkflag[0] {
+            // Before POSIX, a slash at the end made a directory.
+            0 if self.path.as_os_str().as_bytes().ends_with(b"/") => Kind::Directory,
+            0 | b'0' | b'7' | b'S' => Kind::Regular,
+            b'1' => Kind::HardLink,
+            b'2' => Kind::Symlink,
+            b'3' => {
+                let (major, minor) = self.device()?;
+                Kind::CharDevice { major, minor }
+            }
+            b'4' => {
+                let (major, minor) = self.device()?;
+                Kind::BlockDevice { major, minor }
+            }
+            b'5' => Kind::Directory,
+            b'6' => Kind::Fifo,
+            other => return Err(Error::UnknownKind { path: self.path.into(), kind: other.into() }),
+        })
+    }
+
+    fn device(&self) -> Result<(u32, u32), Error> {
+        // Both formats that have device numbers keep them in one place.
+        let (major, minor) = match (self.header.as_ustar(), self.header.as_gnu()) {
+            (Some(ustar), _) => (&ustar.dev_major, &ustar.dev_minor),
+            (None, Some(gnu)) => (&gnu.dev_major, &gnu.dev_minor),
+            (None, None) => return Ok((0, 0)),
+        };
+        let major = self.number("device major", major, None, 0xfff)?;
+        let minor = self.number("device minor", minor, None, 0xf_ffff)?;
+        Ok((major as u32, minor as u32))
+    }
+
+    /// The number in a PAX record, else in the header's field, in `0..=max`.
+    fn number(&self, field: &'static str, raw: &[u8], record: Option<&[u8]>, max: u64) -> Result<u64, Error> {
+        let found = match record {
+            Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            None => number(raw),
+        };
+        match found.and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if n <= max => Ok(n),
+            _ => Err(self.out_of_range(field, record.unwrap_or(raw))),
+        }
+    }
+
+    fn mtime(&self, record: Option<&[u8]>) -> Result<Timestamp, Error> {
+        let raw = &self.header.as_old().mtime;
+        let found = match record {
+            Some(text) => seconds(text),
+            None => number(raw).map(|sec| Timestamp { sec, nsec: 0 }),
+        };
+        found.ok_or_else(|| self.out_of_range("mtime", record.unwrap_or(raw)))
+    }
+
+    fn out_of_range(&self, field: &'static str, found: &[u8]) -> Error {
+        let found = found.strip_suffix(b"\0").unwrap_or(found).escape_ascii().to_string();
+        Error::Number { path: self.path.into(), field, found }
+    }
+}
+
+/// A numeric header field: octal text, or big-endian two's complement after a set top bit.
+pub(super) fn number(field: &[u8]) -> Option<i64> {
+    let (&first, rest) = field.split_first()?;
+    if first & 0x80 == 0 {
+        let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+        let text = std::str::from_utf8(&field[..end]).ok()?.trim();
+        // Tools leave unused fields blank.
+        return if text.is_empty() { Some(0) } else { i64::from_str_radix(text, 8).ok().filter(|n| *n >= 0) };
+    }
+    let negative = first & 0x40 != 0;
+    let start = i128::from(first & 0x7f) - if negative { 0x80 } else { 0 };
+    let value = rest.iter().try_fold(start, |n, &b| n.checked_mul(256).map(|n| n + i128::from(b)))?;
+    i64::try_from(value).ok()
+}
+
+/// Decimal seconds with a fraction, as PAX writes times: `-1.5` is half a second before -1.
+pub(super) fn seconds(text: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let sec: i64 = whole.parse().ok()?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let nsec: u32 = format!("{fraction:0<9.9}").parse().ok()?;
+    if whole.starts_with('-') && nsec > 0 {
+        return Some(Timestamp { sec: sec.checked_sub(1)?, nsec: 1_000_000_000 - nsec });
+    }
+    Some(Timestamp { sec, nsec })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_octal_or_binary() {
+        let cases: [(&[u8], Option<i64>); 9] = [
+            (b"0000644\0", Some(0o644)),
+            (b" 644 \0\0\0", Some(0o644)),
+            (b"\0\0\0\0\0\0\0\0", Some(0)),
+            (b"0000648\0", None),
+            (b"-000001\0", None),
+            (&[0x80, 0, 0, 0, 0x80, 0, 0, 0], Some(1 << 31)),
+            (&[0xff; 12], Some(-1)),
+            (&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], None),
+            (&[0xbf; 20], None),
+        ];
+        for (field, expected) in cases {
+            assert_eq!(number(field), expected, "{}", field.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_may_be_negative() {
+        let cases = [
+            ("0", Some((0, 0))),
+            ("12.5", Some((12, 500_000_000))),
+            ("12.0000000019", Some((12, 1))),
+            ("-1.5", Some((-2, 500_000_000))),
+            ("-0.25", Some((-1, 750_000_000))),
+            ("-3", Some((-3, 0))),
+            ("", None),
+            ("1.x", None),
+            ("1.-5", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(seconds(text.as_bytes()).map(|t| (t.sec, t.nsec)), expected, "{text:?}");
+        }
+    }
+}

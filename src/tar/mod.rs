@@ -1,0 +1,19 @@
+//! Layers as archives: a tar stream into a directory tree and back.
+//!
+//! [`unpack`] takes hostile input and makes a lower layer of it, [`pack`] makes an OCI layer of an
+//! upper directory, [`changes`] tells what an upper directory changes. OCI's whiteout names and the
+//! marks of overlay are translated here, both ways. No name from an archive is resolved outside the
+//! directory given; nothing here knows of stores, digests or compression.
+
+mod attributes;
+mod entry;
+mod error;
+mod path;
+mod pax;
+mod reader;
+mod sparse;
+mod tree;
+mod unpack;
+
+pub use error::Error;
+pub use unpack::{Unpacked, unpack};

@@ -1,0 +1,117 @@
+//! Names of entries, made into steps that stay in the layer.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Error;
+use crate::sys::{Name, NameBuf};
+
+/// What stands before the name that a whiteout hides.
+pub(super) const WHITEOUT: &str = ".wh.";
+/// The whiteout that hides everything below its directory.
+pub(super) const OPAQUE: &str = ".wh..wh..opq";
+/// What aufs keeps for itself; `OPAQUE` is the one name of these with a meaning elsewhere.
+const PRIVATE: &str = ".wh..wh.";
+
+/// What the last component of a name says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leaf {
+    /// The root of the layer itself.
+    Root,
+    Entry(NameBuf),
+    Whiteout(NameBuf),
+    Opaque,
+    /// Bookkeeping of aufs: nothing to unpack.
+    Private,
+}
+
+/// The steps of a name, none of which is `.` or `..`; none for the root. Like Docker, an absolute
+/// name is taken from the root of the layer.
+///
+/// # Errors
+/// `Escape` for `..`, `Name` for what no component can be.
+pub(super) fn steps(path: &Path) -> Result<Vec<NameBuf>, Error> {
+    let mut steps = Vec::new();
+    for step in path.as_os_str().as_bytes().split(|&b| b == b'/') {
+        match step {
+            b"" | b"." => {}
+            b".." => return Err(Error::Escape { path: path.into() }),
+            name => {
+                let name = Name::new(OsStr::from_bytes(name)).map_err(|_| Error::Name { path: path.into() })?;
+                steps.push(name.to_owned());
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// The parent's steps, and what the last one says.
+///
+/// # Errors
+/// As [`steps`]; `Whiteout` for a whiteout of nothing, or one that has something below it.
+pub(super) fn split(path: &Path) -> Result<(Vec<NameBuf>, Leaf), Error> {
+    let mut parent = steps(path)?;
+    let Some(last) = parent.pop() else { return Ok((parent, Leaf::Root)) };
+    let starts = |name: &NameBuf, prefix: &str| name.as_os_str().as_bytes().starts_with(prefix.as_bytes());
+    if parent.iter().any(|step| starts(step, PRIVATE)) {
+        return Ok((parent, Leaf::Private));
+    }
+    let whiteout = || Error::Whiteout { path: path.into() };
+    if parent.iter().any(|step| starts(step, WHITEOUT)) {
+        return Err(whiteout());
+    }
+    let leaf = match last.as_os_str().as_bytes().strip_prefix(WHITEOUT.as_bytes()) {
+        None => Leaf::Entry(last),
+        Some(_) if last.as_os_str() == OPAQUE => Leaf::Opaque,
+        Some(_) if starts(&last, PRIVATE) => Leaf::Private,
+        Some(hidden) => Leaf::Whiteout(NameBuf::new(OsStr::from_bytes(hidden)).map_err(|_| whiteout())?),
+    };
+    Ok((parent, leaf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> NameBuf {
+        NameBuf::new(text).expect("a name")
+    }
+
+    #[test]
+    fn names_become_steps_below_the_root() {
+        for (path, expected) in [
+            ("a/b", vec!["a", "b"]),
+            ("./a//b/", vec!["a", "b"]),
+            ("/a/./b", vec!["a", "b"]),
+            ("./", vec![]),
+            ("/", vec![]),
+            ("...", vec!["..."]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(name).collect();
+            assert_eq!(steps(Path::new(path)).expect(path), expected, "{path}");
+        }
+        for bad in ["..", "a/..", "/../a", "a\0b", &"x".repeat(256)] {
+            assert!(steps(Path::new(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_step_may_be_a_whiteout() {
+        for (path, expected) in [
+            ("a/b", Leaf::Entry(name("b"))),
+            ("", Leaf::Root),
+            ("a/.wh.b", Leaf::Whiteout(name("b"))),
+            ("a/.wh..b", Leaf::Whiteout(name(".b"))),
+            ("a/.wh..wh..opq", Leaf::Opaque),
+            (".wh..wh.plnk", Leaf::Private),
+            (".wh..wh.plnk/12.34", Leaf::Private),
+            ("a/.whb", Leaf::Entry(name(".whb"))),
+        ] {
+            assert_eq!(split(Path::new(path)).expect(path).1, expected, "{path}");
+        }
+        for bad in [".wh.", ".wh..", ".wh...", ".wh.a/b"] {
+            assert!(split(Path::new(bad)).is_err(), "{bad:?}");
+        }
+    }
+}

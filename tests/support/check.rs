@@ -1,0 +1,64 @@
+//! One behaviour, on kernel overlayfs and on Overfuse, over the same layers: they must agree.
+
+use std::time::SystemTime;
+
+use super::snapshot::{Snapshot, snapshot_since};
+use super::{At, Layers, Subject, scratch, snapshot};
+
+/// Runs `operations` on `layers` (as [`Layers::build`] reads them) mounted by the kernel and by
+/// Overfuse. Fails unless both answer every operation alike, show the same tree afterwards and again
+/// after a remount, leave uppers that the kernel shows alike, and leave the lower layers untouched.
+///
+/// A test calls this after `need!(fuse, overlay)`.
+#[track_caller]
+pub fn check(layers: &str, operations: impl Fn(&At)) {
+    let start = SystemTime::now();
+    let [kernel, overfuse] = Subject::BOTH.map(|subject| run(subject, layers, &operations, start));
+    assert_eq!(kernel.log, overfuse.log, "the kernel's outcomes are on the left");
+    for (what, by_kernel, by_overfuse) in [
+        ("the mounted trees", &kernel.live, &overfuse.live),
+        ("the trees after a remount", &kernel.remounted, &overfuse.remounted),
+        ("the uppers as the kernel shows them", &kernel.by_kernel, &overfuse.by_kernel),
+    ] {
+        by_kernel.assert_eq(by_overfuse, &format!("{what} differ (- kernel, + Overfuse)"));
+    }
+}
+
+/// As [`check`], without an upper: nothing changes, whatever is tried.
+#[track_caller]
+pub fn check_read_only(layers: &str, operations: impl Fn(&At)) {
+    assert!(!layers.contains("upper:"));
+    check(layers, operations);
+}
+
+struct Run {
+    log: Vec<String>,
+    live: Snapshot,
+    remounted: Snapshot,
+    by_kernel: Snapshot,
+}
+
+fn run(subject: Subject, text: &str, operations: &impl Fn(&At), start: SystemTime) -> Run {
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), text);
+    let before: Vec<Snapshot> = layers.lowers.iter().map(|lower| snapshot(lower)).collect();
+    let mounted = subject.mount(&layers, &dir.path().join("at"));
+
+    let at = At::new(mounted.at());
+    operations(&at);
+    let live = snapshot_since(mounted.at(), start);
+    mounted.unmount();
+
+    let again = |subject: Subject, at: &str| {
+        let mounted = subject.mount(&layers, &dir.path().join(at));
+        let shown = snapshot_since(mounted.at(), start);
+        mounted.unmount();
+        shown
+    };
+    let remounted = again(subject, "again");
+    let by_kernel = again(Subject::Kernel, "by-kernel");
+    for (lower, before) in layers.lowers.iter().zip(before) {
+        before.assert_eq(&snapshot(lower), &format!("{subject:?} changed {}", lower.display()));
+    }
+    Run { log: at.log(), live, remounted, by_kernel }
+}

@@ -1,0 +1,21 @@
+//! What the integration tests share: trees as text, comparisons that read as diffs, mounts of both
+//! kinds, and operations whose outcomes can be compared.
+//!
+//! Every test crate includes this directory by path and uses the part that it needs.
+#![allow(dead_code, unused_imports, unused_macros)]
+
+pub mod at;
+pub mod check;
+pub mod need;
+pub mod scratch;
+pub mod snapshot;
+pub mod subject;
+pub mod tree;
+
+pub use at::{At, Outcome};
+pub use check::{check, check_read_only};
+
+pub use scratch::scratch;
+pub use snapshot::{Snapshot, snapshot};
+pub use subject::{Layers, Mounted, Subject};
+pub use tree::{build, build_at, show};

@@ -1,0 +1,102 @@
+//! What a test needs of the machine.
+//!
+//! `need!(root, fuse)` returns from the test, saying so, where the machine lacks one of them. With
+//! `REQUIRE=root,fuse` in the environment, what is named there must be present: its absence fails.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::scratch;
+
+/// Skips the test, aloud, where the machine lacks something that it needs.
+#[macro_export]
+macro_rules! need {
+    ($($what:ident),+ $(,)?) => {
+        if !$crate::support::need::all(&[$(stringify!($what)),+]) {
+            return;
+        }
+    };
+}
+
+/// Whether the machine has all of `wanted`.
+pub fn all(wanted: &[&str]) -> bool {
+    let required = std::env::var("REQUIRE").unwrap_or_default();
+    let missing: Vec<&str> = wanted.iter().copied().filter(|what| !has(what)).collect();
+    for what in &missing {
+        let must = required.split(',').any(|name| name.trim() == *what);
+        assert!(!must, "REQUIRE={required}, but this machine has no {what}");
+    }
+    if !missing.is_empty() {
+        eprintln!("skipped: needs {}", missing.join(", "));
+    }
+    missing.is_empty()
+}
+
+fn has(what: &str) -> bool {
+    match what {
+        "root" => is_root(),
+        "fuse" => std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
+        "overlay" => has_overlay(),
+        "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
+        other => panic!("need!({other}): there is no such need"),
+    }
+}
+
+/// Root of the machine: not of a user namespace, where device nodes and `trusted.*` are not to be had.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root() && in_initial_user_namespace()
+}
+
+/// Whether ids are mapped one to one, all of them.
+pub fn in_initial_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether this process may mount kernel overlayfs; found by trying, once.
+fn has_overlay() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let dir = scratch();
+        let layers = super::Layers::build(dir.path(), "lower:\nf x 644 x\nupper:");
+        super::Subject::Kernel.try_mount(&layers, &dir.path().join("at")).is_ok()
+    })
+}
+
+/// An ordinary user with subordinate ids, made by `.ci/run`.
+pub const USER: &str = "overfuse-user";
+/// An ordinary user without subordinate ids, made by `.ci/run`.
+pub const PLAIN_USER: &str = "overfuse-plain";
+
+/// An entry of the user database.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: PathBuf,
+}
+
+impl User {
+    /// `program`, to be run as this user and with nothing of our environment but the path.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.uid(self.uid).gid(self.gid).env_clear().current_dir(&self.home);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", &self.home).env("USER", &self.name);
+        command
+    }
+}
+
+/// The user called `name`.
+pub fn user(name: &str) -> Option<User> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let &[found, _, uid, gid, _, home, ..] = fields.as_slice() else { return None };
+        let of = |id: &str| id.parse().ok();
+        (found == name).then_some(User { name: found.into(), uid: of(uid)?, gid: of(gid)?, home: home.into() })
+    })
+}

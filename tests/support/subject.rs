@@ -1,0 +1,174 @@
+//! The two that mount a stack of layers: kernel overlayfs, and Overfuse.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::need::is_root;
+use super::tree::build_at;
+
+/// Directories to be stacked.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// Topmost first.
+    pub lowers: Vec<PathBuf>,
+    /// The upper and its work directory; without them the mount is read-only.
+    pub upper: Option<(PathBuf, PathBuf)>,
+}
+
+impl Layers {
+    /// Builds the layers that `text` describes in `dir`: trees, each below a line `upper:` or
+    /// `lower:`, topmost first. Every layer has times of its own.
+    pub fn build(dir: &Path, text: &str) -> Layers {
+        Layers::build_for(dir, text, "")
+    }
+
+    /// As [`Layers::build`], with an upper of its own for `whom` and the lowers that stand there already.
+    pub fn build_for(dir: &Path, text: &str, whom: &str) -> Layers {
+        let mut layers = Layers { lowers: Vec::new(), upper: None };
+        for (index, (name, tree)) in sections(text).into_iter().enumerate() {
+            let time = 1_000_000_000 - index as i64 * 1_000_000;
+            if name == "upper" {
+                let [upper, work] = ["upper", "work"].map(|kind| dir.join(format!("{kind}{whom}")));
+                build_at(&upper, &tree, time);
+                fs::create_dir_all(&work).expect("make the work directory");
+                layers.upper = Some((upper, work));
+            } else {
+                let lower = dir.join(format!("lower{}", layers.lowers.len() + 1));
+                if !lower.exists() {
+                    build_at(&lower, &tree, time);
+                }
+                layers.lowers.push(lower);
+            }
+        }
+        layers
+    }
+
+    /// The same lowers, without the upper.
+    pub fn read_only(&self) -> Layers {
+        Layers { lowers: self.lowers.clone(), upper: None }
+    }
+
+    /// The upper directory.
+    pub fn upper(&self) -> &Path {
+        &self.upper.as_ref().expect("these layers have an upper").0
+    }
+
+    /// `lowerdir=…,upperdir=…,workdir=…`
+    pub fn options(&self) -> String {
+        let lowers: Vec<String> = self.lowers.iter().map(|lower| lower.display().to_string()).collect();
+        let mut options = format!("lowerdir={}", lowers.join(":"));
+        if let Some((upper, work)) = &self.upper {
+            options += &format!(",upperdir={},workdir={}", upper.display(), work.display());
+        }
+        options
+    }
+}
+
+/// `upper:` and `lower:` lines, each with the lines below it.
+fn sections(text: &str) -> Vec<(&'static str, String)> {
+    let mut sections: Vec<(&'static str, String)> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match line {
+            "upper:" => sections.push(("upper", String::new())),
+            "lower:" => sections.push(("lower", String::new())),
+            entry => {
+                let (_, tree) = sections.last_mut().expect("a tree begins with upper: or lower:");
+                tree.push_str(entry);
+                tree.push('\n');
+            }
+        }
+    }
+    sections
+}
+
+/// Who mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Kernel,
+    Overfuse,
+}
+
+impl Subject {
+    pub const BOTH: [Subject; 2] = [Subject::Kernel, Subject::Overfuse];
+
+    /// Mounts `layers` on `at`, which is made when missing.
+    #[track_caller]
+    pub fn mount(self, layers: &Layers, at: &Path) -> Mounted {
+        self.try_mount(layers, at).unwrap_or_else(|error| panic!("{self:?} does not mount {layers:?}: {error}"))
+    }
+
+    /// As [`Subject::mount`], with the reason why not.
+    pub fn try_mount(self, layers: &Layers, at: &Path) -> Result<Mounted, String> {
+        fs::create_dir_all(at).expect("make the mount point");
+        match self {
+            Subject::Kernel => {
+                // The features that a later issue brings are off on both sides.
+                let private = if is_root() { "index=off,metacopy=off,redirect_dir=off" } else { "userxattr" };
+                let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options");
+                rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
+                    .map_err(|error| error.to_string())?;
+            }
+            Subject::Overfuse => {
+                let output = overfuse().arg("mount").args(["-o", &layers.options()]).arg(at).output();
+                succeeded(output.expect("start overfuse"))?;
+            }
+        }
+        Ok(Mounted { at: at.into(), by: self, live: true })
+    }
+}
+
+/// The command under test; `OVERFUSE_TEST_BINARY` names it where the build directory cannot be reached.
+pub fn overfuse() -> Command {
+    Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
+}
+
+fn succeeded(output: Output) -> Result<(), String> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {}", output.status, said.trim())) }
+}
+
+/// A live mount, unmounted when dropped.
+#[derive(Debug)]
+pub struct Mounted {
+    at: PathBuf,
+    by: Subject,
+    live: bool,
+}
+
+impl Mounted {
+    /// Where.
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// Unmounts, and fails where that fails: something is still open below the mount.
+    #[track_caller]
+    pub fn unmount(mut self) {
+        self.live = false;
+        if let Err(error) = self.try_unmount() {
+            self.live = true;
+            panic!("{:?} does not unmount {}: {error}", self.by, self.at.display());
+        }
+    }
+
+    fn try_unmount(&self) -> Result<(), String> {
+        match self.by {
+            Subject::Kernel => {
+                rustix::mount::unmount(&self.at, UnmountFlags::empty()).map_err(|error| error.to_string())
+            }
+            Subject::Overfuse => succeeded(overfuse().arg("umount").arg(&self.at).output().expect("start overfuse")),
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if self.live && self.try_unmount().is_err() {
+            // A test that panicked may hold files open; the scratch directory must still be removable.
+            let _ = rustix::mount::unmount(&self.at, UnmountFlags::DETACH);
+        }
+    }
+}
