@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sys::{Dir, Errno, File, FsStat, Name, Result};
+use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::stage::{Staged, Work};
 use super::{Owners, Policy};
@@ -34,9 +34,14 @@ impl UpperLayer {
         &self.root
     }
 
-    /// The directory in which changes are built, for what is moved out of the way.
-    pub fn work_dir(&self) -> &Dir {
-        self.work.dir()
+    /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn discard(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        // The guard removes what the rename brought under its name.
+        let (_staged, ()) = self.work.stage(|work, staged| dir.rename(name, work, staged, Rename::NoReplace))?;
+        Ok(())
     }
 
     /// Builds something with `make`, which gets the directory and the name to use, to be published later.

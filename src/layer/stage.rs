@@ -28,7 +28,7 @@ impl Work {
     pub(super) fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
         let name = NameBuf::new(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))?;
         // The guard comes first, so that what a failing `make` leaves is removed.
-        let staged = Staged { dir: &self.dir, name, own: None };
+        let staged = Staged { dir: &self.dir, name, own: None, left: true };
         let made = make(staged.dir, staged.name())?;
         Ok((staged, made))
     }
@@ -58,6 +58,8 @@ pub struct Staged<'a> {
     name: NameBuf,
     /// The directory of its own in which the thing lies under the same name.
     own: Option<Dir>,
+    /// Whether the work directory still holds something under the name.
+    left: bool,
 }
 
 impl Staged<'_> {
@@ -74,9 +76,11 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// As `renameat2(2)`; the staged thing is removed then.
-    pub fn publish(self, to: &Dir, name: Name<'_>, how: Rename) -> Result<()> {
+    pub fn publish(mut self, to: &Dir, name: Name<'_>, how: Rename) -> Result<()> {
+        self.dir().rename(self.name(), to, name, how)?;
         // After an exchange the name here holds what was replaced, and dropping removes that.
-        self.dir().rename(self.name(), to, name, how)
+        self.left = how == Rename::Exchange || self.own.is_some();
+        Ok(())
     }
 
     /// Opens what is staged.
@@ -90,6 +94,9 @@ impl Staged<'_> {
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
+        if !self.left {
+            return;
+        }
         match self.dir.remove_all(self.name.as_name()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => tracing::warn!(name = ?self.name, %error, "left in the work directory"),

@@ -36,6 +36,8 @@ pub enum Rename {
     Replace,
     NoReplace,
     Exchange,
+    /// Replaces, and leaves a character device 0/0 where the source was, at once.
+    LeaveWhiteout,
 }
 
 /// An `O_PATH` descriptor of any file, itself and not what it points to.
@@ -210,6 +212,7 @@ impl Dir {
             Rename::Replace => return rfs::renameat(&self.0, from, &to_dir.0, to),
             Rename::NoReplace => RenameFlags::NOREPLACE,
             Rename::Exchange => RenameFlags::EXCHANGE,
+            Rename::LeaveWhiteout => RenameFlags::WHITEOUT,
         };
         rfs::renameat_with(&self.0, from, &to_dir.0, to, flags)
     }

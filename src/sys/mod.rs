@@ -9,6 +9,7 @@ pub mod copy;
 mod dir;
 mod file;
 mod handle;
+mod limits;
 mod name;
 mod stat;
 pub mod xattr;
@@ -16,6 +17,7 @@ pub mod xattr;
 pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
+pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
 pub use name::{Name, NameBuf};
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 

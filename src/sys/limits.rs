@@ -1,0 +1,24 @@
+//! Who this process is and how much it may have open.
+
+use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit};
+
+pub fn effective_uid() -> u32 {
+    geteuid().as_raw()
+}
+
+pub fn effective_gid() -> u32 {
+    getegid().as_raw()
+}
+
+/// Allows as many open files as this process may allow itself; answers their number.
+pub fn raise_descriptor_limit() -> usize {
+    // More would only let the caches grow without use.
+    const ENOUGH: u64 = 1 << 16;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    let now = limit.current.unwrap_or(ENOUGH);
+    if now < most && setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).is_err() {
+        return now as usize;
+    }
+    now.max(most) as usize
+}

@@ -1,0 +1,96 @@
+//! Attributes: what `stat` shows and what `chmod`, `chown`, `truncate` and `utimensat` change.
+
+use crate::sys::{Errno, Result, SetTime, Stat};
+
+use super::Union;
+use super::copy_up::Need;
+use super::node::{Node, NodeId};
+
+/// A node and what users see of it. The inode number in `stat` is the host's; users see `id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    pub id: NodeId,
+    pub stat: Stat,
+}
+
+/// What shall change; `None` and `Keep` leave as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub perm: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// In bytes.
+    pub size: Option<u64>,
+    pub atime: SetTime,
+    pub mtime: SetTime,
+}
+
+impl Default for Change {
+    fn default() -> Change {
+        Change { perm: None, uid: None, gid: None, size: None, atime: SetTime::Keep, mtime: SetTime::Keep }
+    }
+}
+
+impl Union {
+    /// # Errors
+    /// As `stat(2)`.
+    pub fn attr(&self, id: NodeId) -> Result<Attr> {
+        let node = self.node(id)?;
+        self.attr_of(&node)
+    }
+
+    pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
+        let stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
+        let merged = node.is_dir() && is_merged(node);
+        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { stat } })
+    }
+
+    /// Copies up what is not in the upper layer yet and changes it.
+    ///
+    /// # Errors
+    /// As the calls that it stands for; `EROFS` without an upper layer.
+    pub fn change(&self, id: NodeId, change: Change) -> Result<Attr> {
+        let node = self.node(id)?;
+        if let Some(size) = change.size {
+            if node.is_dir() {
+                return Err(Errno::ISDIR);
+            }
+            let need = if size == 0 { Need::Nothing } else { Need::Data };
+            self.upper_data(&node, need)?.set_len(size)?;
+        }
+        if change.perm.is_some() || change.uid.is_some() || change.gid.is_some() || change.sets_times() {
+            let file = self.upper_file(&node)?;
+            if change.uid.is_some() || change.gid.is_some() {
+                file.set_owner(change.uid, change.gid)?;
+            }
+            if let Some(perm) = change.perm {
+                file.set_perm(perm & 0o7777)?;
+            }
+            if change.sets_times() {
+                file.set_times(change.atime, change.mtime)?;
+            }
+            node.forget_inherited();
+        }
+        self.attr_of(&node)
+    }
+}
+
+impl Change {
+    fn sets_times(&self) -> bool {
+        self.atime != SetTime::Keep || self.mtime != SetTime::Keep
+    }
+}
+
+impl Node {
+    /// After a change of a directory's mode, group or ACL.
+    pub(super) fn forget_inherited(&self) {
+        if let Some(dir) = self.state.write().dir_mut() {
+            dir.inherit = None;
+        }
+    }
+}
+
+fn is_merged(node: &Node) -> bool {
+    let state = node.state.read();
+    state.dir().is_some_and(|dir| dir.lower.len() + usize::from(state.is_upper()) > 1)
+}

@@ -1,0 +1,212 @@
+//! Creation of files, directories, links and devices.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use crate::layer::{self, Found, Mark, Owners, Seen};
+use crate::sys::xattr::{self, Of, Set};
+use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
+
+use super::copy_up::{UpperDir, record};
+use super::descriptors::FileKey;
+use super::lookup::Part;
+use super::node::{DirContent, Inherit, Node, NodeId, UpperPart};
+use super::{Attr, Owner, Resolution, Union};
+
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+const SET_GROUP_ID: u32 = 0o2000;
+
+/// What to create.
+#[derive(Clone, Copy, Debug)]
+pub enum New<'a> {
+    File,
+    Dir,
+    Symlink {
+        target: &'a OsStr,
+    },
+    /// A device, fifo or socket; `rdev` as `makedev` packs it.
+    Node {
+        kind: Kind,
+        rdev: u64,
+    },
+}
+
+/// With which permissions: `umask` counts where the directory has no default ACL.
+#[derive(Clone, Copy, Debug)]
+pub struct Mode {
+    pub perm: u32,
+    pub umask: u32,
+}
+
+/// What a new entry is to be, with what it takes over from its directory.
+struct Plan<'a> {
+    new: New<'a>,
+    owner: Owner,
+    perm: u32,
+    /// Hides a directory below.
+    opaque: bool,
+}
+
+impl Union {
+    /// Creates `name` in `dir` for `owner`; counts one lookup of the new node.
+    ///
+    /// # Errors
+    /// As `open(2)`, `mkdir(2)`, `symlink(2)` and `mknod(2)`.
+    pub fn create(&self, owner: Owner, dir: NodeId, name: Name<'_>, new: New<'_>, mode: Mode) -> Result<Attr> {
+        if matches!(new, New::Node { kind: Kind::CharDevice, rdev: 0 }) {
+            // It would be a whiteout.
+            return Err(Errno::PERM);
+        }
+        let dir = self.dir_node(dir)?;
+        let upper = self.upper_dir(&dir)?;
+        let mut state = dir.state.write();
+        let content = state.dir_mut().ok_or(Errno::NOTDIR)?;
+        let replaces_whiteout = self.check_free(&upper, content, name)?;
+        let inherit = self.inherit(content, &upper)?;
+        let is_dir = matches!(new, New::Dir);
+        let perm = if inherit.default_acl { mode.perm } else { mode.perm & !mode.umask };
+        let plan = Plan {
+            new,
+            owner: Owner { uid: owner.uid, gid: inherit.group.unwrap_or(owner.gid) },
+            perm: if is_dir && inherit.group.is_some() { perm | SET_GROUP_ID } else { perm } & 0o7777,
+            opaque: is_dir && replaces_whiteout,
+        };
+        let file = self.make(&upper, name, &plan, inherit, replaces_whiteout)?;
+        let attr = self.adopt(&dir, &upper, name)?;
+        if let Some(file) = file {
+            self.descriptors.keep_file(FileKey::Upper(attr.id), file);
+        }
+        Ok(attr)
+    }
+
+    /// Checks that nothing is visible under `name`; answers whether a whiteout stands there.
+    pub(super) fn check_free(&self, upper: &Dir, content: &DirContent, name: Name<'_>) -> Result<bool> {
+        if matches!(content.upper, UpperPart::Removed(_)) {
+            return Err(Errno::NOENT);
+        }
+        match layer::see(upper, name)? {
+            Seen::Entry(_) => Err(Errno::EXIST),
+            Seen::Whiteout => Ok(true),
+            Seen::Nothing => match self.look(None, &content.lower, name)? {
+                Resolution::Missing => Ok(false),
+                _ => Err(Errno::EXIST),
+            },
+        }
+    }
+
+    /// The node of what was just put under `name` in the upper layer, with one more use. The caller holds
+    /// the directory's state.
+    pub(super) fn adopt(&self, dir: &Arc<Node>, upper: &UpperDir, name: Name<'_>) -> Result<Attr> {
+        let stat = upper.stat(name)?;
+        // New, so whatever is below is hidden.
+        let found = Found { stat, opaque: true };
+        let resolution = match found.is_dir() {
+            true => Resolution::Dir(vec![(Part::Upper, found)]),
+            false => Resolution::Leaf(Part::Upper, found),
+        };
+        let (node, stat) = self.intern(dir, Some(&**upper), name, resolution)?.ok_or(Errno::IO)?;
+        dir.listing_add(name, stat.kind, node.id);
+        Ok(Attr { id: node.id, stat })
+    }
+
+    fn make(
+        &self,
+        upper: &UpperDir,
+        name: Name<'_>,
+        plan: &Plan<'_>,
+        inherit: Inherit,
+        replaces_whiteout: bool,
+    ) -> Result<Option<File>> {
+        let layer = self.upper()?;
+        let made_as = Owner { uid: self.own.uid, gid: inherit.group.unwrap_or(self.own.gid) };
+        if !replaces_whiteout && self.stack.owners == Owners::Real && plan.owner == made_as {
+            // Complete with the one call that makes it.
+            return plan.make_bare(upper, name, self.stack.owners);
+        }
+        let finish = |dir: &Dir, name: Name<'_>| {
+            let file = plan.make_bare(dir, name, self.stack.owners)?;
+            plan.finish(dir, name, self)?;
+            Ok(file)
+        };
+        let (staged, file) = if inherit.default_acl {
+            layer.stage_inheriting(|dir, name| become_like(dir, name, upper), finish)?
+        } else {
+            layer.stage(finish)?
+        };
+        let how = match (replaces_whiteout, plan.new) {
+            (false, _) => Rename::NoReplace,
+            (true, New::Dir) => Rename::Exchange,
+            (true, _) => Rename::Replace,
+        };
+        staged.publish(upper, name, how)?;
+        Ok(file)
+    }
+
+    /// What new entries take over from a directory, asked once.
+    fn inherit(&self, content: &mut DirContent, upper: &UpperDir) -> Result<Inherit> {
+        if let Some(known) = content.inherit {
+            return Ok(known);
+        }
+        let stat = self.stack.owners.stat(Of::fd(&**upper), upper.stat_self()?)?;
+        let inherit = Inherit {
+            group: (stat.perm & SET_GROUP_ID != 0).then_some(stat.gid),
+            default_acl: xattr::get(Of::fd(&**upper), OsStr::new(DEFAULT_ACL))?.is_some(),
+        };
+        content.inherit = Some(inherit);
+        Ok(inherit)
+    }
+}
+
+impl Plan<'_> {
+    /// Makes it with the one call there is, as this process.
+    fn make_bare(&self, dir: &Dir, name: Name<'_>, owners: Owners) -> Result<Option<File>> {
+        let perm = if owners == Owners::Recorded { self.perm & 0o777 | 0o600 } else { self.perm };
+        match self.new {
+            New::File => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
+                return dir.open_file(name.as_os_str(), flags, perm).map(Some);
+            }
+            New::Dir => dir.make_dir(name, perm)?,
+            New::Symlink { target } => dir.make_symlink(name, target)?,
+            New::Node { kind, rdev } => {
+                let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
+                let kind = if device && owners == Owners::Recorded { Kind::Regular } else { kind };
+                dir.make_node(name, kind, perm, rdev)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives it its owner, and the mode bits that a change of owner or `mkdir` drops.
+    fn finish(&self, dir: &Dir, name: Name<'_>, union: &Union) -> Result<()> {
+        if self.opaque {
+            union.upper()?.policy.marks.set(Of::Name(dir, name), Mark::Opaque, b"y")?;
+        }
+        if union.stack.owners == Owners::Recorded {
+            let stat = dir.stat(name)?;
+            let (kind, rdev) = match self.new {
+                New::Node { kind, rdev } => (kind, rdev),
+                _ => (stat.kind, 0),
+            };
+            let Owner { uid, gid } = self.owner;
+            return record(dir, name, &Stat { uid, gid, perm: self.perm, kind, rdev, ..stat });
+        }
+        if self.owner != union.own {
+            dir.set_owner(name, Some(self.owner.uid), Some(self.owner.gid))?;
+        }
+        if self.perm & 0o7000 != 0 && !matches!(self.new, New::Symlink { .. }) {
+            // A default ACL may have taken some of the other bits.
+            dir.set_perm(name, dir.stat(name)?.perm | (self.perm & 0o7000))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a staging directory hand on what `upper` hands on.
+fn become_like(dir: &Dir, name: Name<'_>, upper: &UpperDir) -> Result<()> {
+    let key = OsStr::new(DEFAULT_ACL);
+    if let Some(acl) = xattr::get(Of::fd(&**upper), key)? {
+        xattr::set(Of::Name(dir, name), key, &acl, Set::Any)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Data: reading and writing wherever a node's content lives now.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
+
+use super::Union;
+use super::copy_up::Need;
+use super::descriptors::FileKey;
+use super::node::{Node, NodeId};
+
+impl Union {
+    /// Target of a symbolic link.
+    ///
+    /// # Errors
+    /// `EINVAL` for what is none.
+    pub fn read_link(&self, id: NodeId) -> Result<OsString> {
+        let node = self.node(id)?;
+        if node.kind != Kind::Symlink {
+            return Err(Errno::INVAL);
+        }
+        self.at(&node, |at| match at {
+            super::locate::At::Name(dir, name) => dir.read_link(name.as_name()),
+            other => other.path_fd()?.read_link(),
+        })
+    }
+
+    /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// As `pread(2)`.
+    pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        self.content(&node)?.read_at(buffer, offset)
+    }
+
+    /// Copies the file up if need be and writes; answers the count.
+    ///
+    /// # Errors
+    /// As `pwrite(2)`, and those of copying up.
+    pub fn write(&self, id: NodeId, offset: u64, data: &[u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        self.upper_data(&node, Need::Data)?.write_at(data, offset)
+    }
+
+    /// `mode` as `fallocate(2)` takes it.
+    ///
+    /// # Errors
+    /// As `fallocate(2)`.
+    pub fn allocate(&self, id: NodeId, mode: u32, offset: u64, len: u64) -> Result<()> {
+        let node = self.node(id)?;
+        self.upper_data(&node, Need::Data)?.allocate(mode, offset, len)
+    }
+
+    /// The next data or hole at or behind `offset`.
+    ///
+    /// # Errors
+    /// As `lseek(2)`.
+    pub fn seek(&self, id: NodeId, to: SeekTo, offset: u64) -> Result<u64> {
+        let node = self.node(id)?;
+        self.content(&node)?.seek(to, offset)
+    }
+
+    /// Copies a range between two files inside the host's kernel; answers the count.
+    ///
+    /// # Errors
+    /// As `copy_file_range(2)`.
+    pub fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), len: u64) -> Result<usize> {
+        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        let target = self.upper_data(&target, Need::Data)?;
+        // After the copy-up: both may be one file.
+        let source = self.content(&source)?;
+        target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))
+    }
+
+    /// Writes a node to the disk. What is only below is there already.
+    ///
+    /// # Errors
+    /// As `fsync(2)`.
+    pub fn sync(&self, id: NodeId, data_only: bool) -> Result<()> {
+        let node = self.node(id)?;
+        if self.volatile || !node.is_upper() {
+            return Ok(());
+        }
+        match node.kind {
+            Kind::Directory => self.upper_fd(&node)?.map_or(Ok(()), |dir| dir.sync()),
+            Kind::Regular => self.content(&node)?.sync(data_only),
+            _ => Ok(()),
+        }
+    }
+
+    /// A descriptor to read the node's content with.
+    pub(super) fn content(&self, node: &Node) -> Result<Arc<File>> {
+        if node.kind != Kind::Regular {
+            return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
+        }
+        if node.is_upper() {
+            return self.open_upper(node);
+        }
+        self.descriptors.file(FileKey::Lower(node.id), || self.at(node, |at| at.open(OFlags::RDONLY)))
+    }
+
+    /// A descriptor to read and write content in the upper layer with.
+    pub(super) fn open_upper(&self, node: &Node) -> Result<Arc<File>> {
+        self.descriptors.file(FileKey::Upper(node.id), || {
+            self.at(node, |at| match at.open(OFlags::RDWR) {
+                // Whether the user may was asked before; an owner without privilege can be locked out by the mode.
+                Err(Errno::ACCESS) => {
+                    let (fd, perm) = (at.path_fd()?, at.stat()?.perm);
+                    fd.set_perm(perm | 0o600)?;
+                    let opened = at.open(OFlags::RDWR);
+                    fd.set_perm(perm)?;
+                    opened
+                }
+                other => other,
+            })
+        })
+    }
+}

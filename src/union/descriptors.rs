@@ -1,0 +1,102 @@
+//! Open descriptors: of directories of layers and of the content of nodes, in bounded caches.
+//!
+//! A node's content is opened when it is needed and stays open while it is used often; nothing here
+//! belongs to an open handle of a user.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::sys::{Dir, File, Result};
+
+use super::node::NodeId;
+
+const SHARDS: u64 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum DirKey {
+    /// By serial number.
+    Lower(u64),
+    Upper(NodeId),
+}
+
+/// Which file a descriptor of a node is of: after a copy-up the one below must not be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum FileKey {
+    Lower(NodeId),
+    Upper(NodeId),
+}
+
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    dirs: Sharded<DirKey, Dir>,
+    files: Sharded<FileKey, File>,
+}
+
+#[derive(Debug)]
+struct Sharded<K: Hash + Eq, V>(Vec<Mutex<LruCache<K, Arc<V>>>>);
+
+impl Descriptors {
+    /// Room for about `limit` descriptors in all.
+    pub(super) fn new(limit: usize) -> Descriptors {
+        Descriptors { dirs: Sharded::new(limit / 2), files: Sharded::new(limit / 4) }
+    }
+
+    pub(super) fn dir(&self, key: DirKey, open: impl FnOnce() -> Result<Dir>) -> Result<Arc<Dir>> {
+        let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
+        self.dirs.get(hash, key, open)
+    }
+
+    pub(super) fn file(&self, key: FileKey, open: impl FnOnce() -> Result<File>) -> Result<Arc<File>> {
+        self.files.get(key.hash(), key, open)
+    }
+
+    pub(super) fn keep_file(&self, key: FileKey, file: File) {
+        self.files.shard(key.hash()).lock().put(key, Arc::new(file));
+    }
+
+    /// Closes what is open of a node.
+    pub(super) fn forget(&self, id: NodeId) {
+        for key in [FileKey::Lower(id), FileKey::Upper(id)] {
+            self.files.shard(key.hash()).lock().pop(&key);
+        }
+        self.dirs.shard(id.0).lock().pop(&DirKey::Upper(id));
+    }
+
+    /// Closes what is open of a node's content below.
+    pub(super) fn forget_lower(&self, id: NodeId) {
+        let key = FileKey::Lower(id);
+        self.files.shard(key.hash()).lock().pop(&key);
+    }
+}
+
+impl FileKey {
+    fn hash(self) -> u64 {
+        let (FileKey::Lower(id) | FileKey::Upper(id)) = self;
+        id.0
+    }
+}
+
+impl<K: Hash + Eq, V> Sharded<K, V> {
+    fn new(limit: usize) -> Self {
+        let each = NonZeroUsize::new(limit / SHARDS as usize).unwrap_or(NonZeroUsize::MIN);
+        Sharded((0..SHARDS).map(|_| Mutex::new(LruCache::new(each))).collect())
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<LruCache<K, Arc<V>>> {
+        &self.0[(hash % SHARDS) as usize]
+    }
+
+    /// Opens outside the lock; when two threads race, both descriptors are good and one is kept.
+    fn get(&self, hash: u64, key: K, open: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        if let Some(open) = self.shard(hash).lock().get(&key) {
+            return Ok(open.clone());
+        }
+        let opened = Arc::new(open()?);
+        self.shard(hash).lock().put(key, opened.clone());
+        Ok(opened)
+    }
+}

@@ -1,0 +1,40 @@
+//! Hard links.
+
+use std::sync::Arc;
+
+use crate::sys::{Errno, Name, Rename, Result};
+
+use super::locate::At;
+use super::node::{NodeId, Place};
+use super::{Attr, Union};
+
+impl Union {
+    /// Gives the file `id` the further name `name` in `dir`; counts one lookup of it.
+    ///
+    /// # Errors
+    /// As `link(2)`.
+    pub fn link(&self, id: NodeId, dir: NodeId, name: Name<'_>) -> Result<Attr> {
+        self.upper()?;
+        let (node, dir) = (self.node(id)?, self.dir_node(dir)?);
+        if node.is_dir() {
+            return Err(Errno::PERM);
+        }
+        self.copy_up(&node, super::copy_up::Need::Data)?;
+        let upper = self.upper_dir(&dir)?;
+        let file = self.at(&node, At::path_fd)?;
+        let state = dir.state.write();
+        let content = state.dir().ok_or(Errno::NOTDIR)?;
+        if self.check_free(&upper, content, name)? {
+            let (staged, ()) = self.upper()?.stage(|work, staged| work.link_fd(&*file, staged))?;
+            staged.publish(&upper, name, Rename::Replace)?;
+        } else {
+            upper.link_fd(&*file, name)?;
+        }
+        node.state.write().places.push(Place { parent: Arc::clone(&dir), name: name.to_owned() });
+        dir.listing_add(name, node.kind, node.id);
+        drop(state);
+        self.table.hold(&dir);
+        self.table.hold(&node);
+        self.attr_of(&node)
+    }
+}

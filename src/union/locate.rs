@@ -1,0 +1,167 @@
+//! Where the content of a node lives now, as something to make system calls on.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockReadGuard;
+
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
+
+use super::descriptors::DirKey;
+use super::node::{Content, LowerDir, Node, NodeId, Place, Real, State, UpperPart};
+use super::{Owner, Union};
+
+/// The topmost file or directory that a node's attributes and data come from.
+#[derive(Debug)]
+pub(super) enum At {
+    Name(Arc<Dir>, NameBuf),
+    Dir(Arc<Dir>),
+    Fd(Arc<PathFd>),
+}
+
+impl At {
+    pub(super) fn of(&self) -> Of<'_> {
+        match self {
+            At::Name(dir, name) => Of::Name(dir, name.as_name()),
+            At::Dir(dir) => Of::fd(&**dir),
+            At::Fd(fd) => Of::fd(&**fd),
+        }
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat> {
+        match self {
+            At::Name(dir, name) => dir.stat(name.as_name()),
+            At::Dir(dir) => dir.stat_self(),
+            At::Fd(fd) => fd.stat(),
+        }
+    }
+
+    /// Opens a file; a directory is no file.
+    pub(super) fn open(&self, flags: OFlags) -> Result<File> {
+        match self {
+            At::Name(dir, name) => dir.open_file(name.as_os_str(), flags, 0),
+            At::Dir(_) => Err(Errno::ISDIR),
+            At::Fd(fd) => fd.open(flags),
+        }
+    }
+
+    pub(super) fn path_fd(&self) -> Result<Arc<PathFd>> {
+        match self {
+            At::Name(dir, name) => dir.open_path(name.as_os_str()).map(Arc::new),
+            At::Dir(dir) => dir.to_path_fd().map(Arc::new),
+            At::Fd(fd) => Ok(fd.clone()),
+        }
+    }
+}
+
+impl Union {
+    /// The descriptor of one directory of one lower layer.
+    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+        let layer = self.stack.lower.get(dir.layer).ok_or(Errno::IO)?;
+        self.descriptors.dir(DirKey::Lower(dir.serial), || layer.root().open_dir(&dir.path))
+    }
+
+    /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
+    /// and none of a parent while it holds one of a child.
+    pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<Dir>>> {
+        loop {
+            let (real, place) = {
+                let state = node.state.read();
+                match &state.dir().ok_or(Errno::NOTDIR)?.upper {
+                    UpperPart::None => return Ok(None),
+                    UpperPart::Removed(dir) => return Ok(Some(dir.clone())),
+                    UpperPart::Here => (state.real, state.places.first().cloned()),
+                }
+            };
+            let opened = self.descriptors.dir(DirKey::Upper(node.id), || {
+                let Some(place) = &place else { return self.upper()?.root().open_dir(".") };
+                let parent = self.upper_fd(&place.parent)?.ok_or(Errno::STALE)?;
+                let dir = parent.open_dir(place.name.as_os_str())?;
+                let stat = dir.stat_self()?;
+                // Another directory may have been given the name between two steps.
+                if (Real { dev: stat.dev, ino: stat.ino }) == real { Ok(dir) } else { Err(Errno::STALE) }
+            });
+            match opened {
+                Ok(dir) => return Ok(Some(dir)),
+                Err(Errno::STALE | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if moved_from(node, &place) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// A directory's state, unchanging while the answer lives, with the descriptor of its upper part.
+    pub(super) fn read_dir_state<'n>(&self, node: &'n Node) -> Result<(RwLockReadGuard<'n, State>, Option<Arc<Dir>>)> {
+        loop {
+            let upper = self.upper_fd(node)?;
+            let state = node.state.read();
+            if state.is_upper() == upper.is_some() {
+                return Ok((state, upper));
+            }
+        }
+    }
+
+    /// Runs `act` where the content of `node` is. The content does not move meanwhile.
+    pub(super) fn at<T>(&self, node: &Node, act: impl FnOnce(&At) -> Result<T>) -> Result<T> {
+        loop {
+            let state = node.state.read();
+            let place = match &state.content {
+                Content::Dir(content) => {
+                    let lower = content.lower.first().cloned();
+                    drop(state);
+                    let top = match self.upper_fd(node)? {
+                        Some(upper) => upper,
+                        None => self.lower_fd(&*lower.ok_or(Errno::STALE)?)?,
+                    };
+                    return act(&At::Dir(top));
+                }
+                Content::Lower { dir, name } => {
+                    let at = At::Name(self.lower_fd(dir)?, name.clone());
+                    drop(state);
+                    return act(&at);
+                }
+                Content::Unlinked(fd) => return act(&At::Fd(fd.clone())),
+                Content::Upper => state.places.first().ok_or(Errno::STALE)?.clone(),
+            };
+            drop(state);
+            let parent = self.upper_fd(&place.parent)?.ok_or(Errno::STALE)?;
+            let state = node.state.read();
+            if matches!(state.content, Content::Upper) && is_first_place(&state, &place) {
+                return act(&At::Name(parent, place.name));
+            }
+        }
+    }
+
+    /// What users shall see of a file that the kernel describes by `stat`.
+    pub(super) fn shown(&self, of: Of<'_>, stat: Stat) -> Result<Stat> {
+        let stat = self.stack.owners.stat(of, stat)?;
+        Ok(match self.squash {
+            Some(Owner { uid, gid }) => Stat { uid, gid, ..stat },
+            None => stat,
+        })
+    }
+
+    /// The node that the kernel means by `id`.
+    pub(super) fn node(&self, id: NodeId) -> Result<Arc<Node>> {
+        self.table.get(id)
+    }
+
+    /// The node of a directory.
+    pub(super) fn dir_node(&self, id: NodeId) -> Result<Arc<Node>> {
+        let node = self.table.get(id)?;
+        if node.is_dir() { Ok(node) } else { Err(Errno::NOTDIR) }
+    }
+}
+
+fn is_first_place(state: &State, place: &Place) -> bool {
+    state.places.first().is_some_and(|now| Arc::ptr_eq(&now.parent, &place.parent) && now.name == place.name)
+}
+
+fn moved_from(node: &Node, place: &Option<Place>) -> bool {
+    let state = node.state.read();
+    match place {
+        None => false,
+        Some(place) => {
+            !is_first_place(&state, place) || !matches!(state.dir(), Some(dir) if matches!(dir.upper, UpperPart::Here))
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Reading directories: the entries of all layers, merged.
+//!
+//! An entry's offset is derived from its name, so that a reader who goes on after names came and went
+//! meets no name twice and misses none that was there all along, even when the list was made anew.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
+
+use crate::layer::Owners;
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Result};
+
+use super::Union;
+use super::lookup::Part;
+use super::node::{DirContent, Node, NodeId, Real};
+
+/// The offsets of `.` and `..`; names come after.
+const DOT: u64 = 1;
+const DOT_DOT: u64 = 2;
+/// How many entries are handed out at a time.
+const BATCH: usize = 512;
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirItem {
+    /// Where the next entry begins: what to pass as `offset` to go on behind this one.
+    pub offset: u64,
+    pub id: NodeId,
+    pub kind: Kind,
+    /// `None` for `.` and `..`, which [`DirItem::name`] tells apart by their offsets.
+    name: Option<NameBuf>,
+}
+
+impl DirItem {
+    pub fn name(&self) -> &std::ffi::OsStr {
+        match &self.name {
+            Some(name) => name.as_os_str(),
+            None => std::ffi::OsStr::new(if self.offset == DOT { "." } else { ".." }),
+        }
+    }
+
+    /// The entry's name, unless it is `.` or `..`.
+    pub fn entry_name(&self) -> Option<Name<'_>> {
+        self.name.as_ref().map(NameBuf::as_name)
+    }
+}
+
+/// The names of a directory while it is being read, by offset.
+#[derive(Debug, Default)]
+pub(super) struct Listing(BTreeMap<u64, (NameBuf, Kind, NodeId)>);
+
+impl Listing {
+    fn insert(&mut self, name: NameBuf, kind: Kind, id: NodeId) {
+        let mut offset = offset_of(name.as_name());
+        while self.0.get(&offset).is_some_and(|(other, ..)| *other != name) {
+            offset += 1;
+        }
+        self.0.insert(offset, (name, kind, id));
+    }
+
+    fn remove(&mut self, name: Name<'_>) {
+        let mut offset = offset_of(name);
+        while let Some((other, ..)) = self.0.get(&offset) {
+            if other.as_name() == name {
+                self.0.remove(&offset);
+                return;
+            }
+            offset += 1;
+        }
+    }
+}
+
+fn offset_of(name: Name<'_>) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    name.hash(&mut hasher);
+    // Positive as an off_t, with room for the two dots before and for collisions behind.
+    (hasher.finish() >> 2) | (1 << 8)
+}
+
+impl Union {
+    /// The entries behind `offset` (0: from the start), a batch at a time; none at the end.
+    ///
+    /// # Errors
+    /// What a layer answers.
+    pub fn read_dir(&self, dir: NodeId, offset: u64) -> Result<Vec<DirItem>> {
+        let node = self.dir_node(dir)?;
+        let mut items = Vec::new();
+        if offset < DOT {
+            items.push(DirItem { offset: DOT, id: node.id, kind: Kind::Directory, name: None });
+        }
+        if offset < DOT_DOT {
+            items.push(DirItem { offset: DOT_DOT, id: self.parent(dir)?, kind: Kind::Directory, name: None });
+        }
+        let (state, upper) = self.read_dir_state(&node)?;
+        let content = state.dir().ok_or(Errno::NOTDIR)?;
+        let mut listing = node.listing.lock();
+        // A reader at the start sees the directory as it is now.
+        if offset == 0 || listing.is_none() {
+            *listing = Some(self.list(&node, upper.as_deref(), content)?);
+        }
+        let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(BATCH);
+        items.extend(entries.map(|(&offset, (name, kind, id))| DirItem {
+            offset,
+            id: *id,
+            kind: *kind,
+            name: Some(name.clone()),
+        }));
+        if items.is_empty() {
+            *listing = None;
+        }
+        Ok(items)
+    }
+
+    /// Whether a directory shows no entry. It may hold whiteouts.
+    pub(super) fn is_empty_dir(&self, upper: Option<&Dir>, content: &DirContent) -> Result<bool> {
+        let mut empty = true;
+        self.each_entry(upper, content, |_, _, _| {
+            empty = false;
+            Ok(())
+        })?;
+        Ok(empty)
+    }
+
+    fn list(&self, node: &Node, upper: Option<&Dir>, content: &DirContent) -> Result<Listing> {
+        let mut listing = Listing::default();
+        self.each_entry(upper, content, |part, dev, (dir, entry)| {
+            let name = entry.name.as_name();
+            let maybe_merged =
+                matches!(part, Part::Upper) && entry.kind == Kind::Directory && !content.lower.is_empty();
+            let id = if maybe_merged {
+                let found = self.look(upper, &content.lower, name)?;
+                self.identify(node.id, name, &found)
+            } else {
+                Some(self.table.id_of(Real { dev, ino: entry.ino }))
+            };
+            // Gone between listing and asking.
+            let Some(id) = id else { return Ok(()) };
+            let kind = self.shown_kind(dir, entry)?;
+            listing.insert(entry.name.clone(), kind, id);
+            Ok(())
+        })?;
+        Ok(listing)
+    }
+
+    /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device.
+    fn each_entry(
+        &self,
+        upper: Option<&Dir>,
+        content: &DirContent,
+        mut act: impl FnMut(&Part, u64, (&Dir, &DirEntry)) -> Result<()>,
+    ) -> Result<()> {
+        let mut above: HashSet<NameBuf> = HashSet::new();
+        let count = content.lower.len() + usize::from(upper.is_some());
+        let parts = upper.map(|_| Part::Upper).into_iter().chain(content.lower.iter().cloned().map(Part::Lower));
+        for (depth, part) in parts.enumerate() {
+            let opened;
+            let dir = match (&part, upper) {
+                (Part::Upper, Some(upper)) => upper,
+                (Part::Upper, None) => continue,
+                (Part::Lower(lower), _) => {
+                    opened = self.lower_fd(lower)?;
+                    &*opened
+                }
+            };
+            let dev = dir.stat_self()?.dev;
+            for entry in dir.entries()? {
+                if above.contains(&entry.name) {
+                    continue;
+                }
+                let whiteout = entry.kind == Kind::CharDevice
+                    && match dir.stat(entry.name.as_name()) {
+                        Ok(stat) => stat.is_whiteout_device(),
+                        Err(Errno::NOENT) => continue,
+                        Err(e) => return Err(e),
+                    };
+                if !whiteout {
+                    act(&part, dev, (dir, &entry))?;
+                }
+                if depth + 1 < count {
+                    above.insert(entry.name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A recorded device lies on disk as a regular file.
+    fn shown_kind(&self, dir: &Dir, entry: &DirEntry) -> Result<Kind> {
+        let name = entry.name.as_name();
+        if self.stack.owners == Owners::Real || entry.kind != Kind::Regular {
+            return Ok(entry.kind);
+        }
+        match dir.stat(name) {
+            Ok(stat) => Ok(self.stack.owners.stat(Of::Name(dir, name), stat)?.kind),
+            Err(Errno::NOENT) => Ok(entry.kind),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Node {
+    /// Keeps a listing that is being read true: `name` is there now.
+    pub(super) fn listing_add(&self, name: Name<'_>, kind: Kind, id: NodeId) {
+        if let Some(listing) = &mut *self.listing.lock() {
+            listing.insert(name.to_owned(), kind, id);
+        }
+    }
+
+    /// Keeps a listing that is being read true: `name` is gone.
+    pub(super) fn listing_remove(&self, name: Name<'_>) {
+        if let Some(listing) = &mut *self.listing.lock() {
+            listing.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_and_go_without_moving_the_others() {
+        let names: Vec<NameBuf> = (0..1000).map(|i| NameBuf::new(format!("name{i}")).unwrap()).collect();
+        let mut listing = Listing::default();
+        for name in &names {
+            listing.insert(name.clone(), Kind::Regular, NodeId(2));
+        }
+        let before: Vec<_> = listing.0.iter().map(|(&o, (n, ..))| (o, n.clone())).collect();
+        for name in names.iter().step_by(2) {
+            listing.remove(name.as_name());
+        }
+        assert_eq!(listing.0.len(), 500);
+        for (offset, (name, ..)) in &listing.0 {
+            assert!(before.contains(&(*offset, name.clone())));
+        }
+        for name in names.iter().step_by(2) {
+            listing.insert(name.clone(), Kind::Regular, NodeId(2));
+        }
+        let after: Vec<_> = listing.0.iter().map(|(&o, (n, ..))| (o, n.clone())).collect();
+        assert_eq!(before, after);
+    }
+}

@@ -1,0 +1,285 @@
+//! Renaming.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+
+use crate::layer::{Mark, Seen, whiteout};
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, Errno, Name, Rename, Result};
+
+use super::copy_up::{Need, UpperDir};
+use super::node::{Content, Node, NodeId, Place, State};
+use super::remove::{Entry, is_upper_dir};
+use super::{Resolution, Union};
+
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a> {
+    pub dir: NodeId,
+    pub name: Name<'a>,
+}
+
+/// What a rename does with an existing target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Replace,
+    NoReplace,
+    Exchange,
+}
+
+/// One side of a rename: the directory, held in the upper layer, and the name in it.
+struct Side<'a> {
+    dir: Arc<Node>,
+    upper: UpperDir,
+    name: Name<'a>,
+}
+
+impl Union {
+    /// Moves `from` to `to`.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`; `EXDEV` for a directory that exists below.
+    pub fn rename(&self, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
+        self.upper()?;
+        let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
+        loop {
+            let source = self.bring_up(from)?;
+            let target = if how == How::Exchange { Some(self.bring_up(to)?) } else { None };
+            let done = self.try_rename((from, &source), (to, target.as_ref()), how);
+            self.table.release(source.id, 1);
+            if let Some(target) = target {
+                self.table.release(target.id, 1);
+            }
+            if let Some(result) = done.transpose() {
+                return result;
+            }
+        }
+    }
+
+    /// The node of an entry that is about to be moved, in the upper layer, with one more use.
+    fn bring_up(&self, slot: Slot<'_>) -> Result<Arc<Node>> {
+        let id = self.lookup(slot.dir, slot.name)?.id;
+        let node = self.node(id)?;
+        let is_below = node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
+        let ready = if is_below { Err(Errno::XDEV) } else { self.copy_up(&node, Need::Data) };
+        match ready {
+            Ok(()) => Ok(node),
+            Err(e) => {
+                self.table.release(id, 1);
+                Err(e)
+            }
+        }
+    }
+
+    /// `None` when somebody changed an entry before the directories were locked.
+    fn try_rename(
+        &self,
+        from: (Slot<'_>, &Arc<Node>),
+        to: (Slot<'_>, Option<&Arc<Node>>),
+        how: How,
+    ) -> Result<Option<()>> {
+        let ((from, source), (to, target)) = (from, to);
+        let (from_dir, to_dir) = (self.dir_node(from.dir)?, self.dir_node(to.dir)?);
+        if source.is_dir() && is_within(&to_dir, source) {
+            return Err(Errno::INVAL);
+        }
+        if target.is_some_and(|target| target.is_dir() && is_within(&from_dir, target)) {
+            return Err(Errno::INVAL);
+        }
+        if holds(&to_dir, to.name, &from_dir) {
+            return Err(Errno::NOTEMPTY);
+        }
+        let from = Side { upper: self.upper_dir(&from_dir)?, dir: from_dir, name: from.name };
+        let to = Side { upper: self.upper_dir(&to_dir)?, dir: to_dir, name: to.name };
+        let (from_state, to_state) = lock_both(&from.dir, &to.dir);
+        let from_content = from_state.dir().ok_or(Errno::NOTDIR)?;
+        let to_content = to_state.as_ref().unwrap_or(&from_state).dir().ok_or(Errno::NOTDIR)?;
+        let leaving = self.entry(&from.upper, from_content, from.name)?;
+        let arriving = self.entry(&to.upper, to_content, to.name)?;
+        let is_there = |entry: &Entry, side: &Side<'_>, node: &Arc<Node>| {
+            matches!(entry.above, Seen::Entry(_))
+                && self.known(&side.dir, side.name, &entry.visible()).is_some_and(|known| Arc::ptr_eq(&known, node))
+        };
+        if !is_there(&leaving, &from, source) || target.is_some_and(|target| !is_there(&arriving, &to, target)) {
+            return Ok(None);
+        }
+        let gone = match target {
+            Some(target) => {
+                self.exchange((&from, &leaving, source), (&to, &arriving, target))?;
+                0
+            }
+            None => self.replace((&from, &leaving, source), (&to, &arriving), how)?,
+        };
+        drop((from_state, to_state));
+        if gone > 0 {
+            self.table.release(to.dir.id, gone);
+        }
+        Ok(Some(()))
+    }
+
+    fn exchange(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry, &Arc<Node>)) -> Result<()> {
+        let ((from, leaving, source), (to, arriving, target)) = (from, to);
+        if Arc::ptr_eq(source, target) {
+            return Ok(());
+        }
+        if source.is_dir() && arriving.is_below() {
+            self.make_opaque(&from.upper, from.name)?;
+        }
+        if target.is_dir() && leaving.is_below() {
+            self.make_opaque(&to.upper, to.name)?;
+        }
+        let mut states = (source.state.write(), target.state.write());
+        from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
+        replace_place(&mut states.0, from, to);
+        replace_place(&mut states.1, to, from);
+        from.dir.listing_remove(from.name);
+        to.dir.listing_remove(to.name);
+        from.dir.listing_add(from.name, target.kind, target.id);
+        to.dir.listing_add(to.name, source.kind, source.id);
+        // Each directory lost one place and won one.
+        Ok(())
+    }
+
+    /// Answers how many uses of the target's directory became free.
+    fn replace(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry), how: How) -> Result<u64> {
+        let ((from, leaving, source), (to, arriving)) = (from, to);
+        let visible = arriving.visible();
+        let victim = self.known(&to.dir, to.name, &visible);
+        let victim_dir = match is_upper_dir(&arriving.above) {
+            Some(_) => Some(Arc::new(to.upper.open_dir(to.name.as_os_str())?)),
+            None => None,
+        };
+        match &visible {
+            Resolution::Missing => {}
+            _ if how == How::NoReplace => return Err(Errno::EXIST),
+            // Two names of one file: rename(2) does nothing.
+            Resolution::Leaf(..) if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => return Ok(0),
+            Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
+            Resolution::Leaf(..) => {}
+            Resolution::Dir(_) if !source.is_dir() => return Err(Errno::ISDIR),
+            Resolution::Dir(_) => self.check_empty(&visible, to.name, victim_dir.as_deref())?,
+        }
+        let kept = match (&arriving.above, &victim) {
+            (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(to.upper.open_path(to.name.as_os_str())?),
+            _ => None,
+        };
+        if source.is_dir() && (arriving.is_below() || arriving.above == Seen::Whiteout) {
+            self.make_opaque(&from.upper, from.name)?;
+        }
+        let mut state = source.state.write();
+        let mut victim_state = victim.as_ref().map(|victim| victim.state.write());
+        self.move_in_upper(from, leaving.is_below(), to, arriving, source.is_dir())?;
+        replace_place(&mut state, from, to);
+        self.table.hold(&to.dir);
+        from.dir.listing_remove(from.name);
+        to.dir.listing_remove(to.name);
+        to.dir.listing_add(to.name, source.kind, source.id);
+        if let (Some(victim), Some(state)) = (&victim, &mut victim_state) {
+            self.unplace(victim, state, (&to.dir, to.name), kept, victim_dir);
+        }
+        drop((state, victim_state));
+        // The source's place in its old directory.
+        self.table.release(from.dir.id, 1);
+        Ok(u64::from(victim.is_some()))
+    }
+
+    /// The system calls of a move. `leave` a whiteout where lower layers have the old name.
+    fn move_in_upper(&self, from: &Side<'_>, leave: bool, to: &Side<'_>, arriving: &Entry, is_dir: bool) -> Result<()> {
+        match &arriving.above {
+            Seen::Whiteout if is_dir => {
+                // A directory replaces no device: they change places.
+                from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
+                return if leave { Ok(()) } else { from.upper.remove_file(from.name) };
+            }
+            Seen::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
+            _ => {}
+        }
+        let move_as = |how| from.upper.rename(from.name, &to.upper, to.name, how);
+        if !leave {
+            return move_as(Rename::Replace);
+        }
+        match move_as(Rename::LeaveWhiteout) {
+            Err(Errno::INVAL) => {
+                move_as(Rename::Replace)?;
+                whiteout::create(&from.upper, from.name)
+            }
+            other => other,
+        }
+    }
+
+    /// Puts an empty opaque directory in the place of one that shows nothing but may hold whiteouts.
+    fn clear_dir(&self, upper: &Dir, name: Name<'_>) -> Result<()> {
+        if upper.open_dir(name.as_os_str())?.entries()?.is_empty() {
+            return Ok(());
+        }
+        let layer = self.upper()?;
+        let (staged, ()) = layer.stage(|dir, staged| {
+            dir.make_dir(staged, 0o700)?;
+            layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")
+        })?;
+        staged.publish(upper, name, Rename::Exchange)
+    }
+
+    fn make_opaque(&self, upper: &Dir, name: Name<'_>) -> Result<()> {
+        self.upper()?.policy.marks.set(Of::Name(upper, name), Mark::Opaque, b"y")
+    }
+}
+
+fn replace_place(state: &mut State, old: &Side<'_>, new: &Side<'_>) {
+    let moved = Place { parent: new.dir.clone(), name: new.name.to_owned() };
+    let place = state.places.iter_mut().find(|p| Arc::ptr_eq(&p.parent, &old.dir) && p.name.as_name() == old.name);
+    match place {
+        Some(place) => *place = moved,
+        None => state.places.push(moved),
+    }
+    if let Content::Dir(content) = &mut state.content {
+        content.inherit = None;
+    }
+}
+
+/// Whether `node` is `ancestor` or lies below it. The caller keeps directories from moving.
+fn is_within(node: &Arc<Node>, ancestor: &Arc<Node>) -> bool {
+    let mut at = node.clone();
+    loop {
+        if Arc::ptr_eq(&at, ancestor) {
+            return true;
+        }
+        let parent = at.state.read().places.first().map(|place| place.parent.clone());
+        match parent {
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+}
+
+/// Whether `node` lies in the entry `name` of `dir`.
+fn holds(dir: &Arc<Node>, name: Name<'_>, node: &Arc<Node>) -> bool {
+    let mut at = node.clone();
+    loop {
+        let place = at.state.read().places.first().cloned();
+        match place {
+            Some(place) if Arc::ptr_eq(&place.parent, dir) => return place.name.as_name() == name,
+            Some(place) => at = place.parent,
+            None => return false,
+        }
+    }
+}
+
+/// Locks two directories in the order that all use; one guard where they are the same.
+fn lock_both<'n>(
+    from: &'n Arc<Node>,
+    to: &'n Arc<Node>,
+) -> (RwLockWriteGuard<'n, State>, Option<RwLockWriteGuard<'n, State>>) {
+    if Arc::ptr_eq(from, to) {
+        return (from.state.write(), None);
+    }
+    let from_first = is_within(to, from) || (!is_within(from, to) && from.id < to.id);
+    if from_first {
+        let first = from.state.write();
+        (first, Some(to.state.write()))
+    } else {
+        let second = to.state.write();
+        (from.state.write(), Some(second))
+    }
+}

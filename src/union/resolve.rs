@@ -1,0 +1,139 @@
+//! Resolution: what the layers say together. Pure.
+
+use crate::layer::{Found, Seen};
+use crate::sys::Result;
+
+/// What a name is in the union. `P` says where an entry was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution<P> {
+    Missing,
+    Leaf(P, Found),
+    /// The directories that merge, newest first; never empty.
+    Dir(Vec<(P, Found)>),
+}
+
+/// The newest layer that says anything decides; directories merge until a mark, a whiteout or a file
+/// stops them. Asks no more layers than it needs.
+///
+/// # Errors
+/// The first error that a layer that had to be asked answered.
+pub fn resolve<P>(seen: impl IntoIterator<Item = Result<(P, Seen)>>) -> Result<Resolution<P>> {
+    let mut merged = Vec::new();
+    for verdict in seen {
+        match verdict? {
+            (_, Seen::Nothing) => {}
+            (_, Seen::Whiteout) => break,
+            (place, Seen::Entry(found)) if found.is_dir() => {
+                let stop = found.opaque;
+                merged.push((place, found));
+                if stop {
+                    break;
+                }
+            }
+            (place, Seen::Entry(found)) if merged.is_empty() => return Ok(Resolution::Leaf(place, found)),
+            (_, Seen::Entry(_)) => break,
+        }
+    }
+    Ok(if merged.is_empty() { Resolution::Missing } else { Resolution::Dir(merged) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{Kind, Stat, Timestamp};
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Says {
+        Nothing,
+        Whiteout,
+        File,
+        Dir,
+        Opaque,
+    }
+    use Says::*;
+
+    fn seen(says: Says) -> Seen {
+        let entry = |kind, opaque| {
+            let time = Timestamp::default();
+            Seen::Entry(Found {
+                stat: Stat {
+                    dev: 1,
+                    ino: 1,
+                    kind,
+                    perm: 0,
+                    nlink: 1,
+                    uid: 0,
+                    gid: 0,
+                    rdev: 0,
+                    size: 0,
+                    blocks: 0,
+                    block_size: 0,
+                    atime: time,
+                    mtime: time,
+                    ctime: time,
+                },
+                opaque,
+            })
+        };
+        match says {
+            Nothing => Seen::Nothing,
+            Whiteout => Seen::Whiteout,
+            File => entry(Kind::Regular, false),
+            Dir => entry(Kind::Directory, false),
+            Opaque => entry(Kind::Directory, true),
+        }
+    }
+
+    /// The specification: which layers show through, newest first.
+    fn spec(layers: &[Says]) -> Vec<usize> {
+        let speaking: Vec<usize> = (0..layers.len()).filter(|&i| layers[i] != Nothing).collect();
+        match speaking.first().map(|&top| layers[top]) {
+            None | Some(Whiteout) => vec![],
+            Some(File) => vec![speaking[0]],
+            _ => {
+                let dirs = speaking.iter().copied().take_while(|&i| matches!(layers[i], Dir | Opaque));
+                let dirs: Vec<usize> = dirs.collect();
+                let end = dirs.iter().position(|&i| layers[i] == Opaque).map_or(dirs.len(), |p| p + 1);
+                dirs[..end].to_vec()
+            }
+        }
+    }
+
+    #[test]
+    fn every_stack_of_four_layers_resolves_as_specified() {
+        let all = [Nothing, Whiteout, File, Dir, Opaque];
+        let mut cases = 0;
+        for a in all {
+            for b in all {
+                for c in all {
+                    for d in all {
+                        let layers = [a, b, c, d];
+                        let answers = layers.iter().enumerate().map(|(i, &says)| Ok((i, seen(says))));
+                        let shown = match resolve(answers).unwrap() {
+                            Resolution::Missing => vec![],
+                            Resolution::Leaf(place, _) => vec![place],
+                            Resolution::Dir(parts) => parts.into_iter().map(|(place, _)| place).collect(),
+                        };
+                        assert_eq!(shown, spec(&layers), "{layers:?}");
+                        cases += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(cases, 625);
+    }
+
+    #[test]
+    fn no_layer_below_the_deciding_one_is_asked() {
+        for decides in [Whiteout, File, Opaque] {
+            let mut asked = 0;
+            let layers = [Nothing, decides, File].map(seen);
+            let answers = layers.into_iter().map(|says| {
+                asked += 1;
+                Ok(((), says))
+            });
+            resolve(answers).unwrap();
+            assert_eq!(asked, 2, "{decides:?}");
+        }
+    }
+}

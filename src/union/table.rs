@@ -1,0 +1,177 @@
+//! The nodes that the kernel knows, by number, and the numbers.
+//!
+//! A node stays while the kernel counts lookups of it or a known node has its name in it. Numbers are
+//! the inode numbers of the host where one file system holds all layers, so that they are the same
+//! after a remount; the file system's index is in the top byte.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::sys::{Errno, Name, Result};
+
+use super::node::{Node, NodeId, Real};
+
+const SHARDS: usize = 16;
+const FILESYSTEM_SHIFT: u32 = 56;
+/// Set in numbers that name no inode of the host.
+const MADE_UP: u64 = 1 << 63;
+
+#[derive(Debug)]
+struct Slot {
+    node: Arc<Node>,
+    /// Lookups that the kernel has not forgotten, and known nodes whose place is in this one.
+    uses: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    shards: [Mutex<HashMap<NodeId, Slot>>; SHARDS],
+    /// Devices in the order in which they were met.
+    filesystems: RwLock<Vec<u64>>,
+    /// Files copied up since they were looked up: they keep the number they had below.
+    moved: RwLock<HashMap<Real, NodeId>>,
+}
+
+impl Table {
+    pub(super) fn new(devices: impl IntoIterator<Item = u64>, root: Node) -> Table {
+        let table = Table {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            filesystems: RwLock::default(),
+            moved: RwLock::default(),
+        };
+        for dev in devices {
+            table.filesystem(dev);
+        }
+        let id = root.id;
+        table.shard(id).lock().insert(id, Slot { node: Arc::new(root), uses: 1 });
+        table
+    }
+
+    fn shard(&self, id: NodeId) -> &Mutex<HashMap<NodeId, Slot>> {
+        &self.shards[(id.0 ^ (id.0 >> 8)) as usize % SHARDS]
+    }
+
+    fn filesystem(&self, dev: u64) -> usize {
+        if let Some(known) = self.filesystems.read().iter().position(|&d| d == dev) {
+            return known;
+        }
+        let mut all = self.filesystems.write();
+        all.iter().position(|&d| d == dev).unwrap_or_else(|| {
+            all.push(dev);
+            all.len() - 1
+        })
+    }
+
+    /// The number of a file of the host.
+    pub(super) fn id_of(&self, real: Real) -> NodeId {
+        if let Some(&id) = self.moved.read().get(&real) {
+            return id;
+        }
+        let filesystem = self.filesystem(real.dev) as u64;
+        let fits = real.ino >> FILESYSTEM_SHIFT == 0 && filesystem < 0x7f;
+        // Numbers 0 and 1 mean nothing and the root to FUSE.
+        if fits && !(filesystem == 0 && real.ino <= NodeId::ROOT.0) {
+            NodeId(filesystem << FILESYSTEM_SHIFT | real.ino)
+        } else {
+            made_up(&(real, filesystem))
+        }
+    }
+
+    /// The number of one name of a file that has several names below. As in the kernel's overlayfs, each is
+    /// a file of its own in a writable union, since a change would separate them.
+    pub(super) fn id_of_name(&self, parent: NodeId, name: Name<'_>, real: Real) -> NodeId {
+        match self.moved.read().get(&real) {
+            Some(&id) => id,
+            None => made_up(&(parent, name, real)),
+        }
+    }
+
+    /// The node with this number.
+    ///
+    /// # Errors
+    /// `ESTALE` for a number that was never given out or was forgotten.
+    pub(super) fn get(&self, id: NodeId) -> Result<Arc<Node>> {
+        self.shard(id).lock().get(&id).map(|slot| slot.node.clone()).ok_or(Errno::STALE)
+    }
+
+    /// The node with this number, if it is known.
+    pub(super) fn peek(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.get(id).ok()
+    }
+
+    /// Finds or makes the node of a file and counts one more use of it. A number that another file has,
+    /// since both were given it by a hash or a copied mark, is passed over.
+    pub(super) fn intern(&self, mut id: NodeId, real: Real, make: impl Fn(NodeId) -> Node) -> Arc<Node> {
+        loop {
+            let known = match self.shard(id).lock().entry(id) {
+                Entry::Occupied(mut slot) => {
+                    slot.get_mut().uses += 1;
+                    Ok(slot.get().node.clone())
+                }
+                Entry::Vacant(slot) => {
+                    let node = Arc::new(make(id));
+                    slot.insert(Slot { node: node.clone(), uses: 1 });
+                    Err(node)
+                }
+            };
+            // States are looked at outside the shard's lock, which is the innermost.
+            let known = match known {
+                Ok(known) => known,
+                Err(new) => return self.settle(new),
+            };
+            if known.state.read().real == real {
+                return known;
+            }
+            self.release(id, 1);
+            id = NodeId(id.0.wrapping_add(1) | MADE_UP);
+        }
+    }
+
+    fn settle(&self, node: Arc<Node>) -> Arc<Node> {
+        let parents: Vec<_> = node.state.read().places.iter().map(|place| place.parent.clone()).collect();
+        for parent in parents {
+            self.hold(&parent);
+        }
+        node
+    }
+
+    /// Counts one more use of a known node.
+    pub(super) fn hold(&self, node: &Arc<Node>) {
+        let mut shard = self.shard(node.id).lock();
+        shard.entry(node.id).or_insert_with(|| Slot { node: node.clone(), uses: 0 }).uses += 1;
+    }
+
+    /// Gives back `count` uses; a node without uses is dropped, and so are its parents that only it held.
+    pub(super) fn release(&self, id: NodeId, count: u64) {
+        let mut due = vec![(id, count)];
+        while let Some((id, count)) = due.pop() {
+            let mut shard = self.shard(id).lock();
+            let Entry::Occupied(mut slot) = shard.entry(id) else { continue };
+            let slot_mut = slot.get_mut();
+            slot_mut.uses = slot_mut.uses.saturating_sub(count);
+            if slot_mut.uses > 0 || id == NodeId::ROOT {
+                continue;
+            }
+            let node = slot.remove().node;
+            drop(shard);
+            let state = node.state.read();
+            self.moved.write().remove(&state.real);
+            due.extend(state.places.iter().map(|place| (place.parent.id, 1)));
+        }
+    }
+
+    /// Keeps the number of a node whose content is now in another file.
+    pub(super) fn remember_moved(&self, real: Real, id: NodeId) {
+        self.moved.write().insert(real, id);
+    }
+}
+
+fn made_up(of: &impl Hash) -> NodeId {
+    let mut hasher = std::hash::DefaultHasher::new();
+    of.hash(&mut hasher);
+    NodeId(hasher.finish() | MADE_UP)
+}
