@@ -2,7 +2,6 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 pub mod cli;
-pub mod fuse;
 pub mod image;
 pub mod layer;
 pub mod store;

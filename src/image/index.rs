@@ -1,8 +1,10 @@
 //! Indexes: lists of manifests, by name or by platform.
 
+use std::collections::HashSet;
+
 use oci_spec::image as oci;
 
-use super::{Error, MediaKind, Platform, from_json, to_json};
+use super::{Error, MediaKind, Platform, Reference, from_json, to_json};
 
 /// The whole name of an image, as containerd and docker annotate it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -60,7 +62,34 @@ impl Index {
         self.document.manifests()
     }
 
-    pub fn set_manifests(&mut self, manifests: Vec<oci::Descriptor>) {
+    /// Keeps of the manifests those that `keep` wants.
+    pub fn retain(&mut self, keep: impl FnMut(&oci::Descriptor) -> bool) {
+        let mut manifests = self.manifests().to_vec();
+        manifests.retain(keep);
+        self.document.set_manifests(manifests);
+    }
+
+    /// Lists `manifest` under `names`, or under none.
+    ///
+    /// What had one of the names before loses it; when that was its last, it stays without a name.
+    pub fn add(&mut self, manifest: &oci::Descriptor, names: &[Reference]) {
+        let mut manifests = self.manifests().to_vec();
+        for old in &mut manifests {
+            if name_of(old).is_some_and(|name| names.contains(&name)) {
+                old.set_annotations(None);
+            }
+        }
+        manifests.extend(names.iter().map(|name| {
+            let mut named = manifest.clone();
+            let annotations = [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string())];
+            named.set_annotations(Some(annotations.into()));
+            named
+        }));
+        manifests.push(manifest.clone());
+        // Without a name, an entry is there only for a manifest that has none, and once.
+        let mut seen: HashSet<_> =
+            manifests.iter().filter(|d| name_of(d).is_some()).map(|d| d.digest().clone()).collect();
+        manifests.retain(|d| name_of(d).is_some() || seen.insert(d.digest().clone()));
         self.document.set_manifests(manifests);
     }
 }
@@ -89,6 +118,14 @@ pub fn named(descriptor: &oci::Descriptor) -> Named {
         Some(name) if name.contains([':', '/']) => Named::Whole(name),
         Some(tag) => Named::Tag(tag),
         None => Named::Not,
+    }
+}
+
+/// The name under which the index of a store lists `descriptor`.
+pub fn name_of(descriptor: &oci::Descriptor) -> Option<Reference> {
+    match named(descriptor) {
+        Named::Whole(name) | Named::Tag(name) => name.parse().ok(),
+        Named::Not => None,
     }
 }
 
@@ -137,5 +174,26 @@ mod tests {
         assert!(matches!(Index::parse(json), Err(Error::MediaType { what: "index", .. })));
         let empty = Index::new(Vec::new()).unwrap();
         assert_eq!(Index::parse(&empty.to_json()), Ok(empty));
+    }
+
+    #[test]
+    fn a_name_that_moves_leaves_its_image_without_one() {
+        let name = |text: &str| text.parse::<Reference>().unwrap();
+        let [old, new] = [b"old", b"new"].map(|text| {
+            let kind = oci::MediaType::ImageManifest;
+            super::super::Blob::of(text).descriptor(kind).unwrap()
+        });
+        let mut index = Index::new(Vec::new()).unwrap();
+        let mut listed = |manifest: &oci::Descriptor, names: &[Reference]| -> Vec<_> {
+            index.add(manifest, names);
+            let which = |d: &oci::Descriptor| if d.digest() == old.digest() { "old" } else { "new" };
+            let name = |d: &oci::Descriptor| name_of(d).map_or("-".into(), |name| name.to_string());
+            index.manifests().iter().map(|d| format!("{} {}", which(d), name(d))).collect()
+        };
+        assert_eq!(listed(&old, &[]), ["old -"]);
+        assert_eq!(listed(&old, &[]), ["old -"]);
+        assert_eq!(listed(&old, &[name("a"), name("b")]), ["old a:latest", "old b:latest"]);
+        assert_eq!(listed(&new, &[name("a")]), ["old b:latest", "new a:latest"]);
+        assert_eq!(listed(&new, &[name("b")]), ["old -", "new a:latest", "new b:latest"]);
     }
 }

@@ -37,12 +37,19 @@ impl TryFrom<&oci::Descriptor> for Blob {
     }
 }
 
+/// One layer: its tar as it is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub blob: Blob,
+    pub compression: Compression,
+}
+
 /// The manifest of an image of which every part is known how to read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     document: oci::ImageManifest,
     config: Blob,
-    layers: Vec<Blob>,
+    layers: Vec<Layer>,
 }
 
 impl Manifest {
@@ -54,12 +61,12 @@ impl Manifest {
         Manifest::check(from_json("manifest", json)?)
     }
 
-    /// A manifest of OCI: `layers` bottom first, each with its compression.
+    /// A manifest of OCI; `layers` bottom first.
     ///
     /// # Errors
     /// None that a caller can cause.
-    pub fn new(config: Blob, layers: &[(Blob, Compression)]) -> Result<Manifest, Error> {
-        let layers = layers.iter().map(|(layer, compression)| layer.descriptor(compression.layer_type()));
+    pub fn new(config: Blob, layers: &[Layer]) -> Result<Manifest, Error> {
+        let layers = layers.iter().map(|layer| layer.blob.descriptor(layer.compression.layer_type()));
         let document = oci::ImageManifestBuilder::default()
             .schema_version(oci::SCHEMA_VERSION)
             .media_type(oci::MediaType::ImageManifest)
@@ -76,7 +83,7 @@ impl Manifest {
     ///
     /// # Errors
     /// None that a caller can cause.
-    pub fn with_layer(&self, config: Blob, layer: Blob, compression: Compression) -> Result<Manifest, Error> {
+    pub fn with_layer(&self, config: Blob, layer: Layer) -> Result<Manifest, Error> {
         let mut document = self.document.clone();
         document.set_schema_version(oci::SCHEMA_VERSION).set_media_type(Some(oci::MediaType::ImageManifest));
         document.set_config(config.descriptor(oci::MediaType::ImageConfig)?);
@@ -84,7 +91,7 @@ impl Manifest {
             let kind = Compression::of_layer(layer.media_type())?.layer_type();
             layer.set_media_type(kind);
         }
-        document.layers_mut().push(layer.descriptor(compression.layer_type())?);
+        document.layers_mut().push(layer.blob.descriptor(layer.compression.layer_type())?);
         Manifest::check(document)
     }
 
@@ -102,10 +109,9 @@ impl Manifest {
         media::check_config(document.config().media_type())?;
         let config = Blob::try_from(document.config())?;
         let layers = document.layers().iter().map(|layer| {
-            Compression::of_layer(layer.media_type())?;
-            Blob::try_from(layer)
+            Ok(Layer { compression: Compression::of_layer(layer.media_type())?, blob: layer.try_into()? })
         });
-        let layers = layers.collect::<Result<_, _>>()?;
+        let layers = layers.collect::<Result<_, Error>>()?;
         Ok(Manifest { document, config, layers })
     }
 
@@ -114,7 +120,7 @@ impl Manifest {
     }
 
     /// Bottom first.
-    pub fn layers(&self) -> &[Blob] {
+    pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
@@ -127,10 +133,11 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    const LAYER: Blob = Blob { digest: Digest::ZERO, size: 7 };
+    const BLOB: Blob = Blob { digest: Digest::ZERO, size: 7 };
+    const GZIPPED: Layer = Layer { blob: BLOB, compression: Compression::Gzip };
 
     fn manifest(schema: u32, kind: &str, config: &str, layer: &str) -> Result<Manifest, Error> {
-        let digest = LAYER.digest;
+        let digest = BLOB.digest;
         let json = format!(
             r#"{{"schemaVersion": {schema}, "mediaType": "{kind}",
                 "config": {{"mediaType": "{config}", "digest": "{digest}", "size": 7}},
@@ -145,21 +152,22 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_as_it_is_written() {
-        let written = Manifest::new(LAYER, &[(LAYER, Compression::Gzip)]).unwrap();
+        let written = Manifest::new(BLOB, &[GZIPPED]).unwrap();
         assert_eq!(Manifest::parse(&written.to_json()), Ok(written.clone()));
         assert_eq!(manifest(2, KIND, CONFIG, GZIP), Ok(written));
     }
 
     #[test]
     fn a_layer_on_top_of_dockers_makes_a_manifest_of_oci() {
+        let zstd = Layer { blob: BLOB, compression: Compression::Zstd };
         let docker = manifest(
             2,
             "application/vnd.docker.distribution.manifest.v2+json",
             "application/vnd.docker.container.image.v1+json",
             "application/vnd.docker.image.rootfs.diff.tar.gzip",
         );
-        let top = docker.unwrap().with_layer(LAYER, LAYER, Compression::Zstd).unwrap();
-        let expected = Manifest::new(LAYER, &[(LAYER, Compression::Gzip), (LAYER, Compression::Zstd)]).unwrap();
+        let top = docker.unwrap().with_layer(BLOB, zstd).unwrap();
+        let expected = Manifest::new(BLOB, &[GZIPPED, zstd]).unwrap();
         assert_eq!(top, expected);
     }
 

@@ -18,10 +18,10 @@ mod reference;
 mod time;
 
 pub use change::Change;
-pub use config::{ImageConfig, NewLayer};
+pub use config::{ImageConfig, NewLayer, platform_entry};
 pub use digest::{Digest, Hasher};
-pub use index::{Index, Named, candidates, named};
-pub use manifest::{Blob, Manifest};
+pub use index::{Index, Named, candidates, name_of, named};
+pub use manifest::{Blob, Layer, Manifest};
 pub use media::{Compression, MediaKind};
 pub use platform::Platform;
 pub use reference::{Reference, familiar};

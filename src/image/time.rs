@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// A point in time, from the year 0 to 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Instant {
     /// Seconds since 1970, leap seconds not counted.
     pub seconds: i64,
@@ -51,6 +54,20 @@ impl FromStr for Instant {
 
     fn from_str(text: &str) -> Result<Instant, NoTime> {
         parse(text).ok_or(NoTime)
+    }
+}
+
+impl TryFrom<String> for Instant {
+    type Error = NoTime;
+
+    fn try_from(text: String) -> Result<Instant, NoTime> {
+        text.parse()
+    }
+}
+
+impl From<Instant> for String {
+    fn from(instant: Instant) -> String {
+        instant.to_string()
     }
 }
 

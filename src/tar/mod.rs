@@ -8,6 +8,7 @@
 mod attributes;
 mod entry;
 mod error;
+mod members;
 mod path;
 mod pax;
 mod reader;
@@ -16,4 +17,5 @@ mod tree;
 mod unpack;
 
 pub use error::Error;
+pub use members::{Member, MemberKind, Members};
 pub use unpack::{Unpacked, unpack};
