@@ -2,6 +2,8 @@
 #![warn(missing_debug_implementations, unreachable_pub)]
 
 pub mod cli;
+pub mod container;
+pub mod fuse;
 pub mod image;
 pub mod layer;
 pub mod store;

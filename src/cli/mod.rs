@@ -2,13 +2,16 @@
 //!
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
+mod daemon;
 mod exit;
+mod mount;
+mod umount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use exit::Exit;
 
@@ -31,11 +34,14 @@ struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Mount(mount::MountArgs),
+    Umount(umount::UmountArgs),
+}
 
 /// Runs one command line and says how it ended.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
         Ok(cli) => cli,
         Err(error) => {
             let usage = error.use_stderr();
@@ -53,6 +59,21 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Other programs call `overfuse -o OPTIONS [SOURCE] DIR`, or with the options last: that means `mount`.
+fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let is_option = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-o");
+    let Some(first) = args.get(1) else { return args };
+    let named = Cli::command().find_subcommand(first).is_some() || first == "help";
+    let flat = is_option(first) || (!named && args.iter().skip(2).any(is_option));
+    if flat {
+        args.insert(1, "mount".into());
+    }
+    args
+}
+
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
-    match cli.command {}
+    match &cli.command {
+        Command::Mount(args) => mount::run(&cli.global, args),
+        Command::Umount(args) => umount::run(&cli.global, args),
+    }
 }

@@ -1,6 +1,8 @@
 //! The layers of one union, opened and checked.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
@@ -78,7 +80,7 @@ pub struct Stack {
 pub enum OpenError {
     #[error("a union needs at least one lower directory")]
     NoLower,
-    #[error("{what} {path}: {source}")]
+    #[error("{what} {path}")]
     Open { what: &'static str, path: PathBuf, source: Errno },
     #[error("upper directory {upper} and work directory {work} are on different file systems; put both on one")]
     DifferentFileSystems { upper: PathBuf, work: PathBuf },
@@ -143,11 +145,25 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, O
     {
         return Err(OpenError::Overlapping { upper, work });
     }
-    let lock = work_dir.lock().map_err(|error| match error {
+    let lock = lock_patiently(&work_dir).map_err(|error| match error {
         Errno::WOULDBLOCK => OpenError::InUse { path: upper.into() },
         source => fail("work directory", work)(source),
     })?;
     let staging = Work::open(&work_dir).map_err(fail("work directory", work))?;
     let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
     Ok(UpperLayer { root: upper_dir, work: staging, policy: Policy { owners, ..probed }, _lock: lock })
+}
+
+/// Locks the work directory. Whoever unmounts sees the mount gone a moment before the process that served
+/// it has ended, so that who mounts again at once has to wait for that.
+fn lock_patiently(work: &Dir) -> Result<File> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const STEP: Duration = Duration::from_millis(2);
+    let started = Instant::now();
+    loop {
+        match work.lock() {
+            Err(Errno::WOULDBLOCK) if started.elapsed() < PATIENCE => thread::sleep(STEP),
+            other => return other,
+        }
+    }
 }

@@ -44,6 +44,18 @@ pub enum Rename {
 #[derive(Debug)]
 pub struct PathFd(OwnedFd);
 
+impl From<OwnedFd> for Dir {
+    fn from(fd: OwnedFd) -> Dir {
+        Dir(fd)
+    }
+}
+
+impl From<OwnedFd> for PathFd {
+    fn from(fd: OwnedFd) -> PathFd {
+        PathFd(fd)
+    }
+}
+
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

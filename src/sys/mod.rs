@@ -5,20 +5,36 @@
 //! step is `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that no
 //! name from an image is ever resolved on the host. Knows nothing of layers, unions or FUSE.
 
+mod capability;
+mod channel;
 pub mod copy;
+mod detached;
 mod dir;
 mod file;
 mod handle;
 mod limits;
+mod mount;
 mod name;
+pub mod namespace;
+pub mod poll;
+pub mod process;
+pub mod pty;
+mod root;
+pub mod signal;
 mod stat;
 pub mod xattr;
 
+pub use capability::Capabilities;
+pub use channel::Channel;
+pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
+pub use mount::{FuseMount, FuseMountError, unmount};
 pub use name::{Name, NameBuf};
+pub use namespace::Namespaces;
+pub use root::Root;
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 
 pub use rustix::fs::OFlags;

@@ -18,17 +18,17 @@ pub(super) enum Part {
 }
 
 impl Union {
-    /// The entry `name` of directory `dir`; counts one lookup of its node.
+    /// The entry `name` of directory `dir`, if there is one; counts one lookup of its node.
     ///
     /// # Errors
-    /// `ENOENT`, and what a layer answers.
-    pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Attr> {
+    /// What a layer answers.
+    pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<Attr>> {
         let dir = self.dir_node(dir)?;
         let (state, upper) = self.read_dir_state(&dir)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
         let resolution = self.look(upper.as_deref(), &content.lower, name)?;
-        let (node, stat) = self.intern(&dir, upper.as_deref(), name, resolution)?.ok_or(Errno::NOENT)?;
-        Ok(Attr { id: node.id, stat })
+        let found = self.intern(&dir, upper.as_deref(), name, resolution)?;
+        Ok(found.map(|(node, stat)| Attr { id: node.id, stat }))
     }
 
     /// The parent of a directory; the root is its own.

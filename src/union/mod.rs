@@ -49,9 +49,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::layer::{OpenError, Owners, Stack};
+use crate::layer::Stack;
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
+pub use crate::layer::{OpenError, Owners};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
 pub use merge::DirItem;

@@ -59,7 +59,7 @@ impl Union {
 
     /// The node of an entry that is about to be moved, in the upper layer, with one more use.
     fn bring_up(&self, slot: Slot<'_>) -> Result<Arc<Node>> {
-        let id = self.lookup(slot.dir, slot.name)?.id;
+        let id = self.lookup(slot.dir, slot.name)?.ok_or(Errno::NOENT)?.id;
         let node = self.node(id)?;
         let is_below = node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
         let ready = if is_below { Err(Errno::XDEV) } else { self.copy_up(&node, Need::Data) };

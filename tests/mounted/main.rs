@@ -3,5 +3,26 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
+mod copy_up;
+mod create;
+mod first_test;
 mod harness;
+mod holes;
+mod link;
 mod lookup;
+mod mkdir;
+mod mknod;
+mod mmap;
+mod open_files;
+mod read_only;
+mod readdir;
+mod rename;
+mod rmdir;
+mod statfs;
+mod symlink;
+mod threads;
+mod truncate;
+mod unlink;
+mod write;
+mod xattr;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -154,7 +155,18 @@ impl Mounted {
         }
     }
 
+    /// Tries for a while: a process that another test is starting holds our files open until its exec.
     fn try_unmount(&self) -> Result<(), String> {
+        let patience = Instant::now() + Duration::from_secs(3);
+        loop {
+            match self.unmount_once() {
+                Err(_) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+                result => return result,
+            }
+        }
+    }
+
+    fn unmount_once(&self) -> Result<(), String> {
         match self.by {
             Subject::Kernel => {
                 rustix::mount::unmount(&self.at, UnmountFlags::empty()).map_err(|error| error.to_string())

@@ -1,0 +1,56 @@
+//! Going to the background when what was asked for is live, not before.
+
+use std::fs::File;
+
+use anyhow::{Context, bail};
+
+use crate::sys::process::{self, Stream};
+use crate::sys::{Channel, Namespaces};
+
+use super::Exit;
+
+/// Says that the mount is live: the command that started it may return.
+#[derive(Debug)]
+pub(super) struct Ready<'a>(Option<&'a Channel>);
+
+const LIVE: &[u8] = b"live";
+
+impl Ready<'_> {
+    pub(super) fn live(self) -> anyhow::Result<()> {
+        let Some(parent) = self.0 else { return Ok(()) };
+        let null = File::options().read(true).write(true).open("/dev/null").context("/dev/null")?;
+        for stream in [Stream::Input, Stream::Output, Stream::Error] {
+            process::replace_standard(stream, &null).context("/dev/null")?;
+        }
+        parent.send(LIVE, None).context("telling that the mount is live")
+    }
+}
+
+/// Runs `serve` in the background, and returns when it is live or has failed; or, `foreground`, here.
+pub(super) fn start(foreground: bool, serve: impl FnOnce(Ready<'_>) -> anyhow::Result<()>) -> anyhow::Result<Exit> {
+    if foreground {
+        serve(Ready(None))?;
+        return Ok(Exit::Success);
+    }
+    let (here, there) = Channel::pair().context("pipe")?;
+    let child = process::spawn(Namespaces::empty(), || {
+        let served = process::new_session().map_err(anyhow::Error::from).and_then(|()| serve(Ready(Some(&there))));
+        let Err(error) = served else { return 0 };
+        // Behind the word that it is live, nobody listens any more.
+        let _ = there.send(format!("{error:#}").as_bytes(), None);
+        1
+    })
+    .context("starting the process that serves the mount")?;
+    drop(there);
+    match here.receive().context("waiting for the mount")? {
+        Some((message, _)) if message == LIVE => Ok(Exit::Success),
+        Some((message, _)) => {
+            child.wait().ok();
+            bail!("{}", String::from_utf8_lossy(&message))
+        }
+        None => {
+            let status = child.wait().map_or(1, |status| status.code());
+            bail!("the process that was to serve the mount ended with status {status}")
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `overfuse umount`: ends a mount.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, Global, mount};
+
+/// Unmount a directory; the process that serves it ends.
+#[derive(Debug, Args)]
+pub(super) struct UmountArgs {
+    /// Also while it is in use: it vanishes now, and ends when its last user does
+    #[arg(short, long)]
+    lazy: bool,
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+}
+
+pub(super) fn run(_global: &Global, args: &UmountArgs) -> anyhow::Result<Exit> {
+    for dir in &args.dirs {
+        mount::unmount(dir, args.lazy)?;
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,154 @@
+//! Users and groups of an image, as its own `/etc/passwd` and `/etc/group` have them.
+//!
+//! Pure: is given the text of both files. The host's users are never asked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// `USER[:GROUP]`, each a name or a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSpec {
+    user: String,
+    group: Option<String>,
+}
+
+/// Who a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    pub home: String,
+}
+
+/// A name that the image does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum UnknownAccount {
+    #[error("the image's /etc/passwd has no user {0:?}")]
+    User(String),
+    #[error("the image's /etc/group has no group {0:?}")]
+    Group(String),
+}
+
+impl fmt::Display for UserSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.user)?;
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, ":{group}"))
+    }
+}
+
+impl UserSpec {
+    /// `None` where the user is missing.
+    pub fn parse(text: &str) -> Option<UserSpec> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some(group).filter(|g| !g.is_empty())),
+            None => (text, None),
+        };
+        (!user.is_empty()).then(|| UserSpec { user: user.to_owned(), group: group.map(str::to_owned) })
+    }
+
+    /// Looks names and numbers up, as docker does: what can be a number is one; a number needs no entry, and is then
+    /// in group 0 and at home in `/`; a group that is named leaves out all others that the user is in.
+    ///
+    /// # Errors
+    /// For a name without an entry.
+    pub fn resolve(&self, passwd: &str, group: &str) -> Result<Identity, UnknownAccount> {
+        let number = self.user.parse::<u32>().ok();
+        let entry = users(passwd).find(|u| number.map_or(u.name == self.user, |uid| u.uid == uid));
+        let uid = entry.as_ref().map(|u| u.uid).or(number).ok_or_else(|| UnknownAccount::User(self.user.clone()))?;
+        let home = entry.as_ref().map(|u| u.home).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
+        if let Some(name) = &self.group {
+            let found = name.parse().ok().or_else(|| groups(group).find(|g| g.name == name).map(|g| g.gid));
+            let gid = found.ok_or_else(|| UnknownAccount::Group(name.clone()))?;
+            return Ok(Identity { uid, gid, groups: Vec::new(), home });
+        }
+        let gid = entry.as_ref().map_or(0, |u| u.gid);
+        let member = |g: &Group<'_>| entry.as_ref().is_some_and(|u| g.members.split(',').any(|name| name == u.name));
+        let mut others: Vec<u32> = groups(group).filter(member).map(|g| g.gid).collect();
+        others.sort_unstable();
+        others.dedup();
+        Ok(Identity { uid, gid, groups: others, home })
+    }
+}
+
+struct User<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+/// `name:password:uid:gid:comment:home:shell`; lines that are not so are passed over.
+fn users(text: &str) -> impl Iterator<Item = User<'_>> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let home = fields.nth(1).unwrap_or("");
+        Some(User { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
+    })
+}
+
+/// `name:password:gid:members`.
+fn groups(text: &str) -> impl Iterator<Item = Group<'_>> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, gid) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Group { name, gid: gid.parse().ok()?, members: fields.next().unwrap_or("") })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
+        # a comment\n\
+        app:x:1000:100::/srv/app:/bin/sh\n\
+        broken:x:many:0::/:\n\
+        7:x:77:8::/seven:\n\
+        short:x:5:6\n";
+    const GROUP: &str = "root:x:0:\nusers:x:100:\nvideo:x:44:app,root\naudio:x:29:app\nagain:x:29:app\n";
+
+    fn identity(uid: u32, gid: u32, groups: &[u32], home: &str) -> Identity {
+        Identity { uid, gid, groups: groups.to_vec(), home: home.into() }
+    }
+
+    #[test]
+    fn names_and_numbers_are_found_in_the_images_own_files() {
+        for (text, expected) in [
+            ("root", Ok(identity(0, 0, &[44], "/root"))),
+            ("0", Ok(identity(0, 0, &[44], "/root"))),
+            ("app", Ok(identity(1000, 100, &[29, 44], "/srv/app"))),
+            ("1000", Ok(identity(1000, 100, &[29, 44], "/srv/app"))),
+            ("app:", Ok(identity(1000, 100, &[29, 44], "/srv/app"))),
+            ("app:video", Ok(identity(1000, 44, &[], "/srv/app"))),
+            ("app:4242", Ok(identity(1000, 4242, &[], "/srv/app"))),
+            ("4242", Ok(identity(4242, 0, &[], "/"))),
+            ("4242:users", Ok(identity(4242, 100, &[], "/"))),
+            ("7", Ok(identity(7, 0, &[], "/"))),
+            ("77", Ok(identity(77, 8, &[], "/seven"))),
+            ("short", Ok(identity(5, 6, &[], "/"))),
+            ("nobody", Err(UnknownAccount::User("nobody".into()))),
+            ("broken", Err(UnknownAccount::User("broken".into()))),
+            ("-1", Err(UnknownAccount::User("-1".into()))),
+            ("app:none", Err(UnknownAccount::Group("none".into()))),
+        ] {
+            let spec = UserSpec::parse(text).unwrap();
+            assert_eq!(spec.resolve(PASSWD, GROUP), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_the_files_has_numbers_only() {
+        assert_eq!(UserSpec::parse("0").unwrap().resolve("", ""), Ok(identity(0, 0, &[], "/")));
+        assert_eq!(UserSpec::parse("root").unwrap().resolve("", ""), Err(UnknownAccount::User("root".into())));
+    }
+}

@@ -1,0 +1,175 @@
+//! From a process inside of the finished container to the command: streams, rights, user, program.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::account::Identity;
+use super::error::{Absent, Doing, LaunchError};
+use super::spec::{DEFAULT_PATH, Process};
+use crate::sys::process::{self, Stream};
+use crate::sys::{Capabilities, Channel, Errno, pty, signal};
+
+type Result<T> = std::result::Result<T, LaunchError>;
+
+/// All that is left to do.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) process: Process,
+    pub(super) identity: Identity,
+    /// A user namespace that one user made alone has no say over groups.
+    pub(super) may_set_groups: bool,
+    /// How many users and groups exist here.
+    pub(super) mapped: (u64, u64),
+    pub(super) terminal: Option<OwnedFd>,
+    /// Takes the place of standard input.
+    pub(super) input: Option<File>,
+}
+
+impl Command {
+    /// Becomes the command; comes back with the reason why not.
+    pub(super) fn execute(mut self, outside: &Channel) -> LaunchError {
+        match self.become_user(outside) {
+            Ok(()) => self.become_program(),
+            Err(error) => error,
+        }
+    }
+
+    fn become_user(&mut self, outside: &Channel) -> Result<()> {
+        process::new_session().doing("begin a session")?;
+        self.take_streams().doing("set up standard input and output")?;
+        signal::reset_all().doing("reset signals")?;
+        let dir = c_string(self.process.workdir.as_os_str())?;
+        process::change_dir(&dir).doing(format!("change to {}", self.process.workdir.display()))?;
+
+        Capabilities::CONTAINER.bound().doing("bound the capabilities")?;
+        let Identity { uid, gid, ref groups, .. } = self.identity;
+        let groups = self.may_set_groups.then_some(groups.as_slice());
+        match process::become_user(uid, gid, groups) {
+            Err(Errno::INVAL) => {
+                let (users, groups) = self.mapped;
+                return Err(LaunchError::Unmapped { uid, gid, users, groups });
+            }
+            other => other.doing(format!("become user {uid}, group {gid}"))?,
+        }
+        Capabilities::CONTAINER.keep().doing("drop capabilities")?;
+        process::set_umask(0o022);
+
+        // Becoming another user undid the tie. Should the process outside be gone already, it would come too late.
+        process::die_with_parent().doing("tie the container to this process")?;
+        if outside.is_closed().doing("look for the process outside")? {
+            process::exit_now(0);
+        }
+        process::close_on_execute_from(3).doing("close descriptors")
+    }
+
+    fn take_streams(&self) -> std::result::Result<(), Errno> {
+        if let Some(terminal) = &self.terminal {
+            pty::take_as_terminal(terminal)?;
+            for stream in [Stream::Input, Stream::Output, Stream::Error] {
+                process::replace_standard(stream, terminal)?;
+            }
+        } else if let Some(input) = &self.input {
+            process::replace_standard(Stream::Input, input)?;
+        }
+        Ok(())
+    }
+
+    fn become_program(mut self) -> LaunchError {
+        if self.process.variable("HOME").is_none() {
+            self.process.env.push(("HOME".into(), self.identity.home.clone().into()));
+        }
+        let Process { args, env, .. } = &self.process;
+        let Some(program) = args.first() else {
+            return LaunchError::NotFound { program: OsString::new(), reason: Absent::InPath };
+        };
+        let path = self.process.variable("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+        let env = env.iter().map(|(name, value)| c_string(&[name.as_os_str(), value].join(OsStr::new("="))));
+        let strings = || -> Result<_> {
+            let args = args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
+            Ok((args, env.collect::<Result<Vec<_>>>()?))
+        };
+        match strings() {
+            Ok((args, env)) => search(program, path, |file| match c_string(file.as_os_str()) {
+                Ok(file) => match process::execute(&file, &args, &env) {
+                    Err(errno) => errno,
+                },
+                Err(_) => Errno::INVAL,
+            }),
+            Err(error) => error,
+        }
+    }
+}
+
+fn c_string(text: &OsStr) -> Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| Errno::INVAL).doing(format!("pass on {text:?}"))
+}
+
+/// Tries what `program` may mean, as `execvp(3)` does, and says why nothing of it would start.
+fn search(program: &OsStr, path: &OsStr, execute: impl Fn(&Path) -> Errno) -> LaunchError {
+    let cannot = |errno| LaunchError::CannotExecute { program: program.to_owned(), errno };
+    let absent = |reason| LaunchError::NotFound { program: program.to_owned(), reason };
+    let exists = |file: &Path| !matches!(file.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound);
+    if program.as_bytes().contains(&b'/') {
+        let file = Path::new(program);
+        return match execute(file) {
+            Errno::NOENT if exists(file) => absent(Absent::Interpreter),
+            Errno::NOENT | Errno::NOTDIR => absent(Absent::File),
+            errno => cannot(errno),
+        };
+    }
+    if program.is_empty() {
+        return absent(Absent::InPath);
+    }
+    let mut refused = None;
+    for dir in path.as_bytes().split(|&b| b == b':') {
+        let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };
+        let file = dir.join(program);
+        match execute(&file) {
+            Errno::NOENT if exists(&file) => return absent(Absent::Interpreter),
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => refused = Some(Errno::ACCESS),
+            errno => return cannot(errno),
+        }
+    }
+    refused.map_or_else(|| absent(Absent::InPath), cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_program_is_searched_as_execvp_does() {
+        let nothing: &[(&str, Errno)] = &[];
+        for (program, answers, tried, expected) in [
+            ("x", nothing, "/a/x ./x /b/x", not_found("x", Absent::InPath)),
+            ("x", &[("/a/x", Errno::ACCESS)], "/a/x ./x /b/x", refused("x", Errno::ACCESS)),
+            ("x", &[("/a/x", Errno::NOEXEC)], "/a/x", refused("x", Errno::NOEXEC)),
+            ("/q/x", &[], "/q/x", not_found("/q/x", Absent::File)),
+            ("/q/x", &[("/q/x", Errno::ACCESS)], "/q/x", refused("/q/x", Errno::ACCESS)),
+            ("", &[], "", not_found("", Absent::InPath)),
+        ] {
+            let seen = RefCell::new(Vec::new());
+            let got = search(OsStr::new(program), OsStr::new("/a::/b"), |file| {
+                let file = file.to_str().unwrap();
+                seen.borrow_mut().push(file.to_owned());
+                answers.iter().find(|(name, _)| *name == file).map_or(Errno::NOENT, |(_, errno)| *errno)
+            });
+            assert_eq!(got, expected, "{program}");
+            assert_eq!(seen.into_inner().join(" "), tried, "{program}");
+        }
+    }
+
+    fn not_found(program: &str, reason: Absent) -> LaunchError {
+        LaunchError::NotFound { program: program.into(), reason }
+    }
+
+    fn refused(program: &str, errno: Errno) -> LaunchError {
+        LaunchError::CannotExecute { program: program.into(), errno }
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a container did not start, in a form that crosses from the container's first process to ours.
+
+use std::ffi::OsString;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::UnknownAccount;
+use crate::sys::Errno;
+
+/// Why a container did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum LaunchError {
+    #[error("cannot {doing}: {errno}")]
+    Step {
+        doing: String,
+        #[serde(with = "number")]
+        errno: Errno,
+    },
+    #[error(transparent)]
+    Account(#[from] UnknownAccount),
+    #[error(
+        "user {uid}, group {gid} do not exist here: this user namespace maps {users} users and {groups} groups; \
+         more come from /etc/subuid and /etc/subgid"
+    )]
+    Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
+    /// A program that is nowhere in the container.
+    #[error("exec: {program:?}: {}", .reason)]
+    NotFound { program: OsString, reason: Absent },
+    /// A program that is there and does not start.
+    #[error("exec: {program:?}: {errno}")]
+    CannotExecute {
+        program: OsString,
+        #[serde(with = "number")]
+        errno: Errno,
+    },
+    #[error("{0} cannot be had with --chroot")]
+    NeedsNamespaces(String),
+    #[error("the container's first process sent what is no message: {0}")]
+    Garbled(String),
+}
+
+/// In what way a program is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Absent {
+    #[error("executable file not found in $PATH")]
+    InPath,
+    #[error("no such file or directory")]
+    File,
+    #[error("the file exists, but its interpreter or loader does not")]
+    Interpreter,
+}
+
+/// Says what could not be done, beside why.
+pub(super) trait Doing<T> {
+    fn doing(self, what: impl Into<String>) -> Result<T, LaunchError>;
+}
+
+impl<T> Doing<T> for Result<T, Errno> {
+    fn doing(self, what: impl Into<String>) -> Result<T, LaunchError> {
+        self.map_err(|errno| LaunchError::Step { doing: what.into(), errno })
+    }
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, what: impl Into<String>) -> Result<T, LaunchError> {
+        self.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)).doing(what)
+    }
+}
+
+mod number {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::sys::Errno;
+
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
+        errno.raw_os_error().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
+        i32::deserialize(from).map(Errno::from_raw_os_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_in_the_container_is_told_outside_as_it_was() {
+        for error in [
+            LaunchError::Step { doing: "mount /proc".into(), errno: Errno::PERM },
+            LaunchError::NotFound { program: "gone".into(), reason: Absent::InPath },
+            LaunchError::Account(UnknownAccount::User("x".into())),
+        ] {
+            let sent = serde_json::to_vec(&error).unwrap();
+            assert_eq!(serde_json::from_slice::<LaunchError>(&sent).unwrap(), error);
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_that_says_what_and_why() {
+        let error = LaunchError::Step { doing: "mount /proc".into(), errno: Errno::PERM };
+        assert_eq!(error.to_string(), "cannot mount /proc: Operation not permitted (os error 1)");
+    }
+}

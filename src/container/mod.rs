@@ -1,0 +1,31 @@
+//! Containers: from an image's configuration and the user's wishes to a process in a root of its own.
+//!
+//! ```text
+//!   Wishes + image config ──spec──► Process ──┐
+//!   volumes, network, … ──────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
+//! ```
+//!
+//! The process that starts a container stays its supervisor: it serves the root's file system, passes signals and
+//! keys on, and when it dies, by whatever signal, the container dies with it.
+//!
+//! Process 1 of the container is the command itself, as with `docker run`: signals that it does not handle have no
+//! effect on it. With [`First::Init`] it is a small process of ours.
+
+mod account;
+mod child;
+mod command;
+mod error;
+mod init;
+mod launch;
+mod plan;
+mod relay;
+mod rootfs;
+mod serve;
+mod spec;
+
+pub use account::{Identity, UnknownAccount, UserSpec};
+pub use error::{Absent, LaunchError};
+pub use launch::{Launched, host_window};
+pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use serve::{RunError, run};
+pub use spec::{Process, SpecError, Variable, Wishes};

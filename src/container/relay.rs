@@ -1,0 +1,218 @@
+//! Between the container and whoever started it: signals inwards, keys and output of its terminal both ways.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::child::CONSOLE;
+use super::error::{Doing, LaunchError};
+use super::launch::host_window;
+use super::plan::Input;
+use crate::sys::poll::{self, Interest};
+use crate::sys::process::Child;
+use crate::sys::pty::{self, RawInput};
+use crate::sys::signal::{self, Messages};
+use crate::sys::{Channel, Errno};
+
+type Result<T> = std::result::Result<T, LaunchError>;
+
+const BUFFER: usize = 16 << 10;
+
+/// What a terminal takes as the end of its input: control-D.
+const END_OF_INPUT: u8 = 4;
+
+#[derive(Debug)]
+pub(super) struct Relay<'a> {
+    child: &'a Child,
+    messages: &'a Messages,
+    /// Until the command runs.
+    channel: Option<Channel>,
+    input: Input,
+    terminal: Option<Terminal>,
+    failure: Option<LaunchError>,
+}
+
+/// Our end of the container's terminal.
+#[derive(Debug)]
+struct Terminal {
+    master: OwnedFd,
+    /// Whether some process in the container may still write.
+    open: bool,
+    /// Whether keys are read from standard input.
+    listening: bool,
+    /// Keys that the terminal has not taken yet.
+    keys: Vec<u8>,
+    /// Restores our own terminal when dropped.
+    _raw: Option<RawInput>,
+}
+
+/// What woke us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signal,
+    Ended,
+    Channel,
+    Output,
+    Room,
+    Keys,
+}
+
+impl<'a> Relay<'a> {
+    pub(super) fn new(child: &'a Child, messages: &'a Messages, channel: Channel, input: Input) -> Relay<'a> {
+        Relay { child, messages, channel: Some(channel), input, terminal: None, failure: None }
+    }
+
+    /// Until the first process has ended. Waiting for it is left to the caller.
+    pub(super) fn run(mut self) -> Result<()> {
+        loop {
+            let sources = self.ready().doing("wait for the container")?;
+            // What it said before it ended is read before the end counts.
+            for &source in sources.iter().filter(|&&source| source != Source::Ended) {
+                self.attend(source)?;
+            }
+            if sources.contains(&Source::Ended) {
+                break;
+            }
+        }
+        while self.channel.is_some() {
+            self.hear()?;
+        }
+        if let Some(terminal) = &mut self.terminal {
+            while terminal.show() == Shown::Some {}
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    fn ready(&self) -> std::result::Result<Vec<Source>, Errno> {
+        let stdin = io::stdin();
+        let mut waited: Vec<(Source, BorrowedFd<'_>, Interest)> = vec![
+            (Source::Signal, self.messages.as_fd(), Interest::Read),
+            (Source::Ended, self.child.as_fd(), Interest::Read),
+        ];
+        if let Some(channel) = &self.channel {
+            waited.push((Source::Channel, channel.as_fd(), Interest::Read));
+        }
+        if let Some(terminal) = self.terminal.as_ref().filter(|t| t.open) {
+            waited.push((Source::Output, terminal.master.as_fd(), Interest::Read));
+            if !terminal.keys.is_empty() {
+                waited.push((Source::Room, terminal.master.as_fd(), Interest::Write));
+            } else if terminal.listening {
+                waited.push((Source::Keys, stdin.as_fd(), Interest::Read));
+            }
+        }
+        let interests: Vec<_> = waited.iter().map(|&(_, fd, interest)| (fd, interest)).collect();
+        let ready = poll::wait(&interests)?;
+        Ok(waited.iter().zip(ready).filter(|(_, ready)| *ready).map(|((source, ..), _)| *source).collect())
+    }
+
+    fn attend(&mut self, source: Source) -> Result<()> {
+        match source {
+            Source::Signal => self.pass_signals(),
+            Source::Channel => self.hear(),
+            Source::Output | Source::Room | Source::Keys => {
+                if let Some(terminal) = &mut self.terminal {
+                    match source {
+                        Source::Output => drop(terminal.show()),
+                        Source::Keys => terminal.listen(),
+                        _ => terminal.type_keys(),
+                    }
+                }
+                Ok(())
+            }
+            Source::Ended => Ok(()),
+        }
+    }
+
+    fn pass_signals(&mut self) -> Result<()> {
+        while let Some(number) = self.messages.next().doing("receive signals")? {
+            match (&self.terminal, number) {
+                (Some(terminal), signal::WINDOW_CHANGED) => {
+                    if let Some(size) = host_window() {
+                        // A terminal whose programs are gone needs no size.
+                        let _ = pty::set_window_size(&terminal.master, size);
+                    }
+                }
+                _ => self.child.signal(number).doing(format!("pass signal {number} on"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One message of the container's first process, or that it is the command now.
+    fn hear(&mut self) -> Result<()> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        match channel.receive().doing("hear from the container")? {
+            None => self.channel = None,
+            Some((message, Some(master))) if message == CONSOLE => {
+                self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
+            }
+            Some((message, _)) => {
+                let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
+                self.failure = Some(serde_json::from_slice(&message).unwrap_or_else(garbled));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there may be more to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Some,
+    Nothing,
+}
+
+impl Terminal {
+    fn new(master: OwnedFd, input: Input) -> std::result::Result<Terminal, Errno> {
+        pty::set_nonblocking(&master)?;
+        let listening = input == Input::Attached;
+        let raw = if listening && pty::is_terminal(io::stdin()) { Some(RawInput::new()?) } else { None };
+        Ok(Terminal { master, open: true, listening, keys: Vec::new(), _raw: raw })
+    }
+
+    /// From the container to standard output.
+    fn show(&mut self) -> Shown {
+        let mut buffer = vec![0; BUFFER];
+        let got = match pty::read(self.master.as_fd(), &mut buffer) {
+            Ok(Some(got)) => got,
+            Err(Errno::AGAIN) => return Shown::Nothing,
+            Ok(None) | Err(_) => {
+                self.open = false;
+                return Shown::Nothing;
+            }
+        };
+        let mut rest = &buffer[..got];
+        while !rest.is_empty() {
+            match pty::write(io::stdout().as_fd(), rest) {
+                Ok(written) => rest = &rest[written..],
+                // Somebody else made our output nonblocking.
+                Err(Errno::AGAIN) => drop(poll::wait(&[(io::stdout().as_fd(), Interest::Write)])),
+                // Nobody looks any more; the container goes on all the same.
+                Err(_) => break,
+            }
+        }
+        Shown::Some
+    }
+
+    /// From standard input to `keys`.
+    fn listen(&mut self) {
+        let mut buffer = vec![0; BUFFER];
+        match pty::read(io::stdin().as_fd(), &mut buffer) {
+            Ok(Some(got)) => self.keys.extend_from_slice(&buffer[..got]),
+            Err(Errno::AGAIN) => {}
+            Ok(None) | Err(_) => {
+                self.listening = false;
+                self.keys.push(END_OF_INPUT);
+            }
+        }
+        self.type_keys();
+    }
+
+    /// From `keys` to the container.
+    fn type_keys(&mut self) {
+        match pty::write(self.master.as_fd(), &self.keys) {
+            Ok(written) => drop(self.keys.drain(..written)),
+            Err(Errno::AGAIN) => {}
+            Err(_) => self.keys.clear(),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The kernel's FUSE requests, answered by a union. The only module that names `fuser`.
+//!
+//! Knows nothing of layers: each request becomes one call of [`Union`]. Files are not opened here at all:
+//! descriptors belong to nodes, so OPEN, OPENDIR and FLUSH are answered `ENOSYS` once and never asked again.
+
+mod convert;
+mod options;
+mod reply;
+mod session;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use crate::sys::{Errno, Kind, Name, Result, SeekTo};
+use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
+
+pub use options::{OptionError, Options};
+pub use session::{MountError, Session, unmount};
+
+use convert::{id, rename_how, set_time};
+use reply::answer;
+
+/// Requests that the kernel may have waiting while their senders go on.
+const MAX_BACKGROUND: u16 = 64;
+const MAX_WRITE: u32 = 1 << 20;
+
+/// Answers requests from a union.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Set before the first request is read.
+    union: Arc<OnceLock<Union>>,
+    /// Whether the kernel checks permissions, by mode and ACL.
+    kernel_checks: bool,
+    /// Everything that is created belongs to root: the only user there is.
+    all_root: bool,
+}
+
+impl Server {
+    fn union(&self) -> Result<&Union> {
+        self.union.get().ok_or(Errno::NOTCONN)
+    }
+
+    fn owner(&self, request: &Request) -> Owner {
+        if self.all_root { Owner { uid: 0, gid: 0 } } else { Owner { uid: request.uid(), gid: request.gid() } }
+    }
+}
+
+impl Filesystem for Server {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let mut wanted = InitFlags::FUSE_PARALLEL_DIROPS
+            | InitFlags::FUSE_ASYNC_DIO
+            | InitFlags::FUSE_CACHE_SYMLINKS
+            | InitFlags::FUSE_DO_READDIRPLUS
+            | InitFlags::FUSE_READDIRPLUS_AUTO
+            | InitFlags::FUSE_NO_OPEN_SUPPORT
+            | InitFlags::FUSE_NO_OPENDIR_SUPPORT
+            | InitFlags::FUSE_DONT_MASK;
+        if self.kernel_checks {
+            wanted |= InitFlags::FUSE_POSIX_ACL;
+        }
+        // Each is an improvement where it exists; none is needed.
+        for flag in wanted.iter() {
+            let _ = config.add_capabilities(flag);
+        }
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        config.set_max_write(MAX_WRITE).map(drop).map_err(|_| io::ErrorKind::InvalidInput.into())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEntry) {
+        answer("lookup", to, || self.union()?.lookup(id(parent), Name::new(name)?), reply::entry_or_none);
+    }
+
+    fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
+        if let Ok(union) = self.union() {
+            union.forget(id(ino), count);
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, to: ReplyAttr) {
+        answer("getattr", to, || self.union()?.attr(id(ino)), reply::attr);
+    }
+
+    fn setattr(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        to: ReplyAttr,
+    ) {
+        let change = Change { perm: mode, uid, gid, size, atime: set_time(atime), mtime: set_time(mtime) };
+        answer("setattr", to, || self.union()?.change(id(ino), change), reply::attr);
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, to: ReplyData) {
+        answer("readlink", to, || self.union()?.read_link(id(ino)), |to, target| to.data(target.as_bytes()));
+    }
+
+    fn mknod(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, to: ReplyEntry) {
+        let new = match Kind::of_mode(mode) {
+            Kind::Regular => New::File,
+            kind => New::Node { kind, rdev: rdev.into() },
+        };
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
+        answer("mknod", to, make, reply::entry);
+    }
+
+    fn mkdir(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, to: ReplyEntry) {
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, New::Dir, mode);
+        answer("mkdir", to, make, reply::entry);
+    }
+
+    fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEmpty) {
+        answer("unlink", to, || self.union()?.remove(id(parent), Name::new(name)?, Remove::File), reply::done);
+    }
+
+    fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEmpty) {
+        answer("rmdir", to, || self.union()?.remove(id(parent), Name::new(name)?, Remove::Dir), reply::done);
+    }
+
+    fn symlink(&self, by: &Request, parent: INodeNo, name: &OsStr, target: &Path, to: ReplyEntry) {
+        let new = New::Symlink { target: target.as_os_str() };
+        let mode = Mode { perm: 0o777, umask: 0 };
+        let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
+        answer("symlink", to, make, reply::entry);
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        to: ReplyEmpty,
+    ) {
+        let rename = || {
+            let from = Slot { dir: id(parent), name: Name::new(name)? };
+            let to = Slot { dir: id(new_parent), name: Name::new(new_name)? };
+            self.union()?.rename(from, to, rename_how(flags)?)
+        };
+        answer("rename", to, rename, reply::done);
+    }
+
+    fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, to: ReplyEntry) {
+        answer("link", to, || self.union()?.link(id(ino), id(parent), Name::new(name)?), reply::entry);
+    }
+
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, to: ReplyEmpty) {
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        to: ReplyData,
+    ) {
+        reply::data(to, size as usize, |buffer| self.union()?.read(id(ino), offset, buffer));
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        to: ReplyWrite,
+    ) {
+        answer("write", to, || self.union()?.write(id(ino), offset, data), reply::written);
+    }
+
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, to: ReplyEmpty) {
+        answer("fsync", to, || self.union()?.sync(id(ino), data_only), reply::done);
+    }
+
+    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, to: ReplyEmpty) {
+        answer("fsyncdir", to, || self.union()?.sync(id(ino), data_only), reply::done);
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, to: ReplyDirectory) {
+        reply::directory(to, offset, |offset| self.union()?.read_dir(id(ino), offset));
+    }
+
+    fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, to: ReplyDirectoryPlus) {
+        reply::directory_plus(to, offset, self.union(), id(ino));
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, to: ReplyStatfs) {
+        answer("statfs", to, || self.union()?.stat_fs(), reply::stat_fs);
+    }
+
+    fn setxattr(&self, _: &Request, ino: INodeNo, key: &OsStr, value: &[u8], flags: i32, _: u32, to: ReplyEmpty) {
+        // XATTR_CREATE and XATTR_REPLACE.
+        let wanted = match flags {
+            1 => Wanted::Create,
+            2 => Wanted::Replace,
+            _ => Wanted::Any,
+        };
+        answer("setxattr", to, || self.union()?.set_xattr(id(ino), key, value, wanted), reply::done);
+    }
+
+    fn getxattr(&self, _: &Request, ino: INodeNo, key: &OsStr, size: u32, to: ReplyXattr) {
+        answer("getxattr", to, || reply::fits(self.union()?.xattr(id(ino), key)?, size), reply::xattr(size));
+    }
+
+    fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, to: ReplyXattr) {
+        let list = || {
+            let keys = self.union()?.xattrs(id(ino))?;
+            let joined = keys.iter().flat_map(|key| key.as_bytes().iter().copied().chain([0]));
+            reply::fits(joined.collect(), size)
+        };
+        answer("listxattr", to, list, reply::xattr(size));
+    }
+
+    fn removexattr(&self, _: &Request, ino: INodeNo, key: &OsStr, to: ReplyEmpty) {
+        answer("removexattr", to, || self.union()?.remove_xattr(id(ino), key), reply::done);
+    }
+
+    /// Asked only where the kernel does not check: then its one user may do what the files on disk allow.
+    fn access(&self, _: &Request, ino: INodeNo, mask: AccessFlags, to: ReplyEmpty) {
+        let check = || {
+            let stat = self.union()?.attr(id(ino))?.stat;
+            if mask.contains(AccessFlags::W_OK) && self.union()?.is_read_only() && stat.kind != Kind::CharDevice {
+                return Err(Errno::ROFS);
+            }
+            let runs = stat.kind != Kind::Regular || stat.perm & 0o111 != 0;
+            if mask.contains(AccessFlags::X_OK) && !runs { Err(Errno::ACCESS) } else { Ok(()) }
+        };
+        answer("access", to, check, reply::done);
+    }
+
+    fn create(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, to: ReplyCreate) {
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, New::File, mode);
+        answer("create", to, make, |to, attr| {
+            to.created(
+                &reply::FOR_EVER,
+                &convert::attr(&attr),
+                Generation(0),
+                FileHandle(0),
+                fuser::FopenFlags::FOPEN_KEEP_CACHE,
+            );
+        });
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _cmd: u32,
+        _in: &[u8],
+        _out_size: u32,
+        to: ReplyIoctl,
+    ) {
+        to.error(FuseErrno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: PollNotifier,
+        _: PollEvents,
+        _: PollFlags,
+        to: ReplyPoll,
+    ) {
+        // Regular files are always ready; the kernel then stops asking.
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    fn fallocate(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, length: u64, mode: i32, to: ReplyEmpty) {
+        let mode = mode.cast_unsigned();
+        answer("fallocate", to, || self.union()?.allocate(id(ino), mode, offset, length), reply::done);
+    }
+
+    fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, to: ReplyLseek) {
+        let seek = || {
+            // SEEK_DATA and SEEK_HOLE; the kernel does the others itself.
+            let to = match whence {
+                3 => SeekTo::Data,
+                4 => SeekTo::Hole,
+                _ => return Err(Errno::INVAL),
+            };
+            let offset = u64::try_from(offset).map_err(|_| Errno::NXIO)?;
+            i64::try_from(self.union()?.seek(id(ino), to, offset)?).map_err(|_| Errno::OVERFLOW)
+        };
+        answer("lseek", to, seek, ReplyLseek::offset);
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        ino_in: INodeNo,
+        _: FileHandle,
+        offset_in: u64,
+        ino_out: INodeNo,
+        _: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _: CopyFileRangeFlags,
+        to: ReplyWrite,
+    ) {
+        let copy = || self.union()?.copy_range((id(ino_in), offset_in), (id(ino_out), offset_out), len.min(1 << 30));
+        answer("copy_file_range", to, copy, reply::written);
+    }
+}

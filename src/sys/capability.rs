@@ -1,0 +1,58 @@
+//! Capabilities: what root in a container may do.
+
+use rustix::thread::{self as rth, CapabilitySet, CapabilitySets};
+
+use super::{Errno, Result};
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(CapabilitySet);
+
+impl Capabilities {
+    /// What `docker run` leaves to root by default.
+    pub const CONTAINER: Capabilities = Capabilities(
+        CapabilitySet::CHOWN
+            .union(CapabilitySet::DAC_OVERRIDE)
+            .union(CapabilitySet::FOWNER)
+            .union(CapabilitySet::FSETID)
+            .union(CapabilitySet::KILL)
+            .union(CapabilitySet::SETGID)
+            .union(CapabilitySet::SETUID)
+            .union(CapabilitySet::SETPCAP)
+            .union(CapabilitySet::NET_BIND_SERVICE)
+            .union(CapabilitySet::NET_RAW)
+            .union(CapabilitySet::SYS_CHROOT)
+            .union(CapabilitySet::MKNOD)
+            .union(CapabilitySet::AUDIT_WRITE)
+            .union(CapabilitySet::SETFCAP),
+    );
+
+    /// No program that this process executes from now on gets more than these.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SETPCAP`.
+    pub fn bound(self) -> Result<()> {
+        for number in 0..u64::BITS {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            match rth::capability_is_in_bounding_set(one) {
+                Ok(true) if !self.0.contains(one) => rth::remove_capability_from_bounding_set(one)?,
+                Ok(_) => {}
+                // Past the last capability that this kernel knows.
+                Err(Errno::INVAL) => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// This process keeps, of what it has, only these, and passes none on by inheritance.
+    ///
+    /// # Errors
+    /// As `capset(2)`.
+    pub fn keep(self) -> Result<()> {
+        let kept = rth::capabilities(None)?.permitted & self.0;
+        rth::clear_ambient_capability_set()?;
+        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+        rth::set_capabilities(None, sets)
+    }
+}

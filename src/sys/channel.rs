@@ -1,0 +1,87 @@
+//! A two-way channel between a process and its child: messages, each with at most one descriptor.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use super::poll::{self, Interest};
+use super::{Errno, Result};
+
+/// The longest message, in bytes.
+const MESSAGE_MAX: usize = 16 << 10;
+
+/// One end. Closed by `execve`, which the other end sees as the end of the messages.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Channel {
+    /// Both ends.
+    ///
+    /// # Errors
+    /// As `socketpair(2)`.
+    pub fn pair() -> Result<(Channel, Channel)> {
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Channel(a), Channel(b)))
+    }
+
+    /// Sends `message` (not empty, at most 16 KiB) and a descriptor with it.
+    ///
+    /// # Errors
+    /// `EPIPE` when the other end is closed; else as `sendmsg(2)`.
+    pub fn send(&self, message: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut room);
+        let fds = fd.as_slice();
+        if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Errno::NOBUFS);
+        }
+        retry_on_intr(|| sendmsg(&self.0, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL)).map(drop)
+    }
+
+    /// Waits for the next message; `None` when the other end is closed.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` for a message that is too long; else as `recvmsg(2)`.
+    pub fn receive(&self) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+        let mut message = vec![0; MESSAGE_MAX];
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+        let got = retry_on_intr(|| {
+            let mut parts = [IoSliceMut::new(&mut message)];
+            recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        });
+        let got = match got {
+            Ok(got) if got.bytes > MESSAGE_MAX => return Err(Errno::MSGSIZE),
+            Ok(got) if got.bytes == 0 => return Ok(None),
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => other?,
+        };
+        let fds = ancillary.drain().filter_map(|m| match m {
+            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+            _ => None,
+        });
+        let fd = fds.flatten().next();
+        message.truncate(got.bytes);
+        Ok(Some((message, fd)))
+    }
+
+    /// Whether the other end is closed, without waiting.
+    ///
+    /// # Errors
+    /// As `poll(2)`.
+    pub fn is_closed(&self) -> Result<bool> {
+        Ok(poll::now(&[(self.as_fd(), Interest::Hangup)])?.contains(&true))
+    }
+}

@@ -1,0 +1,155 @@
+//! Namespaces: what a process sees of users, mounts, processes, names and networks.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process as rps;
+use rustix::thread::UnshareFlags;
+
+use super::process::last_error;
+use super::{Errno, Result};
+
+/// A set of namespaces to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespaces(UnshareFlags);
+
+impl Namespaces {
+    pub const USER: Namespaces = Namespaces(UnshareFlags::NEWUSER);
+    pub const MOUNT: Namespaces = Namespaces(UnshareFlags::NEWNS);
+    pub const PID: Namespaces = Namespaces(UnshareFlags::NEWPID);
+    pub const IPC: Namespaces = Namespaces(UnshareFlags::NEWIPC);
+    pub const UTS: Namespaces = Namespaces(UnshareFlags::NEWUTS);
+    pub const NET: Namespaces = Namespaces(UnshareFlags::NEWNET);
+
+    pub const fn empty() -> Namespaces {
+        Namespaces(UnshareFlags::empty())
+    }
+
+    #[must_use]
+    pub const fn and(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0.union(other.0))
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains(self, other: Namespaces) -> bool {
+        self.0.contains(other.0)
+    }
+
+    pub(super) fn clone_flags(self) -> u64 {
+        self.0.bits().into()
+    }
+}
+
+/// Moves this process into new `namespaces` (for [`Namespaces::PID`]: its next children).
+///
+/// # Errors
+/// As `unshare(2)`; `EINVAL` for a user namespace and several threads.
+pub fn enter_new(namespaces: Namespaces) -> Result<()> {
+    // SAFETY: the unsafe flag is FILES, which `Namespaces` cannot hold.
+    unsafe { rustix::thread::unshare_unsafe(namespaces.0) }
+}
+
+/// Maps user 0 and group 0 of this process's new user namespace to `uid` and `gid` outside, and nothing else.
+///
+/// # Errors
+/// As `write(2)` on `/proc/self/uid_map`; `EPERM` when the namespace gives no capabilities.
+pub fn map_single(uid: u32, gid: u32) -> Result<()> {
+    write_proc("setgroups", "deny")?;
+    write_proc("uid_map", &format!("0 {uid} 1"))?;
+    write_proc("gid_map", &format!("0 {gid} 1"))
+}
+
+/// How many ids this process's user namespace maps, as `(users, groups)`.
+///
+/// # Errors
+/// As reading `/proc/self/uid_map`.
+pub fn mapped_ids() -> Result<(u64, u64)> {
+    let count = |file: &str| -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/self/{file}")).map_err(errno)?;
+        let lengths = text.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+        Ok(lengths.fold(0, u64::saturating_add))
+    };
+    Ok((count("uid_map")?, count("gid_map")?))
+}
+
+/// Whether supplementary groups can be set: not so where a user mapped itself alone.
+pub fn may_set_groups() -> bool {
+    fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim_end() == "allow")
+}
+
+fn write_proc(file: &str, text: &str) -> Result<()> {
+    fs::write(format!("/proc/self/{file}"), text).map_err(errno)
+}
+
+fn errno(e: io::Error) -> Errno {
+    Errno::from_io_error(&e).unwrap_or(Errno::IO)
+}
+
+/// Nothing that is mounted from now on leaves this mount namespace, and nothing comes in.
+///
+/// # Errors
+/// As `mount(2)`.
+pub fn make_mounts_private() -> Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+}
+
+/// Makes the mount whose root is `new_root` the root of this mount namespace; nothing else stays mounted.
+///
+/// # Errors
+/// As `pivot_root(2)`; `EINVAL` when `new_root` is not the root of a mount.
+pub fn pivot_root(new_root: impl AsFd) -> Result<()> {
+    rps::fchdir(new_root)?;
+    // The old root ends up on top of the new one, from where it is taken away.
+    rps::pivot_root(c".", c".")?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    rps::chdir(c"/")
+}
+
+/// The name of this host in its UTS namespace.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// # Errors
+/// As `sethostname(2)`.
+pub fn set_host_name(name: &str) -> Result<()> {
+    rustix::system::sethostname(name.as_bytes())
+}
+
+/// Switches on `lo`, the only interface that a new network namespace has.
+///
+/// # Errors
+/// As `ioctl(SIOCSIFFLAGS)`.
+pub fn loopback_up() -> Result<()> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: all-zero bytes are a valid value of these integers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is a whole `ifreq`, which outlives the call.
+    let status = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    if status == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// One line of an id map: `count` ids from `inside` on are those from `outside` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    pub inside: u32,
+    pub outside: u32,
+    pub count: u32,
+}
+
+impl IdRange {
+    /// The three numbers as `newuidmap` takes them.
+    pub fn arguments(self) -> [String; 3] {
+        [self.inside, self.outside, self.count].map(|n| n.to_string())
+    }
+}

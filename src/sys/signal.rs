@@ -1,0 +1,138 @@
+//! Signals, received as data instead of interruptions.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::process::last_error;
+use super::{Errno, Result};
+
+pub const HANGUP: i32 = libc::SIGHUP;
+pub const INTERRUPT: i32 = libc::SIGINT;
+pub const TERMINATE: i32 = libc::SIGTERM;
+pub const CHILD_ENDED: i32 = libc::SIGCHLD;
+pub const WINDOW_CHANGED: i32 = libc::SIGWINCH;
+
+/// What one process sends another to be told something, and what `docker run` passes on to the container. Not among
+/// them are faults, what the kernel says of children and pipes, and what job control stops with.
+const MESSAGES: [i32; 14] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGWINCH,
+    libc::SIGIO,
+    libc::SIGPWR,
+];
+
+/// The signals of other processes to this one, readable from a descriptor for as long as this lives.
+///
+/// They are blocked in the thread that made this, in the threads and in the processes it makes afterwards.
+#[derive(Debug)]
+pub struct Messages {
+    fd: OwnedFd,
+    before: libc::sigset_t,
+}
+
+impl AsFd for Messages {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Messages {
+    /// Blocks the signals and begins to receive them.
+    ///
+    /// # Errors
+    /// As `signalfd(2)`.
+    pub fn receive() -> Result<Messages> {
+        Self::of(&[])
+    }
+
+    /// The same, and [`CHILD_ENDED`] among them.
+    ///
+    /// # Errors
+    /// As `signalfd(2)`.
+    pub fn receive_with_children() -> Result<Messages> {
+        Self::of(&[CHILD_ENDED])
+    }
+
+    fn of(more: &[i32]) -> Result<Messages> {
+        let mut set = empty();
+        for signal in MESSAGES.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()).chain(more.iter().copied()) {
+            // SAFETY: `set` is initialised, and the number is a signal's.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+        }
+        let before = change_mask(libc::SIG_BLOCK, &set)?;
+        // SAFETY: -1 asks for a new descriptor; `set` outlives the call.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(last_error());
+        }
+        // SAFETY: the kernel just gave out this descriptor, and nobody else has it.
+        Ok(Messages { fd: unsafe { OwnedFd::from_raw_fd(fd) }, before })
+    }
+
+    /// The next signal's number, if one has come.
+    ///
+    /// # Errors
+    /// As `read(2)`.
+    pub fn next(&self) -> Result<Option<i32>> {
+        let mut info: MaybeUninit<libc::signalfd_siginfo> = MaybeUninit::uninit();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes at most `size` bytes of `info`.
+        let got = unsafe { libc::read(self.fd.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+        match usize::try_from(got) {
+            // SAFETY: a whole record was written.
+            Ok(got) if got == size => Ok(i32::try_from(unsafe { info.assume_init() }.ssi_signo).ok()),
+            Ok(_) => Ok(None),
+            Err(_) => match last_error() {
+                Errno::AGAIN | Errno::INTR => Ok(None),
+                e => Err(e),
+            },
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        // Only a wrong constant could make this fail.
+        let _ = change_mask(libc::SIG_SETMASK, &self.before);
+    }
+}
+
+/// Every signal does what the kernel gave it to do, and none is blocked: how a new program expects to begin.
+///
+/// # Errors
+/// As `sigprocmask(2)`.
+pub fn reset_all() -> Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
+            // SAFETY: the default action is no code of ours. The C library's own signals answer EINVAL.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+    change_mask(libc::SIG_SETMASK, &empty()).map(drop)
+}
+
+fn empty() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` initialises the whole set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn change_mask(how: libc::c_int, set: &libc::sigset_t) -> Result<libc::sigset_t> {
+    let mut before = empty();
+    // SAFETY: both sets are initialised and outlive the call.
+    let error = unsafe { libc::pthread_sigmask(how, set, &raw mut before) };
+    if error == 0 { Ok(before) } else { Err(Errno::from_raw_os_error(error)) }
+}

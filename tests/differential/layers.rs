@@ -1,0 +1,125 @@
+//! Random layers: small trees over few names, so that layers meet at every path.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+pub const MODES: [u32; 5] = [0o644, 0o600, 0o755, 0o4711, 0o1777];
+pub const OWNERS: [(u32, u32); 3] = [(0, 0), (1000, 1000), (7, 1234)];
+
+/// The layers of one stack.
+#[derive(Clone)]
+pub struct Stack {
+    pub upper: Entries,
+    /// Topmost first.
+    pub lowers: Vec<Entries>,
+}
+
+pub type Entries = BTreeMap<&'static str, Entry>;
+
+/// What a layer has at a name.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    File { mode: u32, owner: (u32, u32), length: usize, xattr: bool },
+    Dir { mode: u32, owner: (u32, u32), opaque: bool, xattr: bool, entries: Entries },
+    Symlink(&'static str),
+    Fifo,
+    Whiteout,
+}
+
+pub fn any() -> impl Strategy<Value = Stack> {
+    let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
+    (upper, vec(entries(), 1..=3)).prop_map(|(upper, lowers)| Stack { upper, lowers })
+}
+
+fn entries() -> impl Strategy<Value = Entries> {
+    let leaf = prop_oneof![
+        5 => (mode(), owner(), length(), any_flag()).prop_map(|(mode, owner, length, xattr)| Entry::File { mode, owner, length, xattr }),
+        1 => target().prop_map(Entry::Symlink),
+        1 => Just(Entry::Fifo),
+        2 => Just(Entry::Whiteout),
+    ];
+    let entry = leaf.prop_recursive(3, 20, 4, |entry| {
+        (mode(), owner(), 0..5u32, any_flag(), btree_map(name(), entry, 0..4)).prop_map(
+            |(mode, owner, opaque, xattr, entries)| Entry::Dir {
+                mode: mode | 0o700,
+                owner,
+                opaque: opaque == 0,
+                xattr,
+                entries,
+            },
+        )
+    });
+    btree_map(name(), entry, 0..5)
+}
+
+pub fn name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&NAMES[..])
+}
+
+pub fn mode() -> impl Strategy<Value = u32> {
+    prop::sample::select(&MODES[..])
+}
+
+pub fn owner() -> impl Strategy<Value = (u32, u32)> {
+    prop::sample::select(&OWNERS[..])
+}
+
+pub fn length() -> impl Strategy<Value = usize> {
+    prop::sample::select(&[0, 1, 5, 4096, 10_000][..])
+}
+
+pub fn target() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["a", "b/c", "../a", "nowhere"][..])
+}
+
+fn any_flag() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.2)
+}
+
+/// As `Layers::build` reads them.
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "upper:")?;
+        write_entries(f, "", &self.upper, 'U')?;
+        for (entries, letter) in self.lowers.iter().zip('A'..) {
+            writeln!(f, "lower:")?;
+            write_entries(f, "", entries, letter)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `letter` fills the files, so that content tells which layer it is from.
+fn write_entries(f: &mut fmt::Formatter<'_>, below: &str, entries: &Entries, letter: char) -> fmt::Result {
+    for (name, entry) in entries {
+        let path = format!("{below}{name}");
+        let attributes = |&(uid, gid): &(u32, u32), xattr: &bool| {
+            let xattr = if *xattr { format!(" +user.layer={letter}") } else { String::new() };
+            format!("@{uid}:{gid}{xattr}")
+        };
+        match entry {
+            Entry::File { mode, owner, length, xattr } => {
+                writeln!(f, "f {path} {mode:o} {length}*{letter} {}", attributes(owner, xattr))?;
+            }
+            Entry::Dir { mode, owner, opaque, xattr, entries } => {
+                let kind = if *opaque { 'o' } else { 'd' };
+                writeln!(f, "{kind} {path} {mode:o} {}", attributes(owner, xattr))?;
+                write_entries(f, &format!("{path}/"), entries, letter)?;
+            }
+            Entry::Symlink(target) => writeln!(f, "l {path} {target}")?,
+            Entry::Fifo => writeln!(f, "p {path} 644")?,
+            Entry::Whiteout => writeln!(f, "w {path}")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! What random sequences once found, by name.

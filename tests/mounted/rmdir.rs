@@ -1,0 +1,84 @@
+//! Removing directories: empty is what users see, not what the layers hold.
+
+use crate::need;
+use crate::support::{Layers, Subject, check, scratch, show};
+
+#[test]
+fn a_directory_that_shows_entries_is_not_removed() {
+    need!(fuse, overlay);
+    check("upper:\n d d 755\n f u/x 644 x\n lower:\n f d/x 644 x\n f l/x 644 x", |at| {
+        for name in ["d", "u", "l"] {
+            at.rmdir(name).gives("ENOTEMPTY");
+        }
+        at.list("d").gives("x");
+    });
+}
+
+#[test]
+fn empty_directories_of_every_layer_are_removed() {
+    need!(fuse, overlay);
+    check("upper:\n d u 755\n d both 755\n lower:\n d both 700\n d l 755\n lower:\n d both 711", |at| {
+        for name in ["u", "both", "l"] {
+            at.rmdir(name).gives("ok");
+            at.stat(name).gives("ENOENT");
+            at.rmdir(name).gives("ENOENT");
+        }
+    });
+}
+
+#[test]
+fn a_directory_that_holds_only_whiteouts_is_empty() {
+    need!(fuse, overlay);
+    check("upper:\n w d/x\n w d/y\n w m/x\n lower:\n f d/x 644 x\n f d/y 644 y\n lower:\n f m/x 644 x", |at| {
+        at.list("d").gives("ok");
+        at.rmdir("d").gives("ok");
+        at.rmdir("m").gives("ok");
+        at.list("").gives("ok");
+    });
+}
+
+#[test]
+fn a_lower_directory_whose_files_a_higher_lower_layer_whites_out_is_empty() {
+    need!(fuse, overlay);
+    check("upper:\n lower:\n w d/x\n lower:\n f d/x 644 x", |at| {
+        at.rmdir("d").gives("ok");
+        at.mkdir("d", 0o755).gives("ok");
+        at.list("d").gives("ok");
+    });
+}
+
+#[test]
+fn removing_a_tree_leaves_one_whiteout() {
+    need!(fuse, overlay);
+    for subject in Subject::BOTH {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n f t/u 644 x\n lower:\n f t/a/b/c 644 x\n f t/d 644 x");
+        let mounted = subject.mount(&layers, &dir.path().join("at"));
+        std::fs::remove_dir_all(mounted.at().join("t")).expect("remove a merged tree");
+        mounted.unmount();
+        assert_eq!(show(layers.upper()), "w t", "{subject:?}");
+    }
+}
+
+#[test]
+fn only_directories_are_removed_as_directories() {
+    need!(fuse, overlay);
+    check("upper:\n f u 644 x\n lower:\n f l 644 x\n l s d\n d d 755", |at| {
+        for name in ["u", "l", "s"] {
+            at.rmdir(name).gives("ENOTDIR");
+        }
+        at.rmdir("nowhere").gives("ENOENT");
+        at.rmdir("d/.").gives("EINVAL");
+    });
+}
+
+#[test]
+fn a_directory_is_removed_once_its_last_entry_is() {
+    need!(fuse, overlay);
+    check("upper:\n f d/u 644 x\n lower:\n f d/l 644 x", |at| {
+        at.unlink("d/u").gives("ok");
+        at.rmdir("d").gives("ENOTEMPTY");
+        at.unlink("d/l").gives("ok");
+        at.rmdir("d").gives("ok");
+    });
+}
