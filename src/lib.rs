@@ -43,7 +43,9 @@
 pub mod cli;
 pub mod container;
 pub mod fuse;
+pub mod image;
 pub mod layer;
+pub mod store;
 pub mod sys;
 pub mod tar;
 pub mod union;

@@ -9,6 +9,7 @@ mod attributes;
 mod changes;
 mod entry;
 mod error;
+mod members;
 mod pack;
 mod path;
 mod pax;
@@ -20,5 +21,6 @@ mod writer;
 
 pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
+pub use members::{Member, MemberKind, Members};
 pub use pack::pack;
 pub use unpack::{Unpacked, unpack};
