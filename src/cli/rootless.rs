@@ -135,8 +135,7 @@ fn map(text: &[u8], name: &OsStr, uid: u32, own: u32) -> Option<Vec<IdRange>> {
     let mut inside = 1u32;
     for line in text.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b':');
-        let (Some(user), Some(first), Some(count), None) =
-            (fields.next(), fields.next(), fields.next(), fields.next())
+        let (Some(user), Some(first), Some(count), None) = (fields.next(), fields.next(), fields.next(), fields.next())
         else {
             continue;
         };
