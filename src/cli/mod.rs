@@ -15,6 +15,7 @@ mod rm;
 mod rmi;
 mod root;
 mod rootless;
+mod run;
 mod umount;
 
 use std::ffi::OsString;
@@ -53,6 +54,7 @@ enum Command {
     Ps(ps::PsArgs),
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
+    Run(run::RunArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -98,6 +100,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Ps(args) => ps::run(&cli.global, args),
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
+        Command::Run(args) => run::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }
