@@ -1,7 +1,13 @@
-//! Where Overfuse answers otherwise than kernel overlayfs, on purpose: one row each, with the reason.
+//! Where Overfuse answers otherwise than kernel overlayfs, on purpose, with the reasons.
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::operations::Operation;
+use crate::support::Snapshot;
 
+/// An outcome that differs. What follows in the sequence is not comparable any more.
 struct Row {
     reason: &'static str,
     is_it: fn(operation: &Operation, kernel: &str, overfuse: &str) -> bool,
@@ -12,4 +18,25 @@ const ROWS: &[Row] = &[];
 /// Why the two outcomes differ, where that is meant to be so.
 pub fn reason(operation: &Operation, kernel: &str, overfuse: &str) -> Option<&'static str> {
     ROWS.iter().find(|row| (row.is_it)(operation, kernel, overfuse)).map(|row| row.reason)
+}
+
+/// What the kernel shows, as far as it is to be matched.
+///
+/// In a directory that merges with nothing, the kernel lists the whiteouts of its layer, and then
+/// finds nothing by their names. Overfuse lists what is there.
+pub fn shown(by_kernel: Snapshot) -> Snapshot {
+    by_kernel.without_ghosts()
+}
+
+/// The names in a directory, as far as they are to be matched: see [`shown`], which finds the ghosts of Overfuse.
+pub fn list(dir: &Path) -> io::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.path().symlink_metadata().is_ok() {
+            names.push(entry.file_name().display().to_string());
+        }
+    }
+    names.sort();
+    Ok(names.join(" "))
 }

@@ -32,7 +32,37 @@ pub enum Entry {
 
 pub fn any() -> impl Strategy<Value = Stack> {
     let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
-    (upper, vec(entries(), 1..=3)).prop_map(|(upper, lowers)| Stack { upper, lowers })
+    (upper, vec(entries(), 1..=3)).prop_map(|(mut upper, lowers)| {
+        prune(&mut upper, &lowers.iter().collect::<Vec<_>>());
+        Stack { upper, lowers }
+    })
+}
+
+/// Takes the whiteouts out of the directories of an upper that merge with nothing below. Neither
+/// side ever writes one there, and the kernel takes it for an entry that makes `rmdir` fail.
+fn prune(upper: &mut Entries, below: &[&Entries]) {
+    if below.is_empty() {
+        upper.retain(|_, entry| !matches!(entry, Entry::Whiteout));
+    }
+    for (name, entry) in upper {
+        if let Entry::Dir { opaque, entries, .. } = entry {
+            let merged = if *opaque { Vec::new() } else { directories(below, name) };
+            prune(entries, &merged);
+        }
+    }
+}
+
+/// The directories of one name that merge, topmost first.
+fn directories<'a>(layers: &[&'a Entries], name: &str) -> Vec<&'a Entries> {
+    let mut merged = Vec::new();
+    for entry in layers.iter().filter_map(|entries| entries.get(name)) {
+        let Entry::Dir { opaque, entries, .. } = entry else { break };
+        merged.push(entries);
+        if *opaque {
+            break;
+        }
+    }
+    merged
 }
 
 fn entries() -> impl Strategy<Value = Entries> {

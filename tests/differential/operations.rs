@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rustix::fs::{FallocateFlags, FileType, OFlags, RenameFlags, XattrFlags};
 
+use crate::deliberate;
 use crate::layers::{length, mode, name, owner, target};
 use crate::support::tree::word;
 use crate::support::{At, Outcome};
@@ -168,7 +169,7 @@ impl Operation {
                 at.set_xattr(path, "user.set", "value", if *create { XattrFlags::CREATE } else { XattrFlags::empty() })
             }
             RemoveXattr { path } => at.remove_xattr(path, "user.layer"),
-            List { path } => at.list(path),
+            List { path } => at.note(self, deliberate::list(&at.path(path))),
             Stat { path } => at.stat(path),
             Open { slot, path, writable } => {
                 let opened = open(at, path, *writable);

@@ -29,6 +29,8 @@ pub fn any() -> impl Strategy<Value = Sequence> {
 struct Side {
     layers: Layers,
     at: PathBuf,
+    /// By whom it is mounted.
+    by: Subject,
     mounted: Option<Mounted>,
     slots: Slots,
     start: SystemTime,
@@ -40,17 +42,19 @@ impl Side {
         let layers = Layers::build_for(dir, text, &name);
         let at = dir.join(name).join("at");
         let mounted = Some(subject.mount(&layers, &at));
-        Side { layers, at, mounted, slots: Slots::default(), start }
+        Side { layers, at, by: subject, mounted, slots: Slots::default(), start }
     }
 
     fn shown(&self) -> Snapshot {
-        snapshot_since(&self.at, self.start)
+        let shown = snapshot_since(&self.at, self.start);
+        if self.by == Subject::Kernel { deliberate::shown(shown) } else { shown }
     }
 
     fn remount(&mut self, by: Subject) {
         self.slots.close();
         self.mounted.take().expect("it is mounted between two steps").unmount();
         self.mounted = Some(by.mount(&self.layers, &self.at));
+        self.by = by;
     }
 }
 

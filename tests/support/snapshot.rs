@@ -15,6 +15,9 @@ use super::tree::{is_mark, read, target, walk, word, xattrs};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<PathBuf, String>);
 
+/// How an entry begins that a directory lists and that is not there.
+const GHOST: &str = "<listed, but: ";
+
 /// The tree in `dir`.
 pub fn snapshot(dir: &Path) -> Snapshot {
     since(dir, None)
@@ -35,7 +38,7 @@ fn since(dir: &Path, start: Option<i64>) -> Snapshot {
 fn entry(path: &Path, start: Option<i64>) -> String {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
-        Err(error) => return format!("<listed, but: {error}>"),
+        Err(error) => return format!("{GHOST}{error}>"),
     };
     let kind = meta.file_type();
     let device = format!("{}:{}", rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
@@ -63,6 +66,12 @@ fn entry(path: &Path, start: Option<i64>) -> String {
 }
 
 impl Snapshot {
+    /// Without the entries that are listed and are not there.
+    pub fn without_ghosts(mut self) -> Snapshot {
+        self.0.retain(|_, line| !line.starts_with(GHOST));
+        self
+    }
+
     /// The paths that differ, one line each side, or nothing where none do.
     pub fn diff(&self, other: &Snapshot) -> Option<String> {
         let paths: std::collections::BTreeSet<&PathBuf> = self.0.keys().chain(other.0.keys()).collect();
