@@ -47,6 +47,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::Index;
+use crate::layer::Policy;
 use crate::sys::Dir;
 
 pub use commit::Commit;
@@ -119,6 +120,24 @@ impl Store {
         let lock = Lock::exclusive(&self.root)?;
         self.sweep()?;
         Ok(lock)
+    }
+
+    /// How this process keeps owners and marks in the store's layers, found by trying.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn policy(&self) -> Result<Policy> {
+        let _lock = self.lock_shared()?;
+        self.probe()
+    }
+
+    /// As [`policy`](Self::policy), for who holds the lock.
+    fn probe(&self) -> Result<Policy> {
+        let scratch = self.scratch_dir()?;
+        let tried = scratch.make_dir("policy")?;
+        let policy = Policy::probe(&tried).map_err(io_at("try what can be kept in", scratch.path()))?;
+        scratch.remove()?;
+        Ok(policy)
     }
 
     fn tmp(&self) -> PathBuf {

@@ -77,10 +77,7 @@ pub(super) struct Staging<'s> {
 impl<'s> Staging<'s> {
     pub(super) fn begin(store: &'s Store) -> Result<Staging<'s>> {
         let lock = store.lock_shared()?;
-        let scratch = store.scratch_dir()?;
-        let tried = scratch.make_dir("policy")?;
-        let policy = Policy::probe(&tried).map_err(io_at("try what can be kept in", scratch.path()))?;
-        scratch.remove()?;
+        let policy = store.probe()?;
         let verified = store.verified_layers()?;
         Ok(Staging { store, policy, verified, blobs: BTreeMap::new(), layers: BTreeMap::new(), _lock: lock })
     }
