@@ -2,7 +2,9 @@
 //!
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
+mod commit;
 mod daemon;
+mod diff;
 mod exit;
 mod history;
 mod images;
@@ -46,6 +48,8 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Commit(commit::CommitArgs),
+    Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Images(images::ImagesArgs),
     Inspect(inspect::InspectArgs),
@@ -92,6 +96,8 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Commit(args) => commit::run(&cli.global, args),
+        Command::Diff(args) => diff::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
         Command::Images(args) => images::run(&cli.global, args),
         Command::Inspect(args) => inspect::run(&cli.global, args),
