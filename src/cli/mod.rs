@@ -4,7 +4,17 @@
 
 mod daemon;
 mod exit;
+mod history;
+mod images;
+mod inspect;
+mod load;
 mod mount;
+mod output;
+mod ps;
+mod rm;
+mod rmi;
+mod root;
+mod rootless;
 mod umount;
 
 use std::ffi::OsString;
@@ -35,7 +45,14 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    History(history::HistoryArgs),
+    Images(images::ImagesArgs),
+    Inspect(inspect::InspectArgs),
+    Load(load::LoadArgs),
     Mount(mount::MountArgs),
+    Ps(ps::PsArgs),
+    Rm(rm::RmArgs),
+    Rmi(rmi::RmiArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -73,7 +90,14 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::History(args) => history::run(&cli.global, args),
+        Command::Images(args) => images::run(&cli.global, args),
+        Command::Inspect(args) => inspect::run(&cli.global, args),
+        Command::Load(args) => load::run(&cli.global, args),
         Command::Mount(args) => mount::run(&cli.global, args),
+        Command::Ps(args) => ps::run(&cli.global, args),
+        Command::Rm(args) => rm::run(&cli.global, args),
+        Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }

@@ -8,13 +8,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::fuse::{self, Options, Session};
+use crate::store::{Container, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
-use crate::sys::{Errno, process};
-use crate::union::Union;
+use crate::sys::{self, Errno, process};
+use crate::union::{Spec, Union, UpperSpec};
 
 use super::daemon::{self, Ready};
-use super::{Exit, Global};
+use super::{Exit, Global, root, rootless};
 
 /// Mount a stack of directories, or an image, at a directory.
 ///
@@ -41,7 +42,7 @@ pub(super) struct MountArgs {
     what: Vec<PathBuf>,
 }
 
-pub(super) fn run(_global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
     let mut options = Options::default();
     for text in &args.options {
         options.add(text)?;
@@ -50,17 +51,63 @@ pub(super) fn run(_global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
         eprintln!("overfuse: unknown mount option {unknown}, ignored");
     }
     let Some((at, source)) = args.what.split_last() else { bail!("no directory to mount at") };
-    if options.lower.is_empty() {
-        bail!("nothing to mount: give -o lowerdir=…");
+    let source = source.first();
+    options.source = options.source.or_else(|| source.map(|s| s.to_string_lossy().into_owned()));
+    if !options.lower.is_empty() {
+        return daemon::start(args.foreground, |ready| {
+            let union = Union::open(&options.spec()?)?;
+            serve(Session::mount(union, at, &options)?, ready)
+        });
     }
-    options.source = options.source.or_else(|| source.first().map(|s| s.to_string_lossy().into_owned()));
-    daemon::start(args.foreground, |ready| serve_layers(&options, at, ready))
+    let Some(image) = source else { bail!("nothing to mount: name an image, or give -o lowerdir=TOP:…:BOTTOM") };
+    let stack = Stack::find(global, &image.to_string_lossy(), args.writable.as_deref())?;
+    daemon::start(args.foreground, |ready| stack.serve(at, options, ready))
 }
 
-fn serve_layers(options: &Options, at: &Path, ready: Ready<'_>) -> anyhow::Result<()> {
-    let union = Union::open(&options.spec()?)?;
-    let session = Session::mount(union, at, options)?;
-    serve(session, ready)
+/// An image's layers, with or without a container's changes on top.
+struct Stack {
+    store: Store,
+    lower: Vec<PathBuf>,
+    container: Option<Container>,
+}
+
+impl Stack {
+    /// Finds the image and, where changes shall be kept under a name, the container of that name, or makes it.
+    fn find(global: &Global, image: &str, writable: Option<&str>) -> anyhow::Result<Stack> {
+        let store = root::open_to_read(global)?;
+        let image = store.image(image)?;
+        let container = match writable {
+            None => None,
+            Some(name) => Some(match store.containers()?.into_iter().find(|known| known.name == name) {
+                None => store.create_container(&image, Some(name))?,
+                Some(known) if known.image == image.id => known,
+                Some(known) => bail!(
+                    "{name} has changes of image {}, not of {}; choose another name",
+                    known.image_name,
+                    image.display_name()
+                ),
+            }),
+        };
+        Ok(Stack { lower: store.lower_dirs(&image), container, store })
+    }
+
+    fn serve(self, at: &Path, options: Options, ready: Ready<'_>) -> anyhow::Result<()> {
+        let _in_use = self.container.as_ref().map(Container::lock).transpose()?;
+        let ordinary = sys::effective_uid() != 0;
+        let read_only = options.read_only || self.container.is_none();
+        // To an ordinary user files show the owners that they have in the image. Since the kernel would judge
+        // by these, it must leave judging to what the user may do with the files on disk: all of it.
+        let options = Options { read_only, no_permission_checks: ordinary, ..options };
+        let session = Session::reserve(at, &options)?;
+        rootless::enter_to_serve()?;
+        let spec = Spec {
+            upper: self.container.map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
+            owners: self.store.policy()?.owners,
+            volatile: options.volatile,
+            ..Spec::new(self.lower)
+        };
+        serve(session.attach(Union::open(&spec)?), ready)
+    }
 }
 
 /// Serves a mount until somebody unmounts it, or a signal says to end.

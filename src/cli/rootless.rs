@@ -32,6 +32,14 @@ pub(super) enum Privilege {
 /// # Errors
 /// Where the kernel or `newuidmap` refuses what the files in `/etc` promise.
 pub(super) fn enter() -> Result<Privilege> {
+    let privilege = take_subordinate_ids(Namespaces::USER.and(Namespaces::MOUNT))?;
+    if privilege == Privilege::Subordinate {
+        namespace::make_mounts_private().map_err(|errno| refused(errno, |path| fs::read_to_string(path).ok()))?;
+    }
+    Ok(privilege)
+}
+
+fn take_subordinate_ids(namespaces: Namespaces) -> Result<Privilege> {
     let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     if uid == 0 {
         return Ok(Privilege::Root);
@@ -39,8 +47,17 @@ pub(super) fn enter() -> Result<Privilege> {
     let Some(maps) = Maps::of_this_host(uid, gid) else {
         return Ok(Privilege::Ordinary);
     };
-    maps.enter()?;
+    maps.enter(namespaces)?;
     Ok(Privilege::Subordinate)
+}
+
+/// For the process that serves a mount: takes subordinate ids where there are some, and stays among the mounts
+/// that its user sees, so that it ends when the user unmounts.
+///
+/// # Errors
+/// As [`enter`].
+pub(super) fn enter_to_serve() -> Result<Privilege> {
+    take_subordinate_ids(Namespaces::USER)
 }
 
 /// For commands that run a container: takes a namespace in any case.
@@ -82,7 +99,7 @@ impl Maps {
         (on_path("newuidmap") && on_path("newgidmap")).then_some(Maps { users, groups })
     }
 
-    fn enter(&self) -> Result<()> {
+    fn enter(&self, namespaces: Namespaces) -> Result<()> {
         let us = id().to_string();
         // Ids are handed out from outside: by a child that stays there.
         let work = |channel: Channel| match self.hand_out(&us, &channel) {
@@ -93,19 +110,18 @@ impl Maps {
             }
         };
         let (helper, channel) = process::spawn_connected(Namespaces::empty(), work).context("cannot fork")?;
-        let entered = namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT));
+        let entered = namespace::enter_new(namespaces);
         let answer = match entered {
             Ok(()) => channel.send(b"go", None).and_then(|()| channel.receive()),
             Err(_) => Ok(None),
         };
         drop(channel);
         helper.wait().context("cannot wait for newuidmap")?;
-        let refused = |errno| refused(errno, |path| fs::read_to_string(path).ok());
-        entered.map_err(refused)?;
+        entered.map_err(|errno| refused(errno, |path| fs::read_to_string(path).ok()))?;
         if let Some((text, _)) = answer.context("cannot hear from newuidmap")? {
             bail!("{}", String::from_utf8_lossy(&text));
         }
-        namespace::make_mounts_private().map_err(refused)
+        Ok(())
     }
 
     /// In the child. An answer without a word means that all went well.
@@ -135,8 +151,7 @@ fn map(text: &[u8], name: &OsStr, uid: u32, own: u32) -> Option<Vec<IdRange>> {
     let mut inside = 1u32;
     for line in text.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b':');
-        let (Some(user), Some(first), Some(count), None) =
-            (fields.next(), fields.next(), fields.next(), fields.next())
+        let (Some(user), Some(first), Some(count), None) = (fields.next(), fields.next(), fields.next(), fields.next())
         else {
             continue;
         };

@@ -314,6 +314,15 @@ impl Dir {
         rfs::fsync(fd)
     }
 
+    /// Writes all that the file system of the directory holds to the disk.
+    ///
+    /// # Errors
+    /// As `syncfs(2)`.
+    pub fn sync_filesystem(&self) -> Result<()> {
+        let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        rfs::syncfs(fd)
+    }
+
     /// Takes the advisory lock of the directory for as long as the answer lives.
     ///
     /// # Errors

@@ -86,7 +86,8 @@ fn replace_xattrs(fd: &PathFd, entry: &Entry) -> Result<(), Error> {
     Ok(())
 }
 
-fn is_of_host(key: &OsStr) -> bool {
+/// Whether the attribute says something of a host, and nothing of the file.
+pub(super) fn is_of_host(key: &OsStr) -> bool {
     OF_HOST.iter().any(|host| key == *host)
 }
 

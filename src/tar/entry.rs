@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tar::Header;
 
-use super::Error;
 use super::sparse::Segment;
+use super::{Error, pax};
 use crate::sys::Timestamp;
 
 /// Where an extended attribute stands among PAX records.
@@ -51,6 +51,24 @@ pub(super) struct Entry {
     pub size: u64,
     /// Where the bytes of the archive go, when the file has holes.
     pub sparse: Option<Vec<Segment>>,
+}
+
+impl Entry {
+    /// An entry with neither content nor attributes.
+    pub(super) fn bare(path: PathBuf, kind: Kind) -> Entry {
+        Entry {
+            path,
+            kind,
+            perm: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            target: OsString::new(),
+            xattrs: Vec::new(),
+            size: 0,
+            sparse: None,
+        }
+    }
 }
 
 /// What the headers before an entry's own said about it.
@@ -210,7 +228,7 @@ impl Fields<'_> {
     fn mtime(&self, record: Option<&[u8]>) -> Result<Timestamp, Error> {
         let raw = &self.header.as_old().mtime;
         let found = match record {
-            Some(text) => seconds(text),
+            Some(text) => pax::seconds(text),
             None => number(raw).map(|sec| Timestamp { sec, nsec: 0 }),
         };
         found.ok_or_else(|| self.out_of_range("mtime", record.unwrap_or(raw)))
@@ -237,21 +255,6 @@ pub(super) fn number(field: &[u8]) -> Option<i64> {
     i64::try_from(value).ok()
 }
 
-/// Decimal seconds with a fraction, as PAX writes times: `-1.5` is half a second before -1.
-pub(super) fn seconds(text: &[u8]) -> Option<Timestamp> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let sec: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let nsec: u32 = format!("{fraction:0<9.9}").parse().ok()?;
-    if whole.starts_with('-') && nsec > 0 {
-        return Some(Timestamp { sec: sec.checked_sub(1)?, nsec: 1_000_000_000 - nsec });
-    }
-    Some(Timestamp { sec, nsec })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,25 +274,6 @@ mod tests {
         ];
         for (field, expected) in cases {
             assert_eq!(number(field), expected, "{}", field.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn times_have_nanoseconds_and_may_be_negative() {
-        let cases = [
-            ("0", Some((0, 0))),
-            ("12.5", Some((12, 500_000_000))),
-            ("12.0000000019", Some((12, 1))),
-            ("-1.5", Some((-2, 500_000_000))),
-            ("-0.25", Some((-1, 750_000_000))),
-            ("-3", Some((-3, 0))),
-            ("", None),
-            ("1.x", None),
-            ("1.-5", None),
-            ("99999999999999999999", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(seconds(text.as_bytes()).map(|t| (t.sec, t.nsec)), expected, "{text:?}");
         }
     }
 }

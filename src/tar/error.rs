@@ -14,6 +14,8 @@ use crate::sys::Errno;
 pub enum Error {
     #[error("cannot read the layer archive")]
     Read(#[source] io::Error),
+    #[error("cannot write the layer archive")]
+    Write(#[source] io::Error),
     #[error("the layer archive ends in the middle of {what}")]
     Truncated { what: String },
     #[error("not a tar archive: the header at byte {at} is not one")]
@@ -52,6 +54,12 @@ pub enum Error {
          give the user more subordinate ids in /etc/subuid and /etc/subgid"
     )]
     Owner { path: PathBuf, uid: u32, gid: u32 },
+    #[error("{path:?}: a name that begins with .wh. means a deletion in an image layer, and cannot be kept there")]
+    Reserved { path: PathBuf },
+    #[error("{path:?}: its overlay {mark} mark cannot be packed: what it stands for is in a lower layer")]
+    Mark { path: PathBuf, mark: &'static str },
+    #[error("{path:?}: {found} bytes could be read of {expected}: it changed meanwhile")]
+    Shrunk { path: PathBuf, expected: u64, found: u64 },
     #[error("{path:?}: cannot set {key:?}")]
     Xattr {
         path: PathBuf,

@@ -6,14 +6,21 @@
 //! directory given; nothing here knows of stores, digests or compression.
 
 mod attributes;
+mod changes;
 mod entry;
 mod error;
+mod members;
+mod pack;
 mod path;
 mod pax;
 mod reader;
 mod sparse;
 mod tree;
 mod unpack;
+mod writer;
 
+pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
+pub use members::{Member, MemberKind, Members};
+pub use pack::pack;
 pub use unpack::{Unpacked, unpack};

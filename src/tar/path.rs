@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::Error;
-use crate::sys::{Name, NameBuf};
+use crate::sys::NameBuf;
 
 /// What stands before the name that a whiteout hides.
 pub(super) const WHITEOUT: &str = ".wh.";
@@ -32,18 +32,7 @@ pub(super) enum Leaf {
 /// # Errors
 /// `Escape` for `..`, `Name` for what no component can be.
 pub(super) fn steps(path: &Path) -> Result<Vec<NameBuf>, Error> {
-    let mut steps = Vec::new();
-    for step in path.as_os_str().as_bytes().split(|&b| b == b'/') {
-        match step {
-            b"" | b"." => {}
-            b".." => return Err(Error::Escape { path: path.into() }),
-            name => {
-                let name = Name::new(OsStr::from_bytes(name)).map_err(|_| Error::Name { path: path.into() })?;
-                steps.push(name.to_owned());
-            }
-        }
-    }
-    Ok(steps)
+    components(path)?.into_iter().map(|component| name(component, path)).collect()
 }
 
 /// The parent's steps, and what the last one says.
@@ -51,23 +40,35 @@ pub(super) fn steps(path: &Path) -> Result<Vec<NameBuf>, Error> {
 /// # Errors
 /// As [`steps`]; `Whiteout` for a whiteout of nothing, or one that has something below it.
 pub(super) fn split(path: &Path) -> Result<(Vec<NameBuf>, Leaf), Error> {
-    let mut parent = steps(path)?;
-    let Some(last) = parent.pop() else { return Ok((parent, Leaf::Root)) };
-    let starts = |name: &NameBuf, prefix: &str| name.as_os_str().as_bytes().starts_with(prefix.as_bytes());
-    if parent.iter().any(|step| starts(step, PRIVATE)) {
-        return Ok((parent, Leaf::Private));
+    let mut parent = components(path)?;
+    let Some(last) = parent.pop() else { return Ok((Vec::new(), Leaf::Root)) };
+    let begins = |component: &&[u8], prefix: &str| component.starts_with(prefix.as_bytes());
+    if parent.iter().any(|component| begins(component, PRIVATE)) {
+        return Ok((Vec::new(), Leaf::Private));
     }
-    let whiteout = || Error::Whiteout { path: path.into() };
-    if parent.iter().any(|step| starts(step, WHITEOUT)) {
-        return Err(whiteout());
+    let not_whiteout = || Error::Whiteout { path: path.into() };
+    if parent.iter().any(|component| begins(component, WHITEOUT)) {
+        return Err(not_whiteout());
     }
-    let leaf = match last.as_os_str().as_bytes().strip_prefix(WHITEOUT.as_bytes()) {
-        None => Leaf::Entry(last),
-        Some(_) if last.as_os_str() == OPAQUE => Leaf::Opaque,
-        Some(_) if starts(&last, PRIVATE) => Leaf::Private,
-        Some(hidden) => Leaf::Whiteout(NameBuf::new(OsStr::from_bytes(hidden)).map_err(|_| whiteout())?),
+    let leaf = match last.strip_prefix(WHITEOUT.as_bytes()) {
+        None => Leaf::Entry(name(last, path)?),
+        Some(_) if last == OPAQUE.as_bytes() => Leaf::Opaque,
+        Some(_) if begins(&last, PRIVATE) => Leaf::Private,
+        // Its own name may be too long for a file: only what it hides ever was one.
+        Some(hidden) => Leaf::Whiteout(NameBuf::new(OsStr::from_bytes(hidden)).map_err(|_| not_whiteout())?),
     };
+    let parent = parent.into_iter().map(|component| name(component, path)).collect::<Result<_, _>>()?;
     Ok((parent, leaf))
+}
+
+fn components(path: &Path) -> Result<Vec<&[u8]>, Error> {
+    let all = path.as_os_str().as_bytes().split(|&b| b == b'/');
+    let components: Vec<_> = all.filter(|component| !matches!(*component, b"" | b".")).collect();
+    if components.contains(&&b".."[..]) { Err(Error::Escape { path: path.into() }) } else { Ok(components) }
+}
+
+fn name(component: &[u8], path: &Path) -> Result<NameBuf, Error> {
+    NameBuf::new(OsStr::from_bytes(component)).map_err(|_| Error::Name { path: path.into() })
 }
 
 #[cfg(test)]
@@ -98,6 +99,7 @@ mod tests {
 
     #[test]
     fn the_last_step_may_be_a_whiteout() {
+        let long = "n".repeat(255);
         for (path, expected) in [
             ("a/b", Leaf::Entry(name("b"))),
             ("", Leaf::Root),
@@ -107,6 +109,7 @@ mod tests {
             (".wh..wh.plnk", Leaf::Private),
             (".wh..wh.plnk/12.34", Leaf::Private),
             ("a/.whb", Leaf::Entry(name(".whb"))),
+            (&format!(".wh.{long}"), Leaf::Whiteout(name(&long))),
         ] {
             assert_eq!(split(Path::new(path)).expect(path).1, expected, "{path}");
         }

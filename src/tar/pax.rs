@@ -1,5 +1,7 @@
 //! PAX records, `LENGTH KEY=VALUE\n`: read by their length, so that a value may hold any byte.
 
+use crate::sys::Timestamp;
+
 /// The records of one extended header, in order; `None` when they are malformed.
 pub(super) fn parse(mut data: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut records = Vec::new();
@@ -33,6 +35,33 @@ fn digits(n: usize) -> usize {
     n.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
+/// Decimal seconds with a fraction, as PAX writes times: `-1.5` is half a second before -1.
+pub(super) fn seconds(text: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let sec: i64 = whole.parse().ok()?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let nsec: u32 = format!("{fraction:0<9.9}").parse().ok()?;
+    if whole.starts_with('-') && nsec > 0 {
+        return Some(Timestamp { sec: sec.checked_sub(1)?, nsec: 1_000_000_000 - nsec });
+    }
+    Some(Timestamp { sec, nsec })
+}
+
+/// The same, the other way.
+pub(super) fn time(time: Timestamp) -> String {
+    let Timestamp { sec, nsec } = time;
+    let (sign, sec, nsec) = match (sec < 0, nsec) {
+        (true, 0) => ("-", sec.unsigned_abs(), 0),
+        (true, nsec) => ("-", sec.unsigned_abs() - 1, 1_000_000_000 - nsec),
+        (false, nsec) => ("", sec.unsigned_abs(), nsec),
+    };
+    let text = format!("{sign}{sec}.{nsec:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +86,32 @@ mod tests {
             assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
         }
         assert_eq!(parse(b"6 a=b\n"), Some(vec![(&b"a"[..], &b"b"[..])]));
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_may_be_negative() {
+        let cases = [
+            ("0", Some((0, 0))),
+            ("12.5", Some((12, 500_000_000))),
+            ("12.0000000019", Some((12, 1))),
+            ("-1.5", Some((-2, 500_000_000))),
+            ("-0.25", Some((-1, 750_000_000))),
+            ("-3", Some((-3, 0))),
+            ("", None),
+            ("1.x", None),
+            ("1.-5", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(seconds(text.as_bytes()).map(|t| (t.sec, t.nsec)), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn times_survive_writing_and_reading() {
+        for (sec, nsec) in [(0, 0), (0, 1), (10, 0), (5, 120_000_000), (-1, 0), (-1, 999_999_999), (-2, 500_000_000)] {
+            let expected = Timestamp { sec, nsec };
+            assert_eq!(seconds(time(expected).as_bytes()), Some(expected), "{sec} {nsec}");
+        }
     }
 }

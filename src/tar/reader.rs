@@ -59,6 +59,11 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// Bytes of the archive that come before what is read next.
+    pub(super) fn position(&self) -> u64 {
+        self.at
+    }
+
     /// Reads content of the current entry into `buffer` until it is full or the content ends.
     pub(super) fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         let want = usize::try_from(self.content).unwrap_or(usize::MAX).min(buffer.len());

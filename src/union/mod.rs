@@ -7,7 +7,7 @@
 //! | `resolve` | what the layers say together; pure |
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
-//! | `copy_up` | the only maker of [`copy_up::UpperDir`] and [`copy_up::UpperFile`], which every change needs |
+//! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `create`, `remove`, `rename`, `link` | the changing side |
 //!
 //! # Semantics
@@ -50,6 +50,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::layer::Stack;
+use crate::layer::marks::is_opaque;
+use crate::sys::xattr::Of;
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners};
@@ -179,14 +181,22 @@ fn new_lower_dir(serials: &AtomicU64, layer: usize, path: PathBuf) -> LowerDir {
     LowerDir { layer, path: path.into(), serial: serials.fetch_add(1, Ordering::Relaxed) }
 }
 
-/// The root merges every layer down to the first opaque one; a layer's root carries no whiteout.
+/// The root merges every layer down to the first that is opaque.
 fn root_node(stack: &Stack, serials: &AtomicU64) -> Result<Node> {
     let top = match &stack.upper {
         Some(upper) => upper.root(),
         None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
     };
     let stat = top.stat_self()?;
-    let lower = (0..stack.lower.len()).map(|i| new_lower_dir(serials, i, ".".into()).into()).collect();
+    let mut lower = Vec::new();
+    if !stack.upper.as_ref().map_or(Ok(false), |upper| is_opaque(Of::fd(upper.root())))? {
+        for (layer, dir) in stack.lower.iter().enumerate() {
+            lower.push(new_lower_dir(serials, layer, ".".into()).into());
+            if is_opaque(Of::fd(dir.root()))? {
+                break;
+            }
+        }
+    }
     let upper = if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None };
     let content = Content::Dir(DirContent { upper, lower, inherit: None });
     let real = Real { dev: stat.dev, ino: stat.ino };

@@ -4,5 +4,8 @@
 mod support;
 
 mod archive;
+mod changes;
 mod hostile;
+mod pack;
+mod round_trip;
 mod unpack;

@@ -1,0 +1,83 @@
+//! `overfuse load`: images from an archive or a directory into the store.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Exit, Global, output, root};
+use crate::image::{Platform, Reference};
+use crate::store::{Input, Load, Progress};
+
+/// Load images from an OCI image layout or from what `docker save` writes.
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
+    /// An archive, which may be compressed, a directory, or `-` for the standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    input: PathBuf,
+    /// The name for the image, instead of those in the archive
+    #[arg(long, short, value_name = "NAME")]
+    tag: Option<Reference>,
+    /// Of an image for several platforms, the one for OS/ARCH[/VARIANT] instead of this machine's
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+}
+
+pub(super) fn run(global: &Global, args: &LoadArgs) -> Result<Exit> {
+    let store = root::open(global)?;
+    let options = Load { tag: args.tag.clone(), platform: args.platform.clone() };
+    let mut bars = Bars::new();
+    let mut show = |progress| bars.show(progress);
+    let loaded = if args.input.as_os_str() == "-" {
+        let mut stdin = io::stdin().lock();
+        if stdin.is_terminal() {
+            bail!("the standard input is a terminal: redirect an archive to it");
+        }
+        store.load(Input::Stream(&mut stdin), &options, &mut show)
+    } else {
+        store.load(Input::Path(&args.input), &options, &mut show)
+    };
+    bars.clear();
+    for image in loaded? {
+        if image.names.is_empty() {
+            output::print(&format!("Loaded image ID: {}\n", image.id))?;
+        }
+        for name in image.names {
+            output::print(&format!("Loaded image: {name}\n"))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// One bar a layer, on a terminal only.
+struct Bars {
+    enabled: bool,
+    bar: Option<ProgressBar>,
+}
+
+impl Bars {
+    fn new() -> Bars {
+        Bars { enabled: io::stderr().is_terminal(), bar: None }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        match progress {
+            Progress::Layer { diff_id, size } if self.enabled => {
+                let style = "{prefix} [{bar:40}] {bytes}/{total_bytes} {msg}";
+                let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+                let bar = ProgressBar::new(size).with_style(style.progress_chars("=> "));
+                self.bar = Some(bar.with_prefix(diff_id.short()));
+            }
+            Progress::Read(bytes) => self.bar.iter().for_each(|bar| bar.inc(bytes)),
+            Progress::Done => self.bar.take().iter().for_each(|bar| bar.finish_with_message("done")),
+            Progress::Layer { .. } | Progress::Present { .. } => {}
+        }
+    }
+
+    /// Takes away the bar of a layer that failed, so that the error stands alone.
+    fn clear(&mut self) {
+        self.bar.take().iter().for_each(ProgressBar::finish_and_clear);
+    }
+}

@@ -1,0 +1,174 @@
+//! What commands print: tables, JSON, sizes and ages, as docker prints them.
+
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+/// In which form a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    /// One object a line.
+    Json,
+}
+
+/// Prints `text`; that nobody reads on is no error.
+///
+/// # Errors
+/// When the standard output cannot be written to.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints `rows`, each a JSON object, one a line.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_lines(rows: &[serde_json::Value]) -> Result<()> {
+    print(&rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+}
+
+/// Columns, each as wide as its widest cell.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(titles: &[&str]) -> Table {
+        Table { rows: vec![titles.iter().map(|&title| title.into()).collect()] }
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
+    }
+
+    /// # Errors
+    /// As [`print`].
+    pub(super) fn print(&self) -> Result<()> {
+        print(&self.render())
+    }
+
+    fn render(&self) -> String {
+        const GAP: usize = 3;
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0) + GAP)
+            .collect();
+        let line = |row: &Vec<String>| {
+            let padded: String = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+            format!("{}\n", padded.trim_end())
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+/// What images say must not speak to the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// At most `most` characters, the last of them `…` where some are left out.
+pub(super) fn ellipsis(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.into();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// Three digits and a decimal unit: `0B`, `1.05kB`, `133MB`.
+pub(super) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    loop {
+        let digits = |text: &String| text.bytes().filter(u8::is_ascii_digit).count() <= 3;
+        if let Some(text) = (0..=2).rev().map(|decimals| format!("{value:.decimals$}")).find(digits) {
+            let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+            return format!("{short}{unit}");
+        }
+        match units.next() {
+            Some(next) => (value, unit) = (value / 1000.0, next),
+            None => return format!("{value:.0}{unit}"),
+        }
+    }
+}
+
+/// `3 weeks ago`, of so many seconds.
+pub(super) fn ago(seconds: i64) -> String {
+    let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
+    let age = match seconds {
+        ..1 => "Less than a second".into(),
+        1 => "1 second".into(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".into(),
+        120..3600 => format!("{minutes} minutes"),
+        _ => match hours {
+            ..2 => "About an hour".into(),
+            2..48 => format!("{hours} hours"),
+            48..336 => format!("{} days", hours / 24),
+            336..1440 => format!("{} weeks", hours / 168),
+            1440..17_520 => format!("{} months", hours / 720),
+            _ => format!("{} years", hours / 8760),
+        },
+    };
+    format!("{age} ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (12, "12B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (1050, "1.05kB"),
+            (7_797_000, "7.8MB"),
+            (9_996_000, "10MB"),
+            (133_400_000, "133MB"),
+            (999_600_000, "1GB"),
+            (u64::MAX, "18.4EB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_the_largest_unit() {
+        const HOUR: i64 = 3600;
+        for (seconds, text) in [
+            (-5, "Less than a second ago"),
+            (1, "1 second ago"),
+            (59, "59 seconds ago"),
+            (60, "About a minute ago"),
+            (3599, "59 minutes ago"),
+            (HOUR, "About an hour ago"),
+            (47 * HOUR, "47 hours ago"),
+            (48 * HOUR, "2 days ago"),
+            (15 * 24 * HOUR, "2 weeks ago"),
+            (100 * 24 * HOUR, "3 months ago"),
+            (1000 * 24 * HOUR, "2 years ago"),
+        ] {
+            assert_eq!(ago(seconds), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_cells_cannot_speak_to_the_terminal() {
+        let mut table = Table::new(&["NAME", "ID"]);
+        table.row(["flask".into(), "\u{1b}[31mx".into()]);
+        assert_eq!(table.render(), "NAME    ID\nflask    [31mx\n");
+        assert_eq!(ellipsis("abcdef", 4), "abc…");
+    }
+}

@@ -1,0 +1,30 @@
+//! `overfuse rm`: removes containers and what they changed.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{Exit, Global, output, root};
+
+/// Remove containers.
+#[derive(Debug, Args)]
+pub(super) struct RmArgs {
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+/// Removes those that can be, and says of each other one why not.
+pub(super) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
+    let store = root::open(global)?;
+    let mut exit = Exit::Success;
+    for name in &args.containers {
+        let removed = store.container(name).and_then(|container| store.remove_container(&container));
+        match removed {
+            Ok(()) => output::print(&format!("{name}\n"))?,
+            Err(error) => {
+                eprintln!("overfuse: {:#}", anyhow::Error::from(error));
+                exit = Exit::Failure;
+            }
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,36 @@
+//! `overfuse rmi`: removes names, and with its last name an image.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{Exit, Global, output, root};
+
+/// Remove images that no container uses.
+#[derive(Debug, Args)]
+pub(super) struct RmiArgs {
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Of an image that is given by its ID, remove all names
+    #[arg(long, short)]
+    force: bool,
+}
+
+/// Removes those that can be, and says of each other one why not.
+pub(super) fn run(global: &Global, args: &RmiArgs) -> Result<Exit> {
+    let store = root::open(global)?;
+    let mut exit = Exit::Success;
+    for name in &args.images {
+        match store.remove_image(name, args.force) {
+            Ok(removed) => {
+                let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}\n"));
+                let deleted = removed.deleted.iter().chain(&removed.layers).map(|id| format!("Deleted: {id}\n"));
+                output::print(&untagged.chain(deleted).collect::<String>())?;
+            }
+            Err(error) => {
+                eprintln!("overfuse: {:#}", anyhow::Error::from(error));
+                exit = Exit::Failure;
+            }
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,186 @@
+//! Manifests: which blobs make an image.
+
+use oci_spec::image as oci;
+
+use super::{Compression, Digest, Error, MediaKind, from_json, media, to_json};
+
+/// What a descriptor promises of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Blob {
+    /// The blob that holds `bytes`.
+    pub fn of(bytes: &[u8]) -> Blob {
+        Blob { digest: Digest::of(bytes), size: bytes.len() as u64 }
+    }
+
+    /// A descriptor of this blob as `kind`.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn descriptor(self, kind: oci::MediaType) -> Result<oci::Descriptor, Error> {
+        let digest = self.digest.to_string();
+        let digest = oci::Digest::try_from(digest.as_str()).map_err(|_| Error::Digest(digest))?;
+        Ok(oci::Descriptor::new(kind, self.size, digest))
+    }
+}
+
+impl TryFrom<&oci::Descriptor> for Blob {
+    type Error = Error;
+
+    fn try_from(descriptor: &oci::Descriptor) -> Result<Blob, Error> {
+        Ok(Blob { digest: descriptor.digest().try_into()?, size: descriptor.size() })
+    }
+}
+
+/// One layer: its tar as it is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub blob: Blob,
+    pub compression: Compression,
+}
+
+/// The manifest of an image of which every part is known how to read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    document: oci::ImageManifest,
+    config: Blob,
+    layers: Vec<Layer>,
+}
+
+impl Manifest {
+    /// Reads a manifest of OCI or of docker's schema 2.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::MediaType`] of the manifest, the configuration or a layer, or a bad digest.
+    pub fn parse(json: &[u8]) -> Result<Manifest, Error> {
+        Manifest::check(from_json("manifest", json)?)
+    }
+
+    /// A manifest of OCI; `layers` bottom first.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn new(config: Blob, layers: &[Layer]) -> Result<Manifest, Error> {
+        let layers = layers.iter().map(|layer| layer.blob.descriptor(layer.compression.layer_type()));
+        let document = oci::ImageManifestBuilder::default()
+            .schema_version(oci::SCHEMA_VERSION)
+            .media_type(oci::MediaType::ImageManifest)
+            .config(config.descriptor(oci::MediaType::ImageConfig)?)
+            .layers(layers.collect::<Result<Vec<_>, _>>()?)
+            .build()
+            .map_err(|e| Error::Json { what: "manifest", reason: e.to_string() })?;
+        Manifest::check(document)
+    }
+
+    /// The manifest of an image that adds `layer` on top, and so has another configuration.
+    ///
+    /// What was docker's becomes OCI's: readers refuse manifests that mix them.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn with_layer(&self, config: Blob, layer: Layer) -> Result<Manifest, Error> {
+        let mut document = self.document.clone();
+        document.set_schema_version(oci::SCHEMA_VERSION).set_media_type(Some(oci::MediaType::ImageManifest));
+        document.set_config(config.descriptor(oci::MediaType::ImageConfig)?);
+        for layer in document.layers_mut() {
+            let kind = Compression::of_layer(layer.media_type())?.layer_type();
+            layer.set_media_type(kind);
+        }
+        document.layers_mut().push(layer.blob.descriptor(layer.compression.layer_type())?);
+        Manifest::check(document)
+    }
+
+    fn check(document: oci::ImageManifest) -> Result<Manifest, Error> {
+        if document.schema_version() != oci::SCHEMA_VERSION {
+            let reason = format!("schema version {} is not supported: only 2 is", document.schema_version());
+            return Err(Error::Json { what: "manifest", reason });
+        }
+        // One document must not be a manifest to one reader and an index to the next.
+        if let Some(found) = document.media_type()
+            && MediaKind::of(found)? != MediaKind::Manifest
+        {
+            return Err(Error::MediaType { what: "manifest", found: found.to_string() });
+        }
+        media::check_config(document.config().media_type())?;
+        let config = Blob::try_from(document.config())?;
+        let layers = document.layers().iter().map(|layer| {
+            Ok(Layer { compression: Compression::of_layer(layer.media_type())?, blob: layer.try_into()? })
+        });
+        let layers = layers.collect::<Result<_, Error>>()?;
+        Ok(Manifest { document, config, layers })
+    }
+
+    pub fn config(&self) -> Blob {
+        self.config
+    }
+
+    /// Bottom first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(&self.document)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOB: Blob = Blob { digest: Digest::ZERO, size: 7 };
+    const GZIPPED: Layer = Layer { blob: BLOB, compression: Compression::Gzip };
+
+    fn manifest(schema: u32, kind: &str, config: &str, layer: &str) -> Result<Manifest, Error> {
+        let digest = BLOB.digest;
+        let json = format!(
+            r#"{{"schemaVersion": {schema}, "mediaType": "{kind}",
+                "config": {{"mediaType": "{config}", "digest": "{digest}", "size": 7}},
+                "layers": [{{"mediaType": "{layer}", "digest": "{digest}", "size": 7}}]}}"#
+        );
+        Manifest::parse(json.as_bytes())
+    }
+
+    const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
+    const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+    #[test]
+    fn a_manifest_is_read_as_it_is_written() {
+        let written = Manifest::new(BLOB, &[GZIPPED]).unwrap();
+        assert_eq!(Manifest::parse(&written.to_json()), Ok(written.clone()));
+        assert_eq!(manifest(2, KIND, CONFIG, GZIP), Ok(written));
+    }
+
+    #[test]
+    fn a_layer_on_top_of_dockers_makes_a_manifest_of_oci() {
+        let zstd = Layer { blob: BLOB, compression: Compression::Zstd };
+        let docker = manifest(
+            2,
+            "application/vnd.docker.distribution.manifest.v2+json",
+            "application/vnd.docker.container.image.v1+json",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        );
+        let top = docker.unwrap().with_layer(BLOB, zstd).unwrap();
+        let expected = Manifest::new(BLOB, &[GZIPPED, zstd]).unwrap();
+        assert_eq!(top, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for (given, error) in [
+            (manifest(1, KIND, CONFIG, GZIP), "malformed manifest: schema version 1 is not supported: only 2 is"),
+            (manifest(2, CONFIG, CONFIG, GZIP), &*format!("unknown media type `{CONFIG}` of a manifest")),
+            (manifest(2, KIND, "text/plain", GZIP), "unknown media type `text/plain` of a configuration"),
+            (manifest(2, KIND, CONFIG, "text/plain"), "unknown media type `text/plain` of a layer"),
+            (Manifest::parse(b"{"), "malformed manifest: EOF while parsing an object at line 1 column 1"),
+        ] {
+            assert_eq!(given.unwrap_err().to_string(), error);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Commits: an image, one more layer on top of it, and a name for the whole.
+
+use std::io::{BufWriter, Write};
+
+use oci_spec::image::MediaType;
+
+use super::Store;
+use super::error::{Result, StoreError, format_of, io_at};
+use super::images::Image;
+use super::staging::{Content, From, Staging};
+use super::stream::{Compressor, Counted};
+use crate::image::{self, Blob, Change, Compression, Digest, ImageConfig, Instant, Layer, NewLayer, Reference};
+use crate::tar;
+
+const BUFFER: usize = 128 << 10;
+
+/// What a commit says of itself.
+#[derive(Clone, Debug)]
+pub struct Commit<'a> {
+    pub name: Reference,
+    /// Shown by `history` as the comment.
+    pub message: Option<&'a str>,
+    /// What made the layer, a command line for instance.
+    pub created_by: &'a str,
+    pub changes: &'a [Change],
+    pub compression: Compression,
+}
+
+impl Store {
+    /// Makes an image of `base` and the layer that `write_layer` writes, as an OCI layer tar that is not
+    /// compressed; it is unpacked, too, so that the image can be run.
+    ///
+    /// # Errors
+    /// [`StoreError::Pack`] when `write_layer` fails; what [`Store::load`] says of layers; [`StoreError::Io`].
+    pub fn commit(
+        &self,
+        base: &Image,
+        new: &Commit<'_>,
+        write_layer: &mut dyn FnMut(&mut dyn Write) -> Result<(), tar::Error>,
+    ) -> Result<Image> {
+        let mut staging = Staging::begin(self)?;
+        // Looked up under the lock: the image may be gone by now.
+        let base = self.image(&base.id.to_string())?;
+        let base_manifest: Digest = base.manifest.digest().try_into().map_err(format_of("the image"))?;
+        let manifest = self.manifest(&base_manifest)?;
+        let (layer, diff_id) = self.pack(&mut staging, new.compression, write_layer)?;
+
+        let layer_of = NewLayer {
+            diff_id,
+            created: Instant::now(),
+            created_by: new.created_by,
+            comment: new.message.filter(|message| !message.is_empty()),
+        };
+        let old = self.document("configuration", &manifest.config().digest)?;
+        let config = ImageConfig::extend(&old, &layer_of, new.changes).map_err(format_of("the configuration"))?;
+        let platform = platform_of(&config, manifest.layers().len() + 1)?;
+        let config = staging.document(&config)?;
+        let manifest = manifest.with_layer(config, layer).map_err(format_of("the manifest"))?;
+        let manifest = staging.document(&manifest.to_json())?;
+        let mut descriptor = manifest.descriptor(MediaType::ImageManifest).map_err(format_of("the manifest"))?;
+        descriptor.set_platform(platform);
+        staging.publish(&[(descriptor, vec![new.name.clone()])])?;
+        self.image(&new.name.to_string())
+    }
+
+    /// Writes the layer's blob, and reads it back as every layer is read.
+    fn pack(
+        &self,
+        staging: &mut Staging<'_>,
+        compression: Compression,
+        write_layer: &mut dyn FnMut(&mut dyn Write) -> Result<(), tar::Error>,
+    ) -> Result<(Layer, Digest)> {
+        let file = self.empty_file()?;
+        let failed = io_at("write a layer to", file.path());
+        let compressor = Compressor::new(Counted::new(BufWriter::with_capacity(BUFFER, file.as_file())), compression);
+        let mut tar = match compressor {
+            Ok(compressor) => Counted::new(compressor),
+            Err(error) => return Err(failed(error)),
+        };
+        write_layer(&mut tar).map_err(StoreError::Pack)?;
+        let (compressor, diff_id, _) = tar.finish();
+        let written = compressor.finish().and_then(|counted| {
+            let (mut file, digest, size) = counted.finish();
+            file.flush()?;
+            Ok(Blob { digest, size })
+        });
+        let blob = written.map_err(failed)?;
+        let content =
+            Content { from: From::Spooled(file.path().into()), size: blob.size, name: blob.digest.to_string() };
+        let layer = staging.ingest(content, Some(blob), diff_id, &mut |_| {})?;
+        // What was asked for names the media type, also for a layer that another image has.
+        Ok((Layer { compression, ..layer }, diff_id))
+    }
+}
+
+/// What a list of manifests says of the machine that an image is for.
+pub(super) fn platform_of(config: &[u8], layers: usize) -> Result<Option<oci_spec::image::Platform>> {
+    let config = ImageConfig::parse(config, layers).map_err(format_of("the configuration"))?;
+    Ok(image::platform_entry(&config))
+}

@@ -1,0 +1,333 @@
+//! Containers: an image, a name, and the directories for what is changed.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{io, thread};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Result, StoreError, io_at};
+use super::images::Image;
+use super::lock::Lock;
+use super::scratch::ScratchDir;
+use super::{Store, names};
+use crate::image::{Digest, Instant};
+use crate::layer::ownership;
+use crate::sys::xattr::{self, Of};
+use crate::sys::{Dir, Errno};
+
+/// A container that the store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    pub name: String,
+    /// The ID of its image.
+    pub image: Digest,
+    /// What the image was called when the container was made.
+    pub image_name: String,
+    pub created: Instant,
+    /// What ran in it last; empty before the first time.
+    pub command: Vec<String>,
+    /// How that ended; `None` before the first end.
+    pub exit_status: Option<u8>,
+    dir: PathBuf,
+}
+
+/// A container is mounted or running for as long as this lives, in this process or one forked from it.
+#[derive(Debug)]
+pub struct InUse {
+    _file: File,
+}
+
+/// What `config.json` says.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    id: String,
+    name: String,
+    image: Digest,
+    image_name: String,
+    created: Instant,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    exit_status: Option<u8>,
+}
+
+impl Container {
+    /// What the container changed, in overlay's format.
+    pub fn upper(&self) -> PathBuf {
+        self.dir.join("upper")
+    }
+
+    /// The work directory that belongs to [`Container::upper`].
+    pub fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    /// Where the whole is to be mounted.
+    pub fn merged(&self) -> PathBuf {
+        self.dir.join("merged")
+    }
+
+    /// Takes the container for a mount or a run.
+    ///
+    /// # Errors
+    /// [`StoreError::ContainerInUse`] when it is taken.
+    pub fn lock(&self) -> Result<InUse> {
+        // Who only looks holds the lock for a moment, which is no use of the container.
+        const TRIES: u32 = 5;
+        let path = self.dir.join("lock");
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(io_at("open", &path))?;
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(InUse { _file: file }),
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::Error(error)) => return Err(io_at("lock", &path)(error)),
+            }
+        }
+        Err(StoreError::ContainerInUse { name: self.name.clone() })
+    }
+
+    /// Whether somebody holds [`Container::lock`] now.
+    pub fn is_in_use(&self) -> bool {
+        let file = File::open(self.dir.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Records what begins to run.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn record_command(&mut self, command: &[String]) -> Result<()> {
+        self.command = command.to_vec();
+        self.exit_status = None;
+        self.write()
+    }
+
+    /// Records how it ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn record_exit(&mut self, status: u8) -> Result<()> {
+        self.exit_status = Some(status);
+        self.write()
+    }
+
+    /// Replaces `config.json` by one rename.
+    fn write(&self) -> Result<()> {
+        let path = self.dir.join("config.json");
+        let next = self.dir.join("config.json.next");
+        fs::write(&next, self.to_json()?).map_err(io_at("write", &next))?;
+        fs::rename(&next, &path).map_err(io_at("write", &path))
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let record = Record {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            image: self.image,
+            image_name: self.image_name.clone(),
+            created: self.created,
+            command: self.command.clone(),
+            exit_status: self.exit_status,
+        };
+        serde_json::to_vec_pretty(&record).map_err(io_at("write", &self.dir))
+    }
+
+    fn read(dir: PathBuf) -> Result<Container> {
+        let path = dir.join("config.json");
+        let json = fs::read(&path).map_err(io_at("read", &path))?;
+        let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
+        let Record { id, name, image, image_name, created, command, exit_status } = record;
+        Ok(Container { id, name, image, image_name, created, command, exit_status, dir })
+    }
+}
+
+impl Store {
+    /// A new container of `image`, called `name` or what the store makes up.
+    ///
+    /// # Errors
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
+    /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
+    pub fn create_container(&self, image: &Image, name: Option<&str>) -> Result<Container> {
+        if let Some(name) = name.filter(|name| !names::is_container_name(name)) {
+            return Err(StoreError::ContainerName { name: name.into() });
+        }
+        let _lock = self.lock_shared()?;
+        self.image(&image.id.to_string())?;
+        if let Some(diff_id) = image.layers.iter().find(|diff_id| !self.layer_fs(diff_id).is_dir()) {
+            return Err(StoreError::MissingLayer { image: image.display_name(), diff_id: *diff_id });
+        }
+        let id = names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
+        let id = Digest::of(&id).hex();
+        let scratch = self.scratch_dir()?;
+        self.fill(&scratch, image)?;
+
+        let _names = Lock::names(self.root())?;
+        let taken = self.containers()?;
+        let name = self.free_name(name, &taken)?;
+        let dir = self.root().join("containers").join(&id);
+        let container = Container {
+            id,
+            name,
+            image: image.id,
+            image_name: image.display_name(),
+            created: Instant::now(),
+            command: Vec::new(),
+            exit_status: None,
+            dir,
+        };
+        let path = scratch.path().join("config.json");
+        fs::write(&path, container.to_json()?).map_err(io_at("write", &path))?;
+        scratch.publish(&container.dir)?;
+        Ok(container)
+    }
+
+    /// The directories of a container; its root looks like that of the topmost layer.
+    fn fill(&self, scratch: &ScratchDir, image: &Image) -> Result<()> {
+        let upper = scratch.make_dir("upper")?;
+        scratch.make_dir("merged")?;
+        let work = scratch.path().join("work");
+        fs::DirBuilder::new().mode(0o700).create(&work).map_err(io_at("make", &work))?;
+        let lock = scratch.path().join("lock");
+        File::create(&lock).map_err(io_at("make", &lock))?;
+        match image.layers.last() {
+            Some(top) => {
+                let top = self.layer_fs(top);
+                Dir::open_host(&top).and_then(|top| copy_root(&top, &upper)).map_err(io_at("copy the root of", &top))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn free_name(&self, wanted: Option<&str>, taken: &[Container]) -> Result<String> {
+        let holder = |name: &str| taken.iter().find(|container| container.name == name);
+        if let Some(name) = wanted {
+            return match holder(name) {
+                Some(other) => Err(StoreError::NameTaken { name: name.into(), id: short(&other.id) }),
+                None => Ok(name.into()),
+            };
+        }
+        for attempt in 0.. {
+            let name = names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
+            if holder(&name).is_none() {
+                return Ok(name);
+            }
+        }
+        Err(StoreError::ContainerName { name: String::new() })
+    }
+
+    /// All containers, newest first.
+    ///
+    /// # Errors
+    /// When the directory cannot be read; a container that cannot be is left out, with a warning.
+    pub fn containers(&self) -> Result<Vec<Container>> {
+        let path = self.root().join("containers");
+        let mut containers = Vec::new();
+        for entry in fs::read_dir(&path).map_err(io_at("list", &path))? {
+            let dir = entry.map_err(io_at("list", &path))?.path();
+            match Container::read(dir) {
+                Ok(container) => containers.push(container),
+                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%error, "left out a container"),
+            }
+        }
+        containers.sort_by_key(|container| std::cmp::Reverse(container.created));
+        Ok(containers)
+    }
+
+    /// The container called `name`, or whose ID begins so.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownContainer`] with the nearest name, [`StoreError::AmbiguousContainer`].
+    pub fn container(&self, name: &str) -> Result<Container> {
+        let containers = self.containers()?;
+        if let Some(found) = containers.iter().find(|container| container.name == name) {
+            return Ok(found.clone());
+        }
+        let mut found = containers.iter().filter(|container| !name.is_empty() && container.id.starts_with(name));
+        match (found.next(), found.next()) {
+            (Some(found), None) => Ok(found.clone()),
+            (None, _) => {
+                let nearest = names::nearest(name, containers.iter().map(|container| container.name.as_str()));
+                Err(StoreError::UnknownContainer { name: name.into(), nearest })
+            }
+            (Some(first), Some(second)) => {
+                let matches = [first, second].into_iter().chain(found).map(|container| short(&container.id));
+                let matches = matches.collect::<Vec<_>>().join(", ");
+                Err(StoreError::AmbiguousContainer { id: name.into(), matches })
+            }
+        }
+    }
+
+    /// Removes the container and what it changed.
+    ///
+    /// # Errors
+    /// [`StoreError::ContainerInUse`], [`StoreError::Mounted`], or what cannot be removed.
+    pub fn remove_container(&self, container: &Container) -> Result<()> {
+        let _lock = self.lock_shared()?;
+        let _in_use = container.lock()?;
+        if is_mounted(&container.merged(), &container.dir) {
+            return Err(StoreError::Mounted { name: container.name.clone(), at: container.merged() });
+        }
+        self.discard(&container.dir)
+    }
+
+    /// Bytes that the container's changes take on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; files that vanish meanwhile are none.
+    pub fn container_bytes(&self, container: &Container) -> Result<u64> {
+        let upper = container.upper();
+        Dir::open_host(&upper).and_then(|dir| disk_bytes(&dir)).map_err(io_at("read", &upper))
+    }
+}
+
+/// Mode, owner, and owner as it is recorded where it cannot be kept.
+fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
+    let stat = from.stat_self()?;
+    let to = to.to_path_fd()?;
+    if let Some(recorded) = xattr::get(Of::fd(from), ownership::KEY.as_ref())? {
+        xattr::set(Of::fd(&to), ownership::KEY.as_ref(), &recorded, xattr::Set::Any)?;
+    } else {
+        to.set_owner(Some(stat.uid), Some(stat.gid))?;
+    }
+    to.set_perm(stat.perm)
+}
+
+/// Bytes allocated for what is below `dir`; a file with several names counts once for each.
+fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
+    let mut bytes = 0;
+    for entry in dir.entries()? {
+        let stat = match dir.stat(entry.name.as_name()) {
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        bytes += stat.blocks * 512;
+        if stat.kind == crate::sys::Kind::Directory {
+            match dir.open_dir(entry.name.as_os_str()).and_then(|child| disk_bytes(&child)) {
+                Ok(below) => bytes += below,
+                Err(Errno::NOENT | Errno::ACCESS) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether something is mounted at `at`, in `dir`; also when whoever served it is dead.
+fn is_mounted(at: &Path, dir: &Path) -> bool {
+    match (fs::symlink_metadata(at), fs::symlink_metadata(dir)) {
+        (Ok(at), Ok(dir)) => at.dev() != dir.dev(),
+        (Err(error), Ok(_)) => error.kind() == io::ErrorKind::NotConnected,
+        _ => false,
+    }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}

@@ -1,0 +1,220 @@
+//! Images: listing, finding and removing them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_spec::image::{Descriptor, ImageConfiguration};
+
+use super::error::{Result, StoreError, io_at, list};
+use super::lock::Lock;
+use super::{Store, names};
+use crate::image::{Digest, Index, Instant, MediaKind, Reference, name_of};
+
+/// An image that the store holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Sorted; an image whose name was given to another has none.
+    pub names: Vec<Reference>,
+    /// The digest of the configuration.
+    pub id: Digest,
+    pub manifest: Descriptor,
+    pub config: ImageConfiguration,
+    /// Diff IDs, bottom first.
+    pub layers: Vec<Digest>,
+}
+
+/// What a removal came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    pub untagged: Vec<Reference>,
+    /// The image, when its last name went.
+    pub deleted: Option<Digest>,
+    /// Layers that no other image has.
+    pub layers: Vec<Digest>,
+}
+
+/// One manifest that `index.json` lists.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub descriptor: Descriptor,
+    pub manifest: Digest,
+    pub name: Option<Reference>,
+}
+
+impl Image {
+    /// How lists and messages call it: its first name, or the beginning of its ID.
+    pub fn display_name(&self) -> String {
+        self.names.first().map_or_else(|| self.id.short(), Reference::to_string)
+    }
+
+    /// When it was built, as far as its configuration tells.
+    pub fn created(&self) -> Option<Instant> {
+        self.config.created().as_ref()?.parse().ok()
+    }
+}
+
+impl Store {
+    /// All images, newest first.
+    ///
+    /// # Errors
+    /// When `index.json` cannot be read; an image that cannot be is left out, with a warning.
+    pub fn images(&self) -> Result<Vec<Image>> {
+        let mut images: BTreeMap<Digest, Image> = BTreeMap::new();
+        for listed in self.listed()? {
+            match self.read_image(&listed) {
+                Ok(image) => images.entry(image.id).or_insert(image).names.extend(listed.name),
+                Err(error) => tracing::warn!(manifest = %listed.manifest, %error, "left out an image"),
+            }
+        }
+        let mut images: Vec<_> = images.into_values().collect();
+        for image in &mut images {
+            image.names.sort();
+        }
+        images.sort_by_key(|image| std::cmp::Reverse(image.created()));
+        Ok(images)
+    }
+
+    /// The image that `reference` names: `NAME[:TAG]`, `NAME@DIGEST`, an ID or the beginning of one.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownImage`] with the nearest name, [`StoreError::AmbiguousImage`].
+    pub fn image(&self, reference: &str) -> Result<Image> {
+        self.find_image(reference).map(|(image, _)| image)
+    }
+
+    /// The image, and its name when that is how it was found.
+    fn find_image(&self, reference: &str) -> Result<(Image, Option<Reference>)> {
+        let listed = self.listed()?;
+        if let Ok(name) = reference.parse::<Reference>() {
+            let local = Reference::new(&format!("localhost/{}", name.repository()), name.tag()).ok();
+            let is = |wanted: &Reference| listed.iter().find(|listed| listed.name.as_ref() == Some(wanted));
+            if let Some(found) = is(&name).or_else(|| is(local.as_ref()?)) {
+                return Ok((self.whole_image(self.read_image(found)?, &listed), found.name.clone()));
+            }
+        }
+        let wanted = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
+        let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        let is_hex = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut found: Vec<Image> = Vec::new();
+        for entry in listed.iter().filter(|_| is_hex) {
+            let Ok(manifest) = self.manifest(&entry.manifest) else { continue };
+            let id = manifest.config().digest;
+            let fits = id.hex().starts_with(hex) || entry.manifest.hex().starts_with(hex);
+            if fits && found.iter().all(|image| image.id != id) {
+                found.push(self.read_image(entry)?);
+            }
+        }
+        match <[Image; 1]>::try_from(found) {
+            Ok([image]) => Ok((self.whole_image(image, &listed), None)),
+            Err(found) if found.is_empty() => {
+                Err(StoreError::UnknownImage { name: reference.into(), nearest: nearest(reference, &listed) })
+            }
+            Err(found) => {
+                let matches = found.iter().map(|image| image.id.short()).collect::<Vec<_>>().join(", ");
+                Err(StoreError::AmbiguousImage { id: reference.into(), matches })
+            }
+        }
+    }
+
+    /// With all the names that it has.
+    fn whole_image(&self, mut image: Image, listed: &[Listed]) -> Image {
+        let same = |listed: &&Listed| match self.manifest(&listed.manifest) {
+            Ok(manifest) => manifest.config().digest == image.id,
+            Err(_) => false,
+        };
+        image.names = listed.iter().filter(same).filter_map(|listed| listed.name.clone()).collect();
+        image.names.sort();
+        image
+    }
+
+    fn read_image(&self, listed: &Listed) -> Result<Image> {
+        let manifest = self.manifest(&listed.manifest)?;
+        let config = self.config(&manifest)?;
+        Ok(Image {
+            names: Vec::new(),
+            id: manifest.config().digest,
+            manifest: listed.descriptor.clone(),
+            config: config.document,
+            layers: config.diff_ids,
+        })
+    }
+
+    /// The manifests of the index; what others may have put there besides is passed over.
+    pub(super) fn listed(&self) -> Result<Vec<Listed>> {
+        let index = self.index()?;
+        let manifests = index.manifests().iter().filter_map(|descriptor| {
+            let is_manifest = MediaKind::of(descriptor.media_type()) == Ok(MediaKind::Manifest);
+            let manifest = descriptor.digest().try_into().ok().filter(|_| is_manifest)?;
+            Some(Listed { descriptor: descriptor.clone(), manifest, name: name_of(descriptor) })
+        });
+        Ok(manifests.collect())
+    }
+
+    /// The unpacked layers of `image`, topmost first: the lower directories of a union.
+    pub fn lower_dirs(&self, image: &Image) -> Vec<PathBuf> {
+        image.layers.iter().rev().map(|diff_id| self.layer_fs(diff_id)).collect()
+    }
+
+    /// Bytes of content in all layers of `image`, shared ones included.
+    pub fn image_bytes(&self, image: &Image) -> u64 {
+        image.layers.iter().map(|diff_id| self.layer_bytes(diff_id)).sum()
+    }
+
+    /// Takes a name from an image, and removes the image with its last name.
+    ///
+    /// An ID stands for the only name, or with `force` for all of them.
+    ///
+    /// # Errors
+    /// [`StoreError::ImageInUse`] with the names of the containers, [`StoreError::SeveralNames`], and those of
+    /// [`Store::image`].
+    pub fn remove_image(&self, reference: &str, force: bool) -> Result<Removed> {
+        let _lock = self.lock_exclusive()?;
+        let _names = Lock::names(self.root())?;
+        let (image, name) = self.find_image(reference)?;
+        let untagged = match name {
+            Some(name) => vec![name],
+            None if image.names.len() > 1 && !force => {
+                return Err(StoreError::SeveralNames { id: image.id.short(), names: list(&image.names) });
+            }
+            None => image.names.clone(),
+        };
+        let last = untagged.len() == image.names.len();
+        if last {
+            let by: Vec<_> = self.containers()?.into_iter().filter(|c| c.image == image.id).map(|c| c.name).collect();
+            if !by.is_empty() {
+                return Err(StoreError::ImageInUse { image: image.display_name(), by });
+            }
+        }
+        let of_image = |listed: &Listed| self.manifest(&listed.manifest).is_ok_and(|m| m.config().digest == image.id);
+        let doomed = |listed: &Listed| match &listed.name {
+            Some(name) => untagged.contains(name),
+            None => last && of_image(listed),
+        };
+        let doomed: Vec<_> = self.listed()?.into_iter().filter(doomed).map(|listed| listed.descriptor).collect();
+        let mut index = self.index()?;
+        index.retain(|descriptor| !doomed.contains(descriptor));
+        self.write_index(&index)?;
+        let layers = if last { self.collect(&index)? } else { Vec::new() };
+        Ok(Removed { untagged, deleted: last.then_some(image.id), layers })
+    }
+
+    pub(super) fn write_index(&self, index: &Index) -> Result<()> {
+        let path = self.root().join("index.json");
+        let written = self.temp_file(&index.to_json())?;
+        written.persist(&path).map_err(|error| io_at("write", &path)(error.error))?;
+        Ok(())
+    }
+}
+
+/// The listed name nearest to `typed`, which may leave out what is `latest`.
+fn nearest(typed: &str, listed: &[Listed]) -> Option<String> {
+    let names = listed.iter().filter_map(|listed| listed.name.as_ref());
+    let spelled: Vec<String> = names
+        .flat_map(|name| {
+            let short = (name.tag() == "latest").then(|| name.repository().to_owned());
+            [Some(name.to_string()), short]
+        })
+        .flatten()
+        .collect();
+    names::nearest(typed, spelled.iter().map(String::as_str))
+}

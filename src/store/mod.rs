@@ -1,0 +1,150 @@
+//! The content-addressed store of images, layers and containers.
+//!
+//! ```text
+//! ROOT/
+//!   oci-layout index.json    an OCI image layout, which other tools can read as it is
+//!   blobs/sha256/<digest>    manifests, configurations and compressed layers
+//!   layers/sha256/<diff id>/
+//!     fs/                    one unpacked layer, ready to be a lower directory
+//!     layer.json             how many entries and bytes it has
+//!   containers/<id>/
+//!     config.json            name, image, and how the last run ended
+//!     upper/ work/ merged/   what the container changed; overlay's work directory; a mount point
+//!     lock                   held while the container is mounted or running
+//!   tmp/                     what is being written
+//!   lock names.lock          see below
+//! ```
+//!
+//! What holds:
+//!
+//! - Everything outside `tmp/` is complete. It was built in `tmp/` and published by one rename; what an
+//!   interrupted process left in `tmp/` is swept when the next one finds itself alone.
+//! - A blob's digest was verified before it was published, and a layer's diff ID before the layer was,
+//!   against the very blob that its manifest names. A published layer never changes.
+//! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is
+//!   collected when an image is removed. A container's image cannot be.
+//! - Locks: `lock` is held shared by who adds and exclusively by who removes, `names.lock` while names
+//!   change. Readers need none.
+//!
+//! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
+//! directories that they need.
+
+mod blobs;
+mod collect;
+mod commit;
+mod containers;
+mod error;
+mod images;
+mod load;
+mod lock;
+mod names;
+mod scratch;
+mod staging;
+mod stream;
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::image::Index;
+use crate::layer::Policy;
+use crate::sys::Dir;
+
+pub use commit::Commit;
+pub use containers::{Container, InUse};
+pub use error::StoreError;
+pub use images::{Image, Removed};
+pub use load::{Input, Load, Loaded};
+pub use staging::Progress;
+
+use error::{Result, format_of, io_at};
+use lock::Lock;
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// A store, open.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn open(root: &Path) -> Result<Store> {
+        // What programs in images may do with set-id bits, users of the host must not reach.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
+        made.map_err(io_at("make", root))?;
+        // Mounts outlive the current directory.
+        let root = root.canonicalize().map_err(io_at("open", root))?;
+        let store = Store { root };
+        for dir in ["blobs/sha256", "layers/sha256", "containers", "tmp"] {
+            let path = store.root.join(dir);
+            fs::create_dir_all(&path).map_err(io_at("make", &path))?;
+        }
+        store.make_document("oci-layout", LAYOUT)?;
+        let empty = Index::new(Vec::new()).map_err(format_of("an empty index"))?;
+        store.make_document("index.json", &empty.to_json())?;
+        Ok(store)
+    }
+
+    /// Where the store is, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Publishes a document at the root unless there is one.
+    fn make_document(&self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.root.join(name);
+        if path.exists() {
+            return Ok(());
+        }
+        let written = self.temp_file(content)?;
+        match written.persist_noclobber(&path) {
+            Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(io_at("write", &path)(error.error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For adding: sweeps what others left when nobody else is at work.
+    fn lock_shared(&self) -> Result<Lock> {
+        Lock::shared(&self.root, || self.sweep())
+    }
+
+    /// For removing.
+    fn lock_exclusive(&self) -> Result<Lock> {
+        let lock = Lock::exclusive(&self.root)?;
+        self.sweep()?;
+        Ok(lock)
+    }
+
+    /// How this process keeps owners and marks in the store's layers, found by trying.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn policy(&self) -> Result<Policy> {
+        let _lock = self.lock_shared()?;
+        self.probe()
+    }
+
+    /// As [`policy`](Self::policy), for who holds the lock.
+    fn probe(&self) -> Result<Policy> {
+        let scratch = self.scratch_dir()?;
+        let tried = scratch.make_dir("policy")?;
+        let policy = Policy::probe(&tried).map_err(io_at("try what can be kept in", scratch.path()))?;
+        scratch.remove()?;
+        Ok(policy)
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn tmp_dir(&self) -> Result<Dir> {
+        Dir::open_host(&self.tmp()).map_err(io_at("open", &self.tmp()))
+    }
+}

@@ -1,0 +1,121 @@
+//! What an upper directory is told to change, as `docker diff` would.
+
+use overfuse::layer::{Owners, Policy};
+use overfuse::sys::Dir;
+use overfuse::tar::changes;
+
+use crate::archive::chain;
+use crate::need;
+use crate::support::{Layers, scratch};
+
+/// Compares what the upper of `layers` changes with `expected`, one change a line.
+#[track_caller]
+fn check(layers: &str, expected: &[&str]) {
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), layers);
+    let lower: Vec<Dir> = layers.lowers.iter().map(|lower| Dir::open_host(lower).expect("open a layer")).collect();
+    let upper = Dir::open_host(layers.upper()).expect("open the upper");
+    let policy = Policy { owners: Owners::Real, ..Policy::probe(&upper).expect("probe") };
+    let found = changes(&upper, &lower, policy).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let found: Vec<_> = found.iter().map(|change| format!("{} {}", change.kind, change.path.display())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn added_changed_and_deleted_paths_are_told_with_their_parents() {
+    check(
+        "upper:
+         d etc 755
+         f etc/new 644 x
+         f etc/conf 644 longer
+         w etc/old
+         d opt 755
+         d opt/app 755
+         f opt/app/bin 755 x
+         lower:
+         d etc 755
+         f etc/conf 644 old
+         f etc/old 644 x
+         d opt 755
+         d usr 755",
+        &["C /etc", "C /etc/conf", "A /etc/new", "D /etc/old", "C /opt", "A /opt/app", "A /opt/app/bin"],
+    );
+}
+
+#[test]
+fn paths_are_sorted_by_their_bytes() {
+    check("upper:\nd a 755\nf a/c 644 x\nf a-b 644 x\nlower:\nd z 755", &["A /a", "A /a-b", "A /a/c"]);
+}
+
+#[test]
+fn only_whiteouts_of_something_are_told() {
+    check(
+        "upper:\nw gone\nw hidden\nw never\nw only-here\nlower:\nw hidden\nf gone 644 x\nlower:\nf hidden 644 x",
+        &["D /gone"],
+    );
+}
+
+#[test]
+fn what_an_opaque_directory_leaves_out_is_deleted() {
+    check(
+        "upper:
+         o d 755
+         f d/kept 644 changed
+         f d/new 644 x
+         d d/sub 755
+         f d/sub/kept 644 x2
+         lower:
+         d d 755
+         f d/kept 644 x
+         w d/hidden
+         lower:
+         d d 755
+         f d/hidden 644 x
+         f d/lost 644 x
+         d d/sub 755
+         f d/sub/kept 644 x
+         f d/sub/lost 644 x",
+        &["C /d", "C /d/kept", "D /d/lost", "A /d/new", "C /d/sub", "C /d/sub/kept", "D /d/sub/lost"],
+    );
+}
+
+#[test]
+fn a_file_in_the_place_of_a_directory_deletes_what_was_in_it() {
+    check(
+        "upper:\nf d 644 x\no f 755\nf f/x 644 x\nlower:\nd d 755\nf d/a 644 x\nd d/b 755\nf d/b/c 644 x\nf f 644 x",
+        &["C /d", "D /d/a", "D /d/b", "C /f", "A /f/x"],
+    );
+}
+
+#[test]
+fn what_was_copied_up_and_is_the_same_is_not_told() {
+    let dir = scratch();
+    let layers = Layers::build(
+        dir.path(),
+        "upper:\nd d 755\nf d/x 644 x\nf d/y 600 x\nlower:\nd d 755\nf d/x 644 x\nf d/y 644 x",
+    );
+    let lower = &layers.lowers[0];
+    for path in ["d/x", "d/y"] {
+        let time = std::fs::metadata(lower.join(path)).and_then(|meta| meta.modified()).expect("stat");
+        std::fs::File::options()
+            .write(true)
+            .open(layers.upper().join(path))
+            .and_then(|file| file.set_modified(time))
+            .expect("set the time");
+    }
+    let upper = Dir::open_host(layers.upper()).expect("open the upper");
+    let policy = Policy { owners: Owners::Real, ..Policy::probe(&upper).expect("probe") };
+    let found = changes(&upper, &[Dir::open_host(lower).expect("open")], policy).expect("compare");
+    let found: Vec<_> = found.iter().map(|change| format!("{} {}", change.kind, change.path.display())).collect();
+    assert_eq!(found, ["C /d", "C /d/y"]);
+}
+
+#[test]
+fn attributes_of_directories_are_changes() {
+    need!(root);
+    check(
+        "upper:\nd mode 700\nd owner 755 @1:1\nd xattr 755 +user.k=v\nd same 755\n
+         lower:\nd mode 755\nd owner 755\nd xattr 755\nd same 755",
+        &["C /mode", "C /owner", "C /xattr"],
+    );
+}

@@ -1,0 +1,185 @@
+//! What an archive of an upper directory says, as other readers see it.
+
+use std::io::Read;
+use std::path::Path;
+
+use overfuse::layer::{Namespace, Owners, Policy};
+use overfuse::sys::Dir;
+use overfuse::tar::{Error, pack};
+use tar::EntryType;
+
+use crate::archive::chain;
+use crate::need;
+use crate::support::{build, build_at, scratch};
+
+fn pack_dir(dir: &Path, owners: Owners) -> Result<Vec<u8>, Error> {
+    let upper = Dir::open_host(dir).expect("open the upper");
+    pack(&upper, Policy { marks: Namespace::User, owners }, Vec::new())
+}
+
+/// One line an entry: kind, name, mode, target or content, records.
+fn list(archive: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(archive);
+    let mut lines = Vec::new();
+    for entry in archive.entries().expect("a new archive") {
+        let mut entry = entry.expect("an entry");
+        let header = entry.header();
+        let kind = match header.entry_type() {
+            EntryType::Regular => 'f',
+            EntryType::Directory => 'd',
+            EntryType::Symlink => 'l',
+            EntryType::Link => 'h',
+            EntryType::Char => 'c',
+            EntryType::Fifo => 'p',
+            _ => '?',
+        };
+        let mode = header.mode().expect("a mode");
+        let device = header.device_major().ok().flatten().zip(header.device_minor().ok().flatten());
+        let name = entry.path().expect("a name").display().to_string();
+        let mut line = format!("{kind} {name} {mode:o}");
+        if let Some(target) = entry.link_name().expect("a target") {
+            line += &format!(" -> {}", target.display());
+        }
+        if let (Some((major, minor)), 'c') = (device, kind) {
+            line += &format!(" {major}:{minor}");
+        }
+        for record in entry.pax_extensions().expect("records").into_iter().flatten() {
+            let record = record.expect("a record");
+            line += &format!(" {}={}", record.key().expect("a key"), record.value_bytes().escape_ascii());
+        }
+        let mut content = String::new();
+        entry.read_to_string(&mut content).expect("content");
+        if !content.is_empty() {
+            line += &format!(" {content}");
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+#[test]
+fn whiteouts_and_opaque_directories_get_their_oci_names() {
+    let dir = scratch();
+    build(dir.path(), "d . 755\nd a 755\nf b 644 x\nw a/gone\no o 711\nf o/x 600 y\nw top");
+    assert_eq!(
+        list(&pack_dir(dir.path(), Owners::Real).expect("pack")),
+        [
+            "d ./ 755",
+            "d a/ 755",
+            "f a/.wh.gone 0",
+            "f b 644 x",
+            "d o/ 711",
+            "f o/.wh..wh..opq 0",
+            "f o/x 600 y",
+            "f .wh.top 0",
+        ]
+    );
+}
+
+#[test]
+fn names_of_one_file_are_hard_links_and_sockets_are_left_out() {
+    let dir = scratch();
+    build(dir.path(), "d . 755\nd a 755\nf b 644 x\nh a/c b\nl s t\nh t s\np p 600\ns socket 600\nh socket2 socket");
+    assert_eq!(
+        list(&pack_dir(dir.path(), Owners::Real).expect("pack")),
+        ["d ./ 755", "d a/ 755", "f a/c 644 x", "h b 644 -> a/c", "p p 600", "l s 777 -> t", "h t 777 -> s"]
+    );
+}
+
+#[test]
+fn records_say_what_headers_cannot() {
+    need!(root);
+    let dir = scratch();
+    let long = "n".repeat(150);
+    build_at(&dir.path().join("old"), "d . 755", -5);
+    let owned = "f a 644 x @3000000:2097151 +user.k=v +trusted.overlay.origin=o";
+    build(dir.path(), &format!("d . 755\n{owned}\nl s {long}\nf {long} 644 y"));
+    assert_eq!(
+        list(&pack_dir(dir.path(), Owners::Real).expect("pack")),
+        [
+            "d ./ 755".to_string(),
+            "f a 644 uid=3000000 SCHILY.xattr.user.k=v x".to_string(),
+            format!("f {long} 644 path={long} y"),
+            "d old/ 755 mtime=-5".to_string(),
+            format!("l s 777 -> {long} linkpath={long}"),
+        ]
+    );
+}
+
+#[test]
+fn recorded_owners_and_devices_are_decoded() {
+    let dir = scratch();
+    build(
+        dir.path(),
+        "d . 755
+         f c 600 \"\" +user.containers.override_stat=0:6:0660:char-1-3
+         d d 700 +user.containers.override_stat=5:5:02711:dir
+         f x 600 x +user.containers.override_stat=5:5:04755:file",
+    );
+    let archive = pack_dir(dir.path(), Owners::Recorded).expect("pack");
+    assert_eq!(list(&archive), ["d ./ 755", "c c 660 1:3", "d d/ 2711", "f x 4755 x"]);
+    let mut archive = tar::Archive::new(archive.as_slice());
+    let owners: Vec<_> = archive
+        .entries()
+        .expect("a new archive")
+        .map(|entry| entry.and_then(|entry| Ok((entry.header().uid()?, entry.header().gid()?))).expect("an owner"))
+        .collect();
+    assert_eq!(owners, [(0, 0), (0, 6), (5, 5), (5, 5)]);
+}
+
+#[test]
+fn one_tree_makes_one_archive() {
+    let [first, second] = ["f b 644 x\nd c 755\nf a 644 y", "d c 755\nf a 644 y\nf b 644 x"].map(|text| {
+        let dir = scratch();
+        build(dir.path(), text);
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        for name in ["a", "b", "c", "."] {
+            std::fs::File::open(dir.path().join(name)).and_then(|file| file.set_modified(old)).expect("set the time");
+        }
+        pack_dir(dir.path(), Owners::Real).expect("pack")
+    });
+    assert!(first == second);
+}
+
+#[test]
+fn what_no_layer_can_hold_is_refused() {
+    for (tree, expected) in [
+        (
+            "f d/.wh.x 644 x",
+            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#,
+        ),
+        (
+            "d d 755 +user.overlay.redirect=/e",
+            r#""d": its overlay redirect mark cannot be packed: what it stands for is in a lower layer"#,
+        ),
+        (
+            "f f 644 x +user.overlay.metacopy=",
+            r#""f": its overlay metacopy mark cannot be packed: what it stands for is in a lower layer"#,
+        ),
+    ] {
+        let dir = scratch();
+        build(dir.path(), tree);
+        match pack_dir(dir.path(), Owners::Real) {
+            Ok(_) => panic!("{tree}: was packed"),
+            Err(error) => assert_eq!(chain(&error), expected),
+        }
+    }
+}
+
+#[test]
+fn a_writer_that_fails_is_told() {
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let dir = scratch();
+    let upper = Dir::open_host(dir.path()).expect("open");
+    let error =
+        pack(&upper, Policy { marks: Namespace::User, owners: Owners::Real }, Full).map(drop).expect_err("full");
+    assert_eq!(chain(&error), "cannot write the layer archive: no storage space");
+}
