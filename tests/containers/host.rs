@@ -56,7 +56,8 @@ impl Host {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         // Where the build directory is, only root may look.
         let program = dir.path().join("overfuse");
-        fs::copy(env!("CARGO_BIN_EXE_overfuse"), &program).unwrap();
+        let built = env!("CARGO_BIN_EXE_overfuse");
+        fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
         if let Some(user) = &user {
             chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
         }

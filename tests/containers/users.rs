@@ -33,6 +33,12 @@ fn a_user_writes_where_the_image_lets_them_and_owns_what_they_write() {
 }
 
 #[test]
+fn a_user_reaches_the_standard_streams_by_their_names() {
+    let Some(host) = root() else { return };
+    assert_eq!(host.prints(&["-u", "app"], "echo x > /dev/stdout; echo y > /proc/self/fd/2"), "x");
+}
+
+#[test]
 fn root_in_a_container_of_an_ordinary_user_is_that_user_outside() {
     let Some(host) = ordinary(USER) else { return };
     std::fs::create_dir(host.path("shared")).unwrap();
