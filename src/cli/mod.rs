@@ -2,7 +2,9 @@
 //!
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
+mod commit;
 mod daemon;
+mod diff;
 mod exit;
 mod history;
 mod images;
@@ -15,6 +17,7 @@ mod rm;
 mod rmi;
 mod root;
 mod rootless;
+mod run;
 mod umount;
 
 use std::ffi::OsString;
@@ -45,6 +48,8 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Commit(commit::CommitArgs),
+    Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Images(images::ImagesArgs),
     Inspect(inspect::InspectArgs),
@@ -53,6 +58,7 @@ enum Command {
     Ps(ps::PsArgs),
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
+    Run(run::RunArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -90,6 +96,8 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Commit(args) => commit::run(&cli.global, args),
+        Command::Diff(args) => diff::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
         Command::Images(args) => images::run(&cli.global, args),
         Command::Inspect(args) => inspect::run(&cli.global, args),
@@ -98,6 +106,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Ps(args) => ps::run(&cli.global, args),
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
+        Command::Run(args) => run::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }
