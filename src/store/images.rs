@@ -193,8 +193,9 @@ impl Store {
         let doomed: Vec<_> = self.listed()?.into_iter().filter(doomed).map(|listed| listed.descriptor).collect();
         let mut index = self.index()?;
         index.retain(|descriptor| !doomed.contains(descriptor));
+        let reached = self.reached(&index)?;
         self.write_index(&index)?;
-        let layers = if last { self.collect(&index)? } else { Vec::new() };
+        let layers = self.collect(&reached)?;
         Ok(Removed { untagged, deleted: last.then_some(image.id), layers })
     }
 
