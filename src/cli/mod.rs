@@ -17,6 +17,7 @@ mod rm;
 mod rmi;
 mod root;
 mod rootless;
+mod run;
 mod umount;
 
 use std::ffi::OsString;
@@ -57,6 +58,7 @@ enum Command {
     Ps(ps::PsArgs),
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
+    Run(run::RunArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -104,6 +106,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Ps(args) => ps::run(&cli.global, args),
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
+        Command::Run(args) => run::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }

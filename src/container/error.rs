@@ -33,8 +33,6 @@ pub enum LaunchError {
         #[serde(with = "number")]
         errno: Errno,
     },
-    #[error("{0} cannot be had with --chroot")]
-    NeedsNamespaces(String),
     #[error("the container's first process sent what is no message: {0}")]
     Garbled(String),
 }

@@ -15,6 +15,7 @@ mod account;
 mod child;
 mod command;
 mod error;
+mod files;
 mod init;
 mod launch;
 mod plan;
@@ -25,6 +26,7 @@ mod spec;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
+pub use files::{name_files, skeleton};
 pub use launch::{Launched, host_window};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
 pub use serve::{RunError, run};

@@ -8,7 +8,7 @@ use super::error::LaunchError;
 use super::launch::Launched;
 use super::plan::Plan;
 use crate::fuse::{self, MountError, Session};
-use crate::sys::process::Status;
+use crate::sys::process::{self, Status};
 use crate::union::{self, OpenError, Union};
 
 /// Why a container did not run, or not to its end.
@@ -33,6 +33,8 @@ pub enum RunError {
 pub fn run(layers: &union::Spec, options: &fuse::Options, plan: Plan) -> Result<Status, RunError> {
     let at = plan.root.clone();
     let launched = Launched::new(plan)?;
+    // What programs create gets the mode that they ask for, less their own mask.
+    process::set_umask(0);
     let session = Session::mount(Union::open(layers)?, &at, options)?;
     let server = thread::Builder::new().name("fuse".into()).spawn(move || session.serve()).map_err(RunError::Serve)?;
     let status = launched.run();

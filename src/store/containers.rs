@@ -57,6 +57,11 @@ struct Record {
 }
 
 impl Container {
+    /// Holds all that is kept of the container, and goes with it: also a place for files about it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What the container changed, in overlay's format.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")

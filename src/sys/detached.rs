@@ -57,6 +57,8 @@ impl Detached {
     /// As `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`; `EPERM` where this user namespace may not.
     pub fn new(kind: &CStr, options: &[(&str, &str)], refuse: Refuse) -> Result<Detached> {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        // Shown as the source, in the list of mounts.
+        fsconfig_set_string(context.as_fd(), c"source", kind)?;
         for &(key, value) in options {
             if value.is_empty() {
                 fsconfig_set_flag(context.as_fd(), key)?;

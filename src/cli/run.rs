@@ -1,0 +1,247 @@
+//! `overfuse run`: a command in a container of its own.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::rootless::{self, Privilege};
+use super::{Exit, Global, root};
+use crate::container::{
+    self, Access, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Variable, Volume,
+    Wishes,
+};
+use crate::fuse;
+use crate::store::{Container, Image, Store};
+use crate::sys::process::Status;
+use crate::sys::{self, Namespaces, namespace};
+use crate::union::{self, Owner, UpperSpec};
+
+/// Run a command in a new container
+///
+/// Flags end at IMAGE: what follows is the container's command.
+#[derive(Debug, Args)]
+#[command(override_usage = "overfuse run [OPTIONS] IMAGE [COMMAND [ARG]...]")]
+pub(super) struct RunArgs {
+    /// Remove the container when the command has ended
+    #[arg(long)]
+    rm: bool,
+    /// Name of the container [default: a generated one]
+    #[arg(long)]
+    name: Option<String>,
+    /// Pass standard input on
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Set an environment variable; without a value, to what it is here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+    /// Working directory, made where it is missing
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Names or numbers, as the image's own /etc/passwd and /etc/group have them
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Show a file or directory of this host in the container
+    #[arg(short, long = "volume", value_name = "SOURCE:TARGET[:ro]", conflicts_with = "chroot")]
+    volumes: Vec<Volume>,
+    /// Refuse changes of the container's files
+    #[arg(long, conflicts_with = "chroot")]
+    read_only: bool,
+    /// `host`: this host's network; `none`: a loopback interface and nothing else
+    #[arg(long, value_enum, default_value = "host", conflicts_with = "chroot")]
+    network: NetworkName,
+    /// Name that the container knows itself by [default: this host's; without a network, the container's id]
+    #[arg(long, conflicts_with = "chroot")]
+    hostname: Option<String>,
+    /// Program to run instead of the image's entrypoint; an empty one takes the image's away
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<OsString>,
+    /// Let process 1 be one that passes signals on and takes orphans away, instead of the command
+    #[arg(long, conflicts_with = "chroot")]
+    init: bool,
+    /// Change the root and nothing else, where namespaces are not to be had; needs root
+    #[arg(long)]
+    chroot: bool,
+    /// Name[:tag], digest or id of the image; then the command and its arguments [default: the image's]
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    image_and_command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NetworkName {
+    Host,
+    None,
+}
+
+impl From<NetworkName> for Network {
+    fn from(name: NetworkName) -> Network {
+        match name {
+            NetworkName::Host => Network::Host,
+            NetworkName::None => Network::None,
+        }
+    }
+}
+
+pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
+    if args.interactive && args.tty && !io::stdin().is_terminal() {
+        bail!("standard input is no terminal: leave out -t, or -i");
+    }
+    let Some((image, command)) = args.image_and_command.split_first() else { bail!("no image to run") };
+    let volumes = args.resolved_volumes()?;
+    let root = root::path(global)?;
+    let privilege = args.enter()?;
+
+    let store = Store::open(&root)?;
+    let image = store.image(&image.to_string_lossy())?;
+    let mut container = store.create_container(&image, args.name.as_deref())?;
+    let in_use = container.lock()?;
+    let ran = Run { args, command, volumes, privilege, store: &store, image: &image }.run(&mut container);
+    drop(in_use);
+    // What never ran is of no use to anybody.
+    if args.rm || ran.is_err() {
+        store.remove_container(&container)?;
+    }
+    match ran {
+        Ok(status) => Ok(Exit::Process(status.code())),
+        Err(error) => exit_without_status(error),
+    }
+}
+
+/// Docker gives a command that is missing, and one that does not start, exit codes of their own.
+fn exit_without_status(error: anyhow::Error) -> Result<Exit> {
+    let exit = match error.downcast_ref() {
+        Some(RunError::Launch(LaunchError::NotFound { .. })) => Exit::NotFound,
+        Some(RunError::Launch(LaunchError::CannotExecute { .. })) => Exit::CannotRun,
+        _ => return Err(error),
+    };
+    eprintln!("overfuse: {error:#}");
+    Ok(exit)
+}
+
+impl RunArgs {
+    /// Enters the namespaces that this process needs to serve the container.
+    fn enter(&self) -> Result<Privilege> {
+        if self.chroot {
+            return match sys::effective_uid() {
+                0 => Ok(Privilege::Root),
+                _ => bail!("--chroot needs root"),
+            };
+        }
+        let privilege = rootless::enter_to_run()?;
+        if privilege == Privilege::Root {
+            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::make_mounts_private());
+            private.context("cannot make a mount namespace; where there are none, --chroot does without")?;
+        }
+        Ok(privilege)
+    }
+
+    /// The volumes with sources that do not depend on where this process stands.
+    fn resolved_volumes(&self) -> Result<Vec<Volume>> {
+        let resolve = |volume: &Volume| {
+            let source = volume.source.canonicalize();
+            let source = source.with_context(|| format!("volume source {}", volume.source.display()))?;
+            Ok(Volume { source, ..volume.clone() })
+        };
+        self.volumes.iter().map(resolve).collect()
+    }
+}
+
+/// One run, when everything that it needs is found.
+struct Run<'a> {
+    args: &'a RunArgs,
+    command: &'a [OsString],
+    volumes: Vec<Volume>,
+    privilege: Privilege,
+    store: &'a Store,
+    image: &'a Image,
+}
+
+impl Run<'_> {
+    fn run(self, container: &mut Container) -> Result<Status> {
+        let hostname = self.hostname(container);
+        let process = Process::new(self.image.config.config().as_ref(), &self.wishes(&hostname)?)?;
+        let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let layers = self.layers(container)?;
+        let plan = Plan {
+            root: container.merged(),
+            process,
+            isolation: self.isolation(container, hostname)?,
+            input: if self.args.interactive { Input::Attached } else { Input::Nothing },
+            window: container::host_window(),
+        };
+        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        container.record_command(&command)?;
+        let status = container::run(&layers, &options, plan)?;
+        container.record_exit(status.code())?;
+        Ok(status)
+    }
+
+    /// With the host's network goes the host's name, as docker has it.
+    fn hostname(&self, container: &Container) -> String {
+        match (&self.args.hostname, self.args.network) {
+            (Some(name), _) => name.clone(),
+            (None, NetworkName::Host) => namespace::host_name(),
+            (None, NetworkName::None) => container.id.chars().take(12).collect(),
+        }
+    }
+
+    fn wishes(&self, hostname: &str) -> Result<Wishes> {
+        Ok(Wishes {
+            command: self.command.to_vec(),
+            entrypoint: self.args.entrypoint.clone(),
+            env: self.args.env.iter().map(|text| variable(text)).collect::<Result<_>>()?,
+            workdir: self.args.workdir.clone(),
+            user: self.args.user.clone(),
+            terminal: self.args.tty,
+            hostname: hostname.to_owned(),
+        })
+    }
+
+    fn layers(&self, container: &Container) -> Result<union::Spec> {
+        let mut lower = self.store.lower_dirs(self.image);
+        if !self.args.chroot {
+            lower.push(container::skeleton(container.dir())?);
+        }
+        let alone = self.privilege == Privilege::Single;
+        Ok(union::Spec {
+            upper: Some(UpperSpec { dir: container.upper(), work: container.work() }),
+            owners: self.store.policy()?.owners,
+            // In a namespace with one user, files of others could not even be read.
+            squash: alone.then_some(Owner { uid: 0, gid: 0 }),
+            ..union::Spec::new(lower)
+        })
+    }
+
+    fn isolation(&self, container: &Container, hostname: String) -> Result<Isolation> {
+        if self.args.chroot {
+            return Ok(Isolation::Chroot);
+        }
+        let network = self.args.network.into();
+        let mut volumes = container::name_files(container.dir(), &hostname, network)?;
+        volumes.extend(self.volumes.iter().cloned());
+        Ok(Isolation::Namespaces(Sandbox {
+            hostname,
+            network,
+            root: if self.args.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            volumes,
+            first: if self.args.init { First::Init } else { First::Command },
+        }))
+    }
+}
+
+/// A name without a value means the variable of this process.
+fn variable(text: &OsString) -> Result<Variable> {
+    Ok(match Variable::parse(text)? {
+        Variable::Unset(name) => match env::var_os(&name) {
+            Some(value) => Variable::Set(name, value),
+            None => Variable::Unset(name),
+        },
+        set => set,
+    })
+}
