@@ -1,7 +1,9 @@
 //! The commands over the store: what they print, and how they end.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use overfuse::store::Store;
 use serde_json::Value;
@@ -138,6 +140,25 @@ fn rmi_says_what_went() {
     bench.prints(&["rm", "web"]);
     let gone = bench.prints(&["rmi", "app:v1"]);
     assert!(gone.starts_with("Untagged: app:v1\nDeleted: sha256:") && gone.lines().count() == 4, "{gone}");
+}
+
+#[test]
+fn what_a_killed_load_leaves_is_gone_after_the_next() {
+    let bench = Bench::new();
+    let archive = std::fs::read(bench.dir.path().join("app.tar")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_overfuse"));
+    command.arg("--root").arg(bench.root()).args(["load", "-"]).stdin(Stdio::piped());
+    let mut child = command.spawn().expect("run overfuse");
+    child.stdin.as_mut().unwrap().write_all(&archive[..archive.len() - 2048]).unwrap();
+    let left = || std::fs::read_dir(bench.root().join("tmp")).unwrap().count();
+    while left() < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(left() > 0);
+    bench.prints(&["load", bench.dir.path().join("app.tar").to_str().unwrap()]);
+    assert_eq!(left(), 0);
 }
 
 #[test]

@@ -99,10 +99,10 @@ fn files_that_nobody_may_read_are_removed_with_their_container() {
     fs::create_dir_all(locked.join("inner")).unwrap();
     fs::write(locked.join("inner/file"), "x").unwrap();
     for path in ["locked/inner/file", "locked/inner", "locked"] {
-        fs::set_permissions(container.upper().join(path), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(container.upper().join(path), Permissions::from_mode(0o000)).unwrap();
     }
     fs::create_dir_all(container.work().join("work")).unwrap();
-    fs::set_permissions(container.work().join("work"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(container.work().join("work"), Permissions::from_mode(0o000)).unwrap();
     shelf.store.remove_container(&container).unwrap();
     assert!(!container.upper().exists());
     assert_eq!(fs::read_dir(shelf.store.root().join("tmp")).unwrap().count(), 0);

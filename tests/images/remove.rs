@@ -53,6 +53,44 @@ fn an_image_that_containers_use_stays_with_their_names() {
 }
 
 #[test]
+fn an_image_that_is_held_stays() {
+    let shelf = Shelf::new();
+    shelf.load(&Parcel::layout("app:v1", &Image::of(&[BASE])));
+    let image = shelf.store.image("app:v1").unwrap();
+    let held = shelf.store.hold(&image).unwrap();
+    let error = shelf.store.remove_image("app:v1", false).unwrap_err().to_string();
+    assert_eq!(error, "image app:v1 is mounted: unmount it first");
+    drop(held);
+    shelf.store.remove_image("app:v1", false).unwrap();
+    assert!(matches!(shelf.store.hold(&image), Err(StoreError::UnknownImage { .. })));
+}
+
+#[test]
+fn loading_and_removing_at_once_leave_a_store_that_is_whole() {
+    let shelf = Shelf::new();
+    let image = |n: usize| Image::of(&[BASE, &[("n", &n.to_string())]]);
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let shelf = &shelf;
+            scope.spawn(move || {
+                let name = format!("app:v{n}");
+                for round in 0..5 {
+                    shelf.load(&Parcel::layout(&name, &image(n)));
+                    let found = shelf.store.image(&name).unwrap();
+                    assert_eq!(shelf.read(&found, "base").as_deref(), Some("x"));
+                    if round < 4 {
+                        shelf.store.remove_image(&name, false).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(shelf.store.images().unwrap().len(), 4);
+    assert_eq!(fs::read_dir(shelf.store.root().join("layers/sha256")).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(shelf.store.root().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_id_stands_for_one_name_or_by_force_for_all() {
     let shelf = Shelf::new();
     let image = Image::of(&[BASE]);
@@ -65,15 +103,16 @@ fn an_id_stands_for_one_name_or_by_force_for_all() {
 }
 
 #[test]
-fn nothing_is_collected_when_the_index_cannot_be_followed() {
+fn nothing_is_removed_when_the_index_cannot_be_followed() {
     let shelf = Shelf::new();
     shelf.load(&Parcel::layout("one:v1", &Image::of(&[&[("one", "1")]])));
     shelf.load(&Parcel::layout("two:v1", &Image::of(&[&[("two", "2")]])));
     let two = shelf.store.image("two:v1").unwrap();
     fs::remove_file(shelf.store.root().join("blobs/sha256").join(two.id.hex())).unwrap();
-    let layers = || fs::read_dir(shelf.store.root().join("layers/sha256")).unwrap().count();
+    let before = shelf.files();
     assert!(matches!(shelf.store.remove_image("one:v1", false), Err(StoreError::MissingBlob { .. })));
-    assert_eq!(layers(), 2);
+    assert_eq!(shelf.files(), before);
+    assert!(shelf.store.image("one:v1").is_ok());
 }
 
 #[test]
