@@ -68,7 +68,7 @@ pub(super) struct RunArgs {
     /// Change the root and nothing else, where namespaces are not to be had; needs root
     #[arg(long)]
     chroot: bool,
-    /// Name[:tag], digest or id of the image; then the command and its arguments [default: the image's]
+    /// The image, by name, digest or id; then the command and its arguments [default: what the image says]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
 }
