@@ -20,6 +20,7 @@ mod root;
 mod rootless;
 mod run;
 mod umount;
+mod unmount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

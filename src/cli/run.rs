@@ -195,7 +195,7 @@ impl Run<'_> {
         Ok(Wishes {
             command: self.command.to_vec(),
             entrypoint: self.args.entrypoint.clone(),
-            env: self.args.env.iter().map(|text| variable(text)).collect::<Result<_>>()?,
+            env: self.args.env.iter().map(variable).collect::<Result<_>>()?,
             workdir: self.args.workdir.clone(),
             user: self.args.user.clone(),
             terminal: self.args.tty,

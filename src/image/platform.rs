@@ -15,18 +15,31 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// Architecture and variant of this program, in the words of Go.
+const HOST: (&str, Option<&str>) = if cfg!(target_arch = "x86_64") {
+    ("amd64", None)
+} else if cfg!(target_arch = "x86") {
+    ("386", None)
+} else if cfg!(target_arch = "aarch64") {
+    ("arm64", None)
+} else if cfg!(target_arch = "arm") {
+    ("arm", Some("v7"))
+} else if cfg!(target_arch = "riscv64") {
+    ("riscv64", None)
+} else if cfg!(target_arch = "s390x") {
+    ("s390x", None)
+} else if cfg!(target_arch = "loongarch64") {
+    ("loong64", None)
+} else if cfg!(all(target_arch = "powerpc64", target_endian = "little")) {
+    ("ppc64le", None)
+} else {
+    ("unknown", None)
+};
+
 impl Platform {
     /// The platform that this program was built for.
     pub fn host() -> Platform {
-        let (architecture, variant) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", None),
-            "x86" => ("386", None),
-            "aarch64" => ("arm64", None),
-            "arm" => ("arm", Some("v7")),
-            "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", None),
-            "loongarch64" => ("loong64", None),
-            other => (other, None),
-        };
+        let (architecture, variant) = HOST;
         Platform { os: "linux".into(), architecture: architecture.into(), variant: variant.map(Into::into) }
     }
 

@@ -10,21 +10,26 @@ use crate::image::{Digest, Index, MediaKind};
 /// An index in an index in an index: more is a mistake or an attack.
 const DEPTH_MAX: usize = 8;
 
+/// What is in use.
 #[derive(Debug, Default)]
-struct Reached {
+pub(super) struct Reached {
     blobs: HashSet<Digest>,
     layers: HashSet<Digest>,
 }
 
 impl Store {
-    /// Removes what `index` does not reach; answers the layers among it. The store is locked exclusively.
+    /// What `index` reaches.
     ///
     /// # Errors
-    /// When something that the index names cannot be read: then nothing is removed, since nothing can be
-    /// known to be without use.
-    pub(super) fn collect(&self, index: &Index) -> Result<Vec<Digest>> {
+    /// When something that the index names cannot be read: then nothing can be known to be without use.
+    pub(super) fn reached(&self, index: &Index) -> Result<Reached> {
         let mut reached = Reached::default();
         self.reach(index, &mut reached, 0)?;
+        Ok(reached)
+    }
+
+    /// Removes what is not `reached`; answers the layers among it. The store is locked exclusively.
+    pub(super) fn collect(&self, reached: &Reached) -> Result<Vec<Digest>> {
         let mut removed = Vec::new();
         for digest in self.names_in("layers/sha256")? {
             if !reached.layers.contains(&digest) {

@@ -164,9 +164,7 @@ impl Store {
         }
         let _lock = self.lock_shared()?;
         self.image(&image.id.to_string())?;
-        if let Some(diff_id) = image.layers.iter().find(|diff_id| !self.layer_fs(diff_id).is_dir()) {
-            return Err(StoreError::MissingLayer { image: image.display_name(), diff_id: *diff_id });
-        }
+        self.check_layers(image)?;
         let id = names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
         let id = Digest::of(&id).hex();
         let scratch = self.scratch_dir()?;

@@ -76,6 +76,8 @@ pub enum StoreError {
     SeveralNames { id: String, names: String },
     #[error("image {image} is used by {}", containers(.by))]
     ImageInUse { image: String, by: Vec<String> },
+    #[error("image {image} is mounted: unmount it first")]
+    ImageMounted { image: String },
     #[error("layer {diff_id} of image {image} is not unpacked: load the image again")]
     MissingLayer { image: String, diff_id: Digest },
 

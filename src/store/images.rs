@@ -1,6 +1,7 @@
 //! Images: listing, finding and removing them.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use oci_spec::image::{Descriptor, ImageConfiguration};
@@ -21,6 +22,12 @@ pub struct Image {
     pub config: ImageConfiguration,
     /// Diff IDs, bottom first.
     pub layers: Vec<Digest>,
+}
+
+/// An image is not removed for as long as this lives, in this process or one forked from it.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
 }
 
 /// What a removal came to.
@@ -160,13 +167,40 @@ impl Store {
         image.layers.iter().map(|diff_id| self.layer_bytes(diff_id)).sum()
     }
 
+    /// Keeps `image` from being removed, for a mount that no container stands for.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownImage`] when it was removed meanwhile; [`StoreError::MissingLayer`].
+    pub fn hold(&self, image: &Image) -> Result<Held> {
+        let _lock = self.lock_shared()?;
+        self.image(&image.id.to_string())?;
+        self.check_layers(image)?;
+        let path = self.blob_path(&image.id);
+        let file = File::open(&path).map_err(io_at("open", &path))?;
+        file.lock_shared().map_err(io_at("lock", &path))?;
+        Ok(Held { _file: file })
+    }
+
+    fn is_held(&self, id: &Digest) -> bool {
+        let file = File::open(self.blob_path(id));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Whether all layers are there: not so of an image that another tool put into the layout.
+    pub(super) fn check_layers(&self, image: &Image) -> Result<()> {
+        match image.layers.iter().find(|diff_id| !self.layer_fs(diff_id).is_dir()) {
+            Some(diff_id) => Err(StoreError::MissingLayer { image: image.display_name(), diff_id: *diff_id }),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a name from an image, and removes the image with its last name.
     ///
     /// An ID stands for the only name, or with `force` for all of them.
     ///
     /// # Errors
-    /// [`StoreError::ImageInUse`] with the names of the containers, [`StoreError::SeveralNames`], and those of
-    /// [`Store::image`].
+    /// [`StoreError::ImageInUse`] with the names of the containers, [`StoreError::ImageMounted`],
+    /// [`StoreError::SeveralNames`], and those of [`Store::image`].
     pub fn remove_image(&self, reference: &str, force: bool) -> Result<Removed> {
         let _lock = self.lock_exclusive()?;
         let _names = Lock::names(self.root())?;
@@ -184,6 +218,9 @@ impl Store {
             if !by.is_empty() {
                 return Err(StoreError::ImageInUse { image: image.display_name(), by });
             }
+            if self.is_held(&image.id) {
+                return Err(StoreError::ImageMounted { image: image.display_name() });
+            }
         }
         let of_image = |listed: &Listed| self.manifest(&listed.manifest).is_ok_and(|m| m.config().digest == image.id);
         let doomed = |listed: &Listed| match &listed.name {
@@ -193,8 +230,9 @@ impl Store {
         let doomed: Vec<_> = self.listed()?.into_iter().filter(doomed).map(|listed| listed.descriptor).collect();
         let mut index = self.index()?;
         index.retain(|descriptor| !doomed.contains(descriptor));
+        let reached = self.reached(&index)?;
         self.write_index(&index)?;
-        let layers = if last { self.collect(&index)? } else { Vec::new() };
+        let layers = self.collect(&reached)?;
         Ok(Removed { untagged, deleted: last.then_some(image.id), layers })
     }
 

@@ -24,7 +24,8 @@
 //! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is
 //!   collected when an image is removed. A container's image cannot be.
 //! - Locks: `lock` is held shared by who adds and exclusively by who removes, `names.lock` while names
-//!   change. Readers need none.
+//!   change. Readers need none. A container in use has its own lock; the configuration of an image that is
+//!   mounted without a container is locked shared.
 //!
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
@@ -53,7 +54,7 @@ use crate::sys::Dir;
 pub use commit::Commit;
 pub use containers::{Container, InUse};
 pub use error::StoreError;
-pub use images::{Image, Removed};
+pub use images::{Held, Image, Removed};
 pub use load::{Input, Load, Loaded};
 pub use staging::Progress;
 
@@ -63,7 +64,7 @@ use lock::Lock;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A store, open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
 }

@@ -24,7 +24,7 @@ const CASES: u32 = 300;
 fn random_sequences_do_the_same_on_the_kernel_and_on_overfuse() {
     need!(root, fuse, overlay);
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
     let tried =
         TestRunner::new(config).run(&sequence::any(), |sequence: Sequence| sequence.run().map_err(TestCaseError::fail));
     if let Err(failure) = tried {

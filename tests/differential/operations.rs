@@ -5,13 +5,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use std::path::{Path, PathBuf};
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rustix::fs::{FallocateFlags, FileType, OFlags, RenameFlags, XattrFlags};
 
 use crate::deliberate;
 use crate::layers::{length, mode, name, owner, target};
-use crate::support::tree::word;
+use crate::support::tree::{walk, word};
 use crate::support::{At, Outcome};
 
 /// How many files can be kept open at once.
@@ -60,8 +62,45 @@ pub fn any() -> impl Strategy<Value = Vec<Operation>> {
     vec(operation(), 1..25)
 }
 
+/// A path to be made: mostly a name in a directory that exists.
+fn fresh() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => (0..100usize, name()).prop_map(|(directory, name)| format!("{DIRECTORY}{directory}/{name}")),
+        1 => path(),
+    ]
+}
+
+/// A path to be used: mostly one that exists.
+fn present() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (0..100usize).prop_map(|entry| format!("{ENTRY}{entry}")),
+        1 => path(),
+    ]
+}
+
 fn path() -> impl Strategy<Value = String> {
     vec(name(), 1..=3).prop_map(|names| names.join("/"))
+}
+
+/// `#7`: the seventh entry of the tree at that moment; `%7`: its seventh directory.
+const ENTRY: char = '#';
+const DIRECTORY: char = '%';
+
+/// What a path stands for in a tree that has `entries`.
+fn resolve(path: &str, entries: &[PathBuf], root: &Path) -> String {
+    let (sign, rest) = path.split_at(1);
+    let sign = sign.chars().next().expect("no path is empty");
+    let (number, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_dir = |path: &&PathBuf| root.join(path).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let top = PathBuf::new();
+    let found: Vec<&PathBuf> = match sign {
+        ENTRY => entries.iter().collect(),
+        DIRECTORY => std::iter::once(&top).chain(entries.iter().filter(is_dir)).collect(),
+        _ => return path.into(),
+    };
+    let number: usize = number.parse().expect("a number follows the sign");
+    let Some(chosen) = number.checked_rem(found.len()).and_then(|index| found.get(index)) else { return "a".into() };
+    if below.is_empty() { chosen.display().to_string() } else { chosen.join(below).display().to_string() }
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -70,37 +109,37 @@ fn operation() -> impl Strategy<Value = Operation> {
     let offset = || length();
     let how = prop::sample::select(&[How::Replace, How::Replace, How::NoReplace, How::Exchange][..]);
     let making = prop_oneof![
-        4 => (path(), mode(), length()).prop_map(|(path, mode, length)| Create { path, mode, length }),
-        4 => (path(), mode()).prop_map(|(path, mode)| Mkdir { path, mode }),
-        1 => (target(), path()).prop_map(|(target, path)| Symlink { target, path }),
-        1 => path().prop_map(|path| Fifo { path }),
-        3 => (path(), path()).prop_map(|(from, to)| Link { from, to }),
+        4 => (fresh(), mode(), length()).prop_map(|(path, mode, length)| Create { path, mode, length }),
+        4 => (fresh(), mode()).prop_map(|(path, mode)| Mkdir { path, mode }),
+        1 => (target(), fresh()).prop_map(|(target, path)| Symlink { target, path }),
+        1 => fresh().prop_map(|path| Fifo { path }),
+        3 => (present(), fresh()).prop_map(|(from, to)| Link { from, to }),
     ];
     let removing = prop_oneof![
-        6 => path().prop_map(|path| Unlink { path }),
-        3 => path().prop_map(|path| Rmdir { path }),
-        2 => path().prop_map(|path| RemoveTree { path }),
-        8 => (path(), path(), how).prop_map(|(from, to, how)| Rename { from, to, how }),
+        6 => present().prop_map(|path| Unlink { path }),
+        3 => present().prop_map(|path| Rmdir { path }),
+        2 => present().prop_map(|path| RemoveTree { path }),
+        8 => (present(), prop_oneof![fresh(), present()], how).prop_map(|(from, to, how)| Rename { from, to, how }),
     ];
     let changing = prop_oneof![
-        2 => (path(), length()).prop_map(|(path, length)| Write { path, length }),
-        2 => (path(), offset()).prop_map(|(path, offset)| WriteAt { path, offset }),
-        2 => path().prop_map(|path| Append { path }),
-        1 => (path(), length()).prop_map(|(path, length)| Truncate { path, length }),
-        1 => path().prop_map(|path| PunchHole { path }),
-        1 => (path(), path()).prop_map(|(from, to)| CopyRange { from, to }),
-        2 => (path(), mode()).prop_map(|(path, mode)| Chmod { path, mode }),
-        1 => (path(), owner()).prop_map(|(path, owner)| Chown { path, owner }),
-        1 => path().prop_map(|path| Utimes { path }),
-        1 => (path(), prop::bool::ANY).prop_map(|(path, create)| SetXattr { path, create }),
-        1 => path().prop_map(|path| RemoveXattr { path }),
+        2 => (present(), length()).prop_map(|(path, length)| Write { path, length }),
+        2 => (present(), offset()).prop_map(|(path, offset)| WriteAt { path, offset }),
+        2 => present().prop_map(|path| Append { path }),
+        1 => (present(), length()).prop_map(|(path, length)| Truncate { path, length }),
+        1 => present().prop_map(|path| PunchHole { path }),
+        1 => (present(), present()).prop_map(|(from, to)| CopyRange { from, to }),
+        2 => (present(), mode()).prop_map(|(path, mode)| Chmod { path, mode }),
+        1 => (present(), owner()).prop_map(|(path, owner)| Chown { path, owner }),
+        1 => present().prop_map(|path| Utimes { path }),
+        1 => (present(), prop::bool::ANY).prop_map(|(path, create)| SetXattr { path, create }),
+        1 => present().prop_map(|path| RemoveXattr { path }),
     ];
     let looking = prop_oneof![
-        2 => path().prop_map(|path| List { path }),
-        1 => path().prop_map(|path| Stat { path }),
+        2 => present().prop_map(|path| List { path }),
+        1 => present().prop_map(|path| Stat { path }),
     ];
     let keeping_open = prop_oneof![
-        4 => (slot(), path(), prop::bool::ANY).prop_map(|(slot, path, writable)| Open { slot, path, writable }),
+        4 => (slot(), present(), prop::bool::ANY).prop_map(|(slot, path, writable)| Open { slot, path, writable }),
         2 => slot().prop_map(|slot| ReadOpen { slot }),
         3 => (slot(), offset()).prop_map(|(slot, offset)| WriteOpen { slot, offset }),
         1 => (slot(), length()).prop_map(|(slot, length)| TruncateOpen { slot, length }),
@@ -125,6 +164,35 @@ impl Slots {
 }
 
 impl Operation {
+    /// The same operation, on paths as they are in the tree at `root`.
+    pub fn resolved(&self, root: &Path) -> Operation {
+        let mut operation = self.clone();
+        let entries = walk(root);
+        for path in operation.paths() {
+            *path = resolve(path, &entries, root);
+        }
+        operation
+    }
+
+    fn paths(&mut self) -> Vec<&mut String> {
+        use Operation::*;
+        match self {
+            Link { from, to } | Rename { from, to, .. } | CopyRange { from, to } => vec![from, to],
+            Create { path, .. } | Mkdir { path, .. } | Symlink { path, .. } | Fifo { path } | Unlink { path } => {
+                vec![path]
+            }
+            Rmdir { path } | RemoveTree { path } | Write { path, .. } | WriteAt { path, .. } | Append { path } => {
+                vec![path]
+            }
+            Truncate { path, .. } | PunchHole { path } | Chmod { path, .. } | Chown { path, .. } => vec![path],
+            Utimes { path } | SetXattr { path, .. } | RemoveXattr { path } | List { path } | Stat { path } => {
+                vec![path]
+            }
+            Open { path, .. } => vec![path],
+            ReadOpen { .. } | WriteOpen { .. } | TruncateOpen { .. } | StatOpen { .. } | Remount => Vec::new(),
+        }
+    }
+
     /// Does it. `Remount` is for the caller to do.
     pub fn apply(&self, at: &At, slots: &mut Slots) -> Outcome {
         use Operation::*;

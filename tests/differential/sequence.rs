@@ -79,6 +79,7 @@ impl Sequence {
         let mut steps = String::new();
         agree(kernel, overfuse, "at first")?;
         for operation in &self.operations {
+            let operation = &operation.resolved(&kernel.at);
             if let Operation::Remount = operation {
                 kernel.remount(Subject::Kernel);
                 overfuse.remount(Subject::Overfuse);

@@ -31,9 +31,10 @@ fn a_link_to_a_lower_file_brings_it_up() {
     });
 }
 
+/// In a user namespace the kernel numbers the second name anew.
 #[test]
 fn linked_names_are_one_inode() {
-    need!(fuse, overlay);
+    need!(root, fuse, overlay);
     check("upper:\n lower:\n f x 644 x\n f y 644 y", |at| {
         at.link("x", "z").gives("ok");
         let inode = |name| fs::metadata(at.path(name)).map(|meta| meta.ino());

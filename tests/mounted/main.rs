@@ -9,6 +9,7 @@ mod create;
 mod first_test;
 mod harness;
 mod holes;
+mod in_namespace;
 mod link;
 mod lookup;
 mod mkdir;

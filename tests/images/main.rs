@@ -1,0 +1,13 @@
+//! The store: what is loaded, what is refused, what is kept, and what is removed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command;
+mod commit;
+mod containers;
+mod load;
+mod parcel;
+mod refused;
+mod remove;
+mod shelf;
