@@ -135,7 +135,7 @@ impl RunArgs {
         }
         let privilege = rootless::enter_to_run()?;
         if privilege == Privilege::Root {
-            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::make_mounts_private());
+            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
             private.context("cannot make a mount namespace; where there are none, --chroot does without")?;
         }
         Ok(privilege)
