@@ -7,34 +7,34 @@
 mod elf;
 mod image;
 mod show;
+mod watch;
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use tempfile::TempDir;
 
-use self::show::{Source, Tree};
+use self::show::Source;
+use self::watch::Run;
 use super::output::{self, Table};
 use super::rootless::{self, Privilege};
 use super::{Exit, diff};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Wishes};
-use crate::fuse::{self, Session};
 use crate::layer::{Mark, Policy, whiteout};
-use crate::store::{self, Container, Image, Load, Store};
+use crate::store::{self, Image, Load, Store};
 use crate::sys::poll::{self, Interest};
-use crate::sys::process::Status;
 use crate::sys::signal::{self, Messages};
 use crate::sys::xattr::Of;
 use crate::sys::{self, Dir, Name, Namespaces, namespace, process};
-use crate::union::{self, Owner, Union, UpperSpec};
 
 /// The image's name, and the container's.
 const NAME: &str = "demo";
+
+/// The signal of Ctrl-C, in the exit code that shells give it.
+const INTERRUPT: u8 = 2;
 
 /// Show the whole way on this host's own files: an image of five layers, a mount, a process, its changes.
 ///
@@ -45,9 +45,11 @@ pub(super) struct DemoArgs {}
 pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
     check_fuse()?;
     let privilege = rootless::enter_to_run()?;
+    // Until everything is removed, a signal ends the work and not this process.
+    let signals = Messages::receive_with_children().context("receiving signals")?;
     let place = place()?;
     let path = place.path().to_path_buf();
-    let ended = supervise(|| perform(privilege, &path))?;
+    let ended = supervise(&signals, || perform(privilege, &path))?;
     place.close().with_context(|| format!("removing {}", path.display()))?;
     match ended {
         Ended::Done(0) => {
@@ -55,7 +57,10 @@ pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
             Ok(Exit::Success)
         }
         Ended::Done(code) => Ok(Exit::Process(code)),
-        Ended::Interrupted => bail!("interrupted; {} is removed", path.display()),
+        Ended::Interrupted => {
+            eprintln!("overfuse: interrupted; {} is removed", path.display());
+            Ok(Exit::Process(128 + INTERRUPT))
+        }
     }
 }
 
@@ -66,7 +71,7 @@ fn check_fuse() -> Result<()> {
         ErrorKind::PermissionDenied => "root can allow it: chmod 666 /dev/fuse",
         _ => "load the module (modprobe fuse) or, inside a container, pass the device in (--device /dev/fuse)",
     };
-    Err(anyhow::Error::new(error).context(format!("cannot open /dev/fuse; {what_to_do}")))
+    Err(anyhow::Error::new(error).context(format!("cannot open /dev/fuse ({what_to_do})")))
 }
 
 /// A temporary directory on a file system that can hold an upper layer.
@@ -103,10 +108,9 @@ enum Ended {
 
 /// Does `work` in a process with a mount namespace of its own, so that nothing is left of it when it ends,
 /// however it ends.
-fn supervise(work: impl FnOnce() -> Result<()>) -> Result<Ended> {
-    let signals = Messages::receive_with_children().context("receiving signals")?;
+fn supervise(signals: &Messages, work: impl FnOnce() -> Result<()>) -> Result<Ended> {
     let child = process::spawn(Namespaces::MOUNT, || {
-        let prepared = signal::reset_all().and_then(|()| namespace::make_mounts_private());
+        let prepared = signal::reset_all().and_then(|()| namespace::keep_mounts_inside());
         match prepared.map_err(anyhow::Error::from).and_then(|()| work()) {
             Ok(()) => 0,
             Err(error) => {
@@ -115,7 +119,8 @@ fn supervise(work: impl FnOnce() -> Result<()>) -> Result<Ended> {
             }
         }
     });
-    let child = child.context("cannot make a mount namespace: inside a container, give it the capability SYS_ADMIN")?;
+    let child =
+        child.context("cannot make a mount namespace (root of a container needs the capability SYS_ADMIN for it)")?;
     let mut interrupted = false;
     loop {
         poll::wait(&[(signals.as_fd(), Interest::Read)]).context("waiting for the demo's process")?;
@@ -186,64 +191,4 @@ fn layers_table(layers: &[image::Layer], image: &Image, store: &Store) -> String
         table.row([layer.name.into(), layer.files().to_string(), size, layer.holds.clone()]);
     }
     show::indent(&table.render())
-}
-
-/// The run of the image's command.
-struct Run<'a> {
-    container: &'a Container,
-    image: &'a Image,
-    privilege: Privilege,
-    policy: Policy,
-}
-
-impl Run<'_> {
-    /// Mounts, looks, runs, looks again, and unmounts.
-    fn watch(&self, sources: &[Source]) -> Result<(Tree, Tree)> {
-        let at = self.container.merged();
-        let launched = Launched::new(self.plan()?)?;
-        let options = fuse::Options { source: Some(NAME.into()), ..fuse::Options::default() };
-        let session = Session::mount(Union::open(&self.layers(sources))?, &at, &options)?;
-        let server = thread::spawn(move || session.serve());
-        let before = show::tree(&at, sources)?;
-        let status = launched.run()?;
-        let after = show::tree(&at, sources)?;
-        fuse::unmount(&at, false).with_context(|| format!("unmounting {}", at.display()))?;
-        match server.join() {
-            Ok(served) => served.context("serving the mount")?,
-            Err(_) => bail!("the server of the mount panicked"),
-        }
-        match status {
-            Status::Exited(0) => Ok((before, after)),
-            other => bail!("the process in the container ended with status {}", other.code()),
-        }
-    }
-
-    fn plan(&self) -> Result<Plan> {
-        let wishes = Wishes { hostname: NAME.into(), ..Wishes::default() };
-        Ok(Plan {
-            root: self.container.merged(),
-            process: Process::new(self.image.config.config().as_ref(), &wishes)?,
-            isolation: Isolation::Namespaces(Sandbox {
-                hostname: NAME.into(),
-                network: Network::None,
-                root: Access::ReadWrite,
-                volumes: Vec::new(),
-                first: First::Command,
-            }),
-            input: Input::Nothing,
-            window: None,
-        })
-    }
-
-    fn layers(&self, sources: &[Source]) -> union::Spec {
-        let lower = sources.iter().skip(1).map(|source| source.dir.clone()).collect();
-        let alone = self.privilege == Privilege::Single;
-        union::Spec {
-            upper: Some(UpperSpec { dir: self.container.upper(), work: self.container.work() }),
-            owners: self.policy.owners,
-            // In a namespace with one user, files of others could not even be read.
-            squash: alone.then_some(Owner { uid: 0, gid: 0 }),
-            ..union::Spec::new(lower)
-        }
-    }
 }

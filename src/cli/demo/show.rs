@@ -1,10 +1,9 @@
 //! The trees of the demo, and where each of their files comes from.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::output::{self, Table};
 
@@ -21,26 +20,13 @@ pub(super) struct Source {
 /// Every file, and the name of the layer that it comes from.
 pub(super) type Tree = BTreeMap<PathBuf, String>;
 
-/// The files below `at`, a mount of `sources`, topmost first.
-///
-/// # Errors
-/// When a directory cannot be listed.
-pub(super) fn tree(at: &Path, sources: &[Source]) -> Result<Tree> {
-    let mut tree = Tree::new();
-    let mut todo = vec![PathBuf::new()];
-    while let Some(dir) = todo.pop() {
-        let entries = fs::read_dir(at.join(&dir)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        for entry in entries.with_context(|| format!("listing /{} in the mount", dir.display()))? {
-            let path = dir.join(entry.file_name());
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                todo.push(path);
-                continue;
-            }
-            let source = sources.iter().find(|source| source.dir.join(&path).symlink_metadata().is_ok());
-            tree.insert(path, source.map_or("nowhere", |source| &source.name).to_owned());
-        }
-    }
-    Ok(tree)
+/// Which of `sources`, topmost first, each of the `files` comes from.
+pub(super) fn tree(files: Vec<PathBuf>, sources: &[Source]) -> Tree {
+    let name = |path: &Path| {
+        let source = sources.iter().find(|source| source.dir.join(path).symlink_metadata().is_ok());
+        source.map_or("nowhere", |source| &source.name).to_owned()
+    };
+    files.into_iter().map(|path| (path.clone(), name(&path))).collect()
 }
 
 /// Both trees side by side; files of one directory that fared alike share a line.
