@@ -44,7 +44,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     // What is mounted may have changes that have not reached the upper directory, and more may come.
     let _in_use = container.lock().context("a container is committed when nothing uses it")?;
     let image = store.image(&container.image.to_string())?;
-    let policy = diff::policy(&container)?;
+    let policy = store.policy()?;
     let upper = diff::open(&container.upper())?;
     let commit = Commit {
         name: args.name.clone(),

@@ -1,13 +1,11 @@
 //! Going to the background when what was asked for is live, not before.
 
-use std::fs::File;
-
 use anyhow::{Context, bail};
 
-use crate::sys::process::{self, Stream};
-use crate::sys::{Channel, Namespaces};
+use crate::sys::{Channel, Namespaces, process};
 
 use super::Exit;
+use super::unmount::detach;
 
 /// Says that the mount is live: the command that started it may return.
 #[derive(Debug)]
@@ -18,10 +16,7 @@ const LIVE: &[u8] = b"live";
 impl Ready<'_> {
     pub(super) fn live(self) -> anyhow::Result<()> {
         let Some(parent) = self.0 else { return Ok(()) };
-        let null = File::options().read(true).write(true).open("/dev/null").context("/dev/null")?;
-        for stream in [Stream::Input, Stream::Output, Stream::Error] {
-            process::replace_standard(stream, &null).context("/dev/null")?;
-        }
+        detach().context("/dev/null")?;
         parent.send(LIVE, None).context("telling that the mount is live")
     }
 }

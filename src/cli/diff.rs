@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::output::{self, Format};
 use super::{Exit, Global, root};
-use crate::layer::Policy;
 use crate::store::{Container, Store};
 use crate::sys::Dir;
 use crate::tar::{self, Change};
@@ -48,16 +47,7 @@ pub(super) fn line(change: &Change) -> String {
 pub(super) fn changes(store: &Store, container: &Container) -> Result<Vec<Change>> {
     let image = store.image(&container.image.to_string())?;
     let lower = store.lower_dirs(&image).iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
-    Ok(tar::changes(&open(&container.upper())?, &lower, policy(container)?)?)
-}
-
-/// How the container's files keep their owners.
-///
-/// # Errors
-/// When its work directory cannot be written to.
-pub(super) fn policy(container: &Container) -> Result<Policy> {
-    let work = container.work();
-    Policy::probe(&open(&work)?).with_context(|| format!("trying what can be kept in {}", work.display()))
+    Ok(tar::changes(&open(&container.upper())?, &lower, store.policy()?)?)
 }
 
 /// Opens a directory of the store.

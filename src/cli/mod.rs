@@ -4,6 +4,7 @@
 
 mod commit;
 mod daemon;
+mod demo;
 mod diff;
 mod exit;
 mod history;
@@ -19,6 +20,7 @@ mod root;
 mod rootless;
 mod run;
 mod umount;
+mod unmount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -49,6 +51,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Commit(commit::CommitArgs),
+    Demo(demo::DemoArgs),
     Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Images(images::ImagesArgs),
@@ -97,6 +100,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Commit(args) => commit::run(&cli.global, args),
+        Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
         Command::Images(args) => images::run(&cli.global, args),

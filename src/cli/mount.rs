@@ -7,14 +7,15 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::fuse::{self, Options, Session};
-use crate::store::{Container, Store};
+use crate::fuse::{OptionError, Options, Session};
+use crate::store::{Container, Image, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
-use crate::sys::{self, Errno, process};
+use crate::sys::{self, process};
 use crate::union::{Spec, Union, UpperSpec};
 
 use super::daemon::{self, Ready};
+use super::unmount::Unmounter;
 use super::{Exit, Global, root, rootless};
 
 /// Mount a stack of directories, or an image, at a directory.
@@ -43,9 +44,10 @@ pub(super) struct MountArgs {
 }
 
 pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
-    let mut options = Options::default();
-    for text in &args.options {
-        options.add(text)?;
+    let mut options = args.options_over(Options::default())?;
+    if options.lower.is_empty() {
+        // What an image brings must not give this host's users rights or devices, unless they are asked for.
+        options = args.options_over(Options { no_dev: true, no_suid: true, ..Options::default() })?;
     }
     for unknown in &options.unknown {
         eprintln!("overfuse: unknown mount option {unknown}, ignored");
@@ -56,19 +58,34 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
     if !options.lower.is_empty() {
         return daemon::start(args.foreground, |ready| {
             let union = Union::open(&options.spec()?)?;
-            serve(Session::mount(union, at, &options)?, ready)
+            let session = Session::mount(union, at, &options)?;
+            let unmounter = Unmounter::Here(session.at().to_path_buf());
+            serve(session, unmounter, ready)
         });
     }
     let Some(image) = source else { bail!("nothing to mount: name an image, or give -o lowerdir=TOP:…:BOTTOM") };
     let stack = Stack::find(global, &image.to_string_lossy(), args.writable.as_deref())?;
-    daemon::start(args.foreground, |ready| stack.serve(at, options, ready))
+    let undo = stack.made_now.then(|| (stack.store.clone(), stack.container.clone()));
+    let started = daemon::start(args.foreground, |ready| stack.serve(at, options, ready));
+    if let (Err(_), Some((store, Some(container)))) = (&started, undo) {
+        store.remove_container(&container)?;
+    }
+    started
+}
+
+impl MountArgs {
+    fn options_over(&self, base: Options) -> Result<Options, OptionError> {
+        self.options.iter().try_fold(base, |mut options, text| options.add(text).map(|()| options))
+    }
 }
 
 /// An image's layers, with or without a container's changes on top.
 struct Stack {
     store: Store,
-    lower: Vec<PathBuf>,
+    image: Image,
     container: Option<Container>,
+    /// The container was made for this mount.
+    made_now: bool,
 }
 
 impl Stack {
@@ -76,22 +93,23 @@ impl Stack {
     fn find(global: &Global, image: &str, writable: Option<&str>) -> anyhow::Result<Stack> {
         let store = root::open_to_read(global)?;
         let image = store.image(image)?;
-        let container = match writable {
-            None => None,
-            Some(name) => Some(match store.containers()?.into_iter().find(|known| known.name == name) {
-                None => store.create_container(&image, Some(name))?,
-                Some(known) if known.image == image.id => known,
-                Some(known) => bail!(
-                    "{name} has changes of image {}, not of {}; choose another name",
-                    known.image_name,
-                    image.display_name()
-                ),
-            }),
+        let Some(name) = writable else { return Ok(Stack { store, image, container: None, made_now: false }) };
+        let known = store.containers()?.into_iter().find(|known| known.name == name);
+        let made_now = known.is_none();
+        let container = match known {
+            None => store.create_container(&image, Some(name))?,
+            Some(known) if known.image == image.id => known,
+            Some(known) => {
+                let (theirs, ours) = (known.image_name, image.display_name());
+                bail!("{name} has changes of image {theirs}, not of {ours}; choose another name")
+            }
         };
-        Ok(Stack { lower: store.lower_dirs(&image), container, store })
+        Ok(Stack { store, image, container: Some(container), made_now })
     }
 
     fn serve(self, at: &Path, options: Options, ready: Ready<'_>) -> anyhow::Result<()> {
+        // While this process serves, neither the image nor the changes can be removed.
+        let _held = self.store.hold(&self.image)?;
         let _in_use = self.container.as_ref().map(Container::lock).transpose()?;
         let ordinary = sys::effective_uid() != 0;
         let read_only = options.read_only || self.container.is_none();
@@ -99,29 +117,41 @@ impl Stack {
         // by these, it must leave judging to what the user may do with the files on disk: all of it.
         let options = Options { read_only, no_permission_checks: ordinary, ..options };
         let session = Session::reserve(at, &options)?;
+        let at = session.at().to_path_buf();
+        let unmounter = if ordinary { Unmounter::outside(at)? } else { Unmounter::Here(at) };
+        match self.attach(session, &options) {
+            Ok(session) => serve(session, unmounter, ready),
+            Err(error) => {
+                unmounter.unmount()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the union where the owners of the image can be had, and gives it to the mount.
+    fn attach(&self, session: Session, options: &Options) -> anyhow::Result<Session> {
         rootless::enter_to_serve()?;
         let spec = Spec {
-            upper: self.container.map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
+            upper: self.container.as_ref().map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
             owners: self.store.policy()?.owners,
             volatile: options.volatile,
-            ..Spec::new(self.lower)
+            ..Spec::new(self.store.lower_dirs(&self.image))
         };
-        serve(session.attach(Union::open(&spec)?), ready)
+        Ok(session.attach(Union::open(&spec)?))
     }
 }
 
 /// Serves a mount until somebody unmounts it, or a signal says to end.
-pub(super) fn serve(session: Session, ready: Ready<'_>) -> anyhow::Result<()> {
+fn serve(session: Session, unmounter: Unmounter, ready: Ready<'_>) -> anyhow::Result<()> {
     // What users create gets the mode that they ask for, less their own mask.
     process::set_umask(0);
-    let at = session.at().to_path_buf();
     let signals = Messages::receive().context("signals")?;
     // It ends with the process: the session ends when the mount does.
     thread::spawn(move || {
         while poll::wait(&[(signals.as_fd(), Interest::Read)]).is_ok() {
             if let Ok(Some(signal @ (signal::HANGUP | signal::INTERRUPT | signal::TERMINATE))) = signals.next() {
                 tracing::debug!(signal, "asked to end");
-                if let Err(error) = unmount(&at, true) {
+                if let Err(error) = unmounter.unmount() {
                     tracing::warn!(%error, "unmounting");
                 }
             }
@@ -129,23 +159,4 @@ pub(super) fn serve(session: Session, ready: Ready<'_>) -> anyhow::Result<()> {
     });
     ready.live()?;
     session.serve().context("serving the mount")
-}
-
-/// Unmounts by system call or, where only the setuid helper may, by that.
-pub(super) fn unmount(at: &Path, lazily: bool) -> anyhow::Result<()> {
-    match fuse::unmount(at, lazily) {
-        Err(Errno::PERM) => {}
-        other => return other.with_context(|| format!("unmounting {}", at.display())),
-    }
-    let output = std::process::Command::new("fusermount3")
-        .arg(if lazily { "-uz" } else { "-u" })
-        .arg("--")
-        .arg(at)
-        .output()
-        .with_context(|| format!("unmounting {} needs fusermount3 (Debian: apt install fuse3)", at.display()))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        bail!("unmounting {}: {}", at.display(), message.trim().trim_start_matches("fusermount3: "));
-    }
-    Ok(())
 }

@@ -57,7 +57,8 @@ impl Table {
         print(&self.render())
     }
 
-    fn render(&self) -> String {
+    /// The lines, each with its end.
+    pub(super) fn render(&self) -> String {
         const GAP: usize = 3;
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Global, mount};
+use super::unmount::unmount;
+use super::{Exit, Global};
 
 /// Unmount a directory; the process that serves it ends.
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ pub(super) struct UmountArgs {
 
 pub(super) fn run(_global: &Global, args: &UmountArgs) -> anyhow::Result<Exit> {
     for dir in &args.dirs {
-        mount::unmount(dir, args.lazy)?;
+        unmount(dir, args.lazy)?;
     }
     Ok(Exit::Success)
 }

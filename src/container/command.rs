@@ -72,8 +72,13 @@ impl Command {
             for stream in [Stream::Input, Stream::Output, Stream::Error] {
                 process::replace_standard(stream, terminal)?;
             }
-        } else if let Some(input) = &self.input {
+            return Ok(());
+        }
+        if let Some(input) = &self.input {
             process::replace_standard(Stream::Input, input)?;
+        }
+        if self.identity.uid != 0 {
+            process::give_standard_pipes(self.identity.uid);
         }
         Ok(())
     }

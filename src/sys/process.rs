@@ -2,16 +2,17 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rustix::fs::Mode;
+use rustix::fs::{self as rfs, Mode};
 use rustix::io::retry_on_intr;
 use rustix::process::{self as rps, Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::{self as rth, Gid, Uid};
 
-use super::{Channel, Errno, Namespaces, Result};
+use super::{Channel, Errno, Kind, Namespaces, Result};
 
 /// What a child that panicked exits with.
 const PANICKED: i32 = 101;
@@ -271,6 +272,19 @@ pub fn replace_standard(stream: Stream, fd: impl AsFd) -> Result<()> {
         Stream::Input => rustix::stdio::dup2_stdin(fd),
         Stream::Output => rustix::stdio::dup2_stdout(fd),
         Stream::Error => rustix::stdio::dup2_stderr(fd),
+    }
+}
+
+/// Gives those of standard input, output and error that are pipes to `uid`, so that this user can open them again
+/// under their names in `/dev`. Files and terminals stay whose they are.
+pub fn give_standard_pipes(uid: u32) {
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    for fd in [input.as_fd(), output.as_fd(), error.as_fd()] {
+        let is_pipe = rfs::fstat(fd).is_ok_and(|stat| Kind::of_mode(stat.st_mode) == Kind::Fifo);
+        if is_pipe {
+            // A pipe of somebody else's can still be used, only not opened again.
+            let _ = rfs::fchown(fd, Some(Uid::from_raw(uid)), None);
+        }
     }
 }
 

@@ -112,11 +112,15 @@ impl Drop for Messages {
 /// # Errors
 /// As `sigprocmask(2)`.
 pub fn reset_all() -> Result<()> {
+    /// The kernel's `struct sigaction`, not the C library's, which keeps some signals to itself. All zeroes mean
+    /// the default action.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const SET_SIZE: usize = 8;
     for signal in 1..=libc::SIGRTMAX() {
-        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-            // SAFETY: the default action is no code of ours. The C library's own signals answer EINVAL.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+        let old = std::ptr::null_mut::<u64>();
+        // SAFETY: the default action is no code of ours, and the struct outlives the call. That KILL and STOP
+        // cannot be set, the kernel says.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), old, SET_SIZE) };
     }
     change_mask(libc::SIG_SETMASK, &empty()).map(drop)
 }

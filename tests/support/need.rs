@@ -39,6 +39,7 @@ fn has(what: &str) -> bool {
         "root" => is_root(),
         "fuse" => std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
         "overlay" => has_overlay(),
+        "busybox" => has_static_busybox(),
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
@@ -63,6 +64,20 @@ fn has_overlay() -> bool {
         let layers = super::Layers::build(dir.path(), "lower:\nf x 644 x\nupper:");
         super::Subject::Kernel.try_mount(&layers, &dir.path().join("at")).is_ok()
     })
+}
+
+/// Whether `/bin/busybox` runs without any library: what Debian's busybox-static installs.
+fn has_static_busybox() -> bool {
+    const INTERPRETER: u32 = 3;
+    let Ok(elf) = std::fs::read("/bin/busybox") else { return false };
+    let number = |at: usize, len: usize| {
+        elf.get(at..at + len).map(|bytes| bytes.iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte)))
+    };
+    let headers = || {
+        let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count).map(|i| number(start + i * size, 4)).collect::<Option<Vec<_>>>()
+    };
+    headers().is_some_and(|kinds| !kinds.contains(&(INTERPRETER as usize)))
 }
 
 /// An ordinary user with subordinate ids, made by `.ci/run`.

@@ -1,0 +1,149 @@
+//! The run of the demo's container, and what its mount shows before and after.
+//!
+//! Who serves a mount must not use it: killed, it would wait for itself for ever. So a process of its own
+//! looks at the trees.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use super::NAME;
+use super::show::{Source, Tree, tree};
+use crate::cli::rootless::Privilege;
+use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Wishes};
+use crate::fuse::{self, Session};
+use crate::layer::Policy;
+use crate::store::{Container, Image};
+use crate::sys::process::{self, Status};
+use crate::sys::{Channel, Namespaces};
+use crate::union::{self, Owner, Union, UpperSpec};
+
+/// The image's command, to be run in a container.
+pub(super) struct Run<'a> {
+    pub container: &'a Container,
+    pub image: &'a Image,
+    pub privilege: Privilege,
+    pub policy: Policy,
+}
+
+impl Run<'_> {
+    /// Mounts `sources`, topmost first, looks, runs, looks again, and unmounts.
+    ///
+    /// # Errors
+    /// What kept the process from running to a good end.
+    pub(super) fn watch(&self, sources: &[Source]) -> Result<(Tree, Tree)> {
+        let at = self.container.merged();
+        let watcher = Watcher::start(&at)?;
+        let launched = Launched::new(self.plan()?)?;
+        let options = fuse::Options { source: Some(NAME.into()), ..fuse::Options::default() };
+        let session = Session::mount(Union::open(&self.layers(sources))?, &at, &options)?;
+        let server = thread::spawn(move || session.serve());
+        let before = tree(watcher.look()?, sources);
+        let status = launched.run()?;
+        let after = tree(watcher.look()?, sources);
+        fuse::unmount(&at, false).with_context(|| format!("unmounting {}", at.display()))?;
+        match server.join() {
+            Ok(served) => served.context("serving the mount")?,
+            Err(_) => bail!("the server of the mount panicked"),
+        }
+        match status {
+            Status::Exited(0) => Ok((before, after)),
+            other => bail!("the process in the container ended with status {}", other.code()),
+        }
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let wishes = Wishes { hostname: NAME.into(), ..Wishes::default() };
+        Ok(Plan {
+            root: self.container.merged(),
+            process: Process::new(self.image.config.config().as_ref(), &wishes)?,
+            isolation: Isolation::Namespaces(Sandbox {
+                hostname: NAME.into(),
+                network: Network::None,
+                root: Access::ReadWrite,
+                volumes: Vec::new(),
+                first: First::Command,
+            }),
+            input: Input::Nothing,
+            window: None,
+        })
+    }
+
+    fn layers(&self, sources: &[Source]) -> union::Spec {
+        let lower = sources.iter().skip(1).map(|source| source.dir.clone()).collect();
+        let alone = self.privilege == Privilege::Single;
+        union::Spec {
+            upper: Some(UpperSpec { dir: self.container.upper(), work: self.container.work() }),
+            owners: self.policy.owners,
+            // In a namespace with one user, files of others could not even be read.
+            squash: alone.then_some(Owner { uid: 0, gid: 0 }),
+            ..union::Spec::new(lower)
+        }
+    }
+}
+
+/// A process that lists the files of a directory whenever it is asked. It ends with its asker.
+struct Watcher(Channel);
+
+const LOOK: &[u8] = b"look";
+/// What the answer begins with: a path, one a message; or what went wrong; or, alone, that this was all.
+const PATH: u8 = b'/';
+const ERROR: u8 = b'!';
+const END: u8 = b'.';
+
+impl Watcher {
+    /// For a process with one thread.
+    fn start(at: &Path) -> Result<Watcher> {
+        let work = |channel: Channel| {
+            while let Ok(Some(_)) = channel.receive() {
+                if answer(at, &channel).is_err() {
+                    break;
+                }
+            }
+            0
+        };
+        let (_, channel) = process::spawn_connected(Namespaces::empty(), work).context("cannot fork")?;
+        Ok(Watcher(channel))
+    }
+
+    /// The files, relative to the directory.
+    fn look(&self) -> Result<Vec<PathBuf>> {
+        self.0.send(LOOK, None).context("asking for the files of the mount")?;
+        let mut files = Vec::new();
+        loop {
+            let message = self.0.receive().context("listing the files of the mount")?;
+            match message.as_ref().and_then(|(message, _)| message.split_first()) {
+                Some((&PATH, path)) => files.push(OsString::from_vec(path.to_vec()).into()),
+                Some((&END, _)) => return Ok(files),
+                Some((_, error)) => bail!("listing the files of the mount: {}", String::from_utf8_lossy(error)),
+                None => bail!("the process that lists the files of the mount ended"),
+            }
+        }
+    }
+}
+
+/// In the watcher: sends the files below `at`.
+fn answer(at: &Path, to: &Channel) -> crate::sys::Result<()> {
+    let mut todo = vec![PathBuf::new()];
+    while let Some(dir) = todo.pop() {
+        let entries: io::Result<Vec<_>> = fs::read_dir(at.join(&dir)).and_then(Iterator::collect);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return to.send(&[&[ERROR], error.to_string().as_bytes()].concat(), None),
+        };
+        for entry in entries {
+            let path = dir.join(entry.file_name());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                todo.push(path);
+            } else {
+                to.send(&[&[PATH], path.as_os_str().as_bytes()].concat(), None)?;
+            }
+        }
+    }
+    to.send(&[END], None)
+}

@@ -1,0 +1,152 @@
+//! A user of this machine with a store of their own that holds the image.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::image;
+use crate::support::need::{self, PLAIN_USER, USER, User};
+
+/// See the module.
+pub(crate) struct Host {
+    /// Of the user, in a place that every user reaches.
+    dir: TempDir,
+    program: PathBuf,
+    user: Option<User>,
+}
+
+/// Root, a user with subordinate ids and one without, as far as this machine has them; skips aloud what it has not.
+pub(crate) fn hosts() -> Vec<Host> {
+    let mut hosts = Vec::new();
+    if need::all(&["root", "fuse", "busybox"]) {
+        hosts.push(Host::of(None));
+        if need::all(&["users"]) {
+            hosts.extend([USER, PLAIN_USER].map(|name| Host::of(Some(need::user(name).unwrap()))));
+        }
+    }
+    hosts
+}
+
+/// Root alone.
+pub(crate) fn root() -> Option<Host> {
+    need::all(&["root", "fuse", "busybox"]).then(|| Host::of(None))
+}
+
+/// The user with subordinate ids, or the one without.
+pub(crate) fn ordinary(name: &str) -> Option<Host> {
+    need::all(&["root", "fuse", "busybox", "users"]).then(|| Host::of(Some(need::user(name).unwrap())))
+}
+
+impl Host {
+    fn of(user: Option<User>) -> Host {
+        Self::with_links(user, |_| Vec::new())
+    }
+
+    /// Root with an image that has links, whose targets may depend on where the host's files are.
+    pub(crate) fn root_with_links(links: impl FnOnce(&Path) -> Vec<(String, String)>) -> Host {
+        Self::with_links(None, links)
+    }
+
+    fn with_links(user: Option<User>, links: impl FnOnce(&Path) -> Vec<(String, String)>) -> Host {
+        let dir = tempfile::Builder::new().prefix("overfuse-run-").tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        // Where the build directory is, only root may look.
+        let program = dir.path().join("overfuse");
+        let built = env!("CARGO_BIN_EXE_overfuse");
+        fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
+        if let Some(user) = &user {
+            chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
+        }
+        let host = Host { dir, program, user };
+        let archive = host.path("image.tar");
+        let links = links(host.dir.path());
+        let links: Vec<(&str, &str)> = links.iter().map(|(name, target)| (name.as_str(), target.as_str())).collect();
+        image::write(&archive, &links);
+        let loaded = host.overfuse().arg("load").arg(&archive).output().unwrap();
+        assert!(loaded.status.success(), "{host}: {}", String::from_utf8_lossy(&loaded.stderr));
+        host
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.user.is_none()
+    }
+
+    /// Whether containers have other users than root.
+    pub(crate) fn has_users(&self) -> bool {
+        self.user.as_ref().is_none_or(|user| user.name != PLAIN_USER)
+    }
+
+    /// A path among the user's own files.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `overfuse`, as the user, with their store.
+    pub(crate) fn overfuse(&self) -> Command {
+        let mut command = match &self.user {
+            None => Command::new(&self.program),
+            Some(user) => user.command(&self.program),
+        };
+        command.arg("--root").arg(self.path("store")).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// `overfuse run --rm FLAGS IMAGE COMMAND`, not started yet.
+    pub(crate) fn command(&self, flags: &[&str], command: &[&str]) -> Command {
+        let mut run = self.overfuse();
+        run.args(["run", "--rm"]).args(flags).arg(image::NAME).args(command);
+        run
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, flags: &[&str], command: &[&str]) -> Output {
+        self.command(flags, command).output().unwrap()
+    }
+
+    /// What a shell script in a container prints; it must succeed.
+    pub(crate) fn prints(&self, flags: &[&str], script: &str) -> String {
+        let output = self.run(flags, &["-c", script]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{self}: {flags:?} {script:?}: {}: {stderr}", output.status);
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Starts a script and waits for its first line, `ready`.
+    pub(crate) fn start(&self, flags: &[&str], script: &str) -> Started {
+        let mut child = self.command(flags, &["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "{self}: {script:?}");
+        Started { child, output }
+    }
+
+    /// The containers that the store holds, one a line.
+    pub(crate) fn containers(&self) -> usize {
+        fs::read_dir(self.path("store/containers")).unwrap().count()
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.user.as_ref().map_or("root", |user| &user.name))
+    }
+}
+
+/// A container that runs.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) output: BufReader<ChildStdout>,
+}
+
+impl Started {
+    /// Sends the process outside a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}

@@ -1,0 +1,15 @@
+//! `overfuse run` as root, as a user with subordinate ids, and as one without: what a command in a container
+//! sees, what of it arrives outside, and what is left when it has ended.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod environment;
+mod exit_status;
+mod files;
+mod host;
+mod image;
+mod left_behind;
+mod signals;
+mod terminal;
+mod users;
