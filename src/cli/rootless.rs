@@ -34,7 +34,7 @@ pub(super) enum Privilege {
 pub(super) fn enter() -> Result<Privilege> {
     let privilege = take_subordinate_ids(Namespaces::USER.and(Namespaces::MOUNT))?;
     if privilege == Privilege::Subordinate {
-        namespace::make_mounts_private().map_err(|errno| refused(errno, |path| fs::read_to_string(path).ok()))?;
+        namespace::keep_mounts_inside().map_err(|errno| refused(errno, |path| fs::read_to_string(path).ok()))?;
     }
     Ok(privilege)
 }
@@ -73,7 +73,7 @@ pub(super) fn enter_to_run() -> Result<Privilege> {
     let enter = || -> Result<(), Errno> {
         namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT))?;
         namespace::map_single(uid, gid)?;
-        namespace::make_mounts_private()
+        namespace::keep_mounts_inside()
     };
     enter().map_err(|errno| refused(errno, |path| fs::read_to_string(path).ok()))?;
     Ok(Privilege::Single)

@@ -68,7 +68,7 @@ pub(super) struct RunArgs {
     /// Change the root and nothing else, where namespaces are not to be had; needs root
     #[arg(long)]
     chroot: bool,
-    /// Name[:tag], digest or id of the image; then the command and its arguments [default: the image's]
+    /// The image, by name, digest or id; then the command and its arguments [default: what the image says]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
 }
@@ -135,7 +135,7 @@ impl RunArgs {
         }
         let privilege = rootless::enter_to_run()?;
         if privilege == Privilege::Root {
-            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::make_mounts_private());
+            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
             private.context("cannot make a mount namespace; where there are none, --chroot does without")?;
         }
         Ok(privilege)

@@ -91,6 +91,16 @@ fn errno(e: io::Error) -> Errno {
     Errno::from_io_error(&e).unwrap_or(Errno::IO)
 }
 
+/// Nothing that is mounted from now on leaves this mount namespace; what the host unmounts goes here too.
+///
+/// Else the copies here would keep the host's mounts alive that are unmounted there, and the processes that serve them.
+///
+/// # Errors
+/// As `mount(2)`.
+pub fn keep_mounts_inside() -> Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+}
+
 /// Nothing that is mounted from now on leaves this mount namespace, and nothing comes in.
 ///
 /// # Errors

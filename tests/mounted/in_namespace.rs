@@ -28,7 +28,7 @@ fn all_of_this_holds_in_a_user_namespace() {
 
     let output = user
         .command("unshare")
-        .args(["--user", "--map-root-user", "--map-auto", "--mount", "--"])
+        .args(["--user", "--map-root-user", "--map-auto", "--mount", "--propagation", "slave", "--"])
         .arg(tests)
         .args(["--skip", "in_namespace"])
         .env("OVERFUSE_TEST_DIR", &scratch)

@@ -16,6 +16,7 @@ mod mkdir;
 mod mknod;
 mod mmap;
 mod open_files;
+mod permissions;
 mod read_only;
 mod readdir;
 mod rename;

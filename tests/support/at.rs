@@ -3,9 +3,10 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{
     self as rfs, AtFlags, CWD, FallocateFlags, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags,
@@ -36,17 +37,39 @@ impl fmt::Display for Outcome {
 #[derive(Debug)]
 pub struct At {
     root: PathBuf,
-    log: Mutex<Vec<String>>,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl At {
     pub fn new(root: &Path) -> At {
-        At { root: root.into(), log: Mutex::default() }
+        At { root: root.into(), log: Arc::default() }
     }
 
     /// The host's path of `path`.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+
+    /// Does what `operations` say as another user, who has no capabilities; as root.
+    ///
+    /// Only the calling thread changes. The scratch directory may be out of the user's reach, so
+    /// paths start at a descriptor.
+    pub fn as_user(&self, uid: u32, gid: u32, operations: impl FnOnce(&At)) {
+        let root = File::open(&self.root).expect("open the mount point");
+        let at = At { root: format!("/proc/self/fd/{}", root.as_raw_fd()).into(), log: self.log.clone() };
+        let become_user = |uid, gid| {
+            // SAFETY: these two take numbers alone, and change the calling thread alone.
+            unsafe {
+                libc::setfsgid(gid);
+                libc::setfsuid(uid);
+            }
+        };
+        become_user(uid, gid);
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| operations(&at)));
+        become_user(0, 0);
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
     }
 
     /// Every operation and its outcome, one line each.

@@ -110,7 +110,7 @@ enum Ended {
 /// however it ends.
 fn supervise(signals: &Messages, work: impl FnOnce() -> Result<()>) -> Result<Ended> {
     let child = process::spawn(Namespaces::MOUNT, || {
-        let prepared = signal::reset_all().and_then(|()| namespace::make_mounts_private());
+        let prepared = signal::reset_all().and_then(|()| namespace::keep_mounts_inside());
         match prepared.map_err(anyhow::Error::from).and_then(|()| work()) {
             Ok(()) => 0,
             Err(error) => {
