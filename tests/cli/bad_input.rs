@@ -1,7 +1,7 @@
 //! One clear line, a status, and nothing left behind.
 
-use super::Place;
 use crate::need;
+use crate::place::Place;
 
 #[test]
 fn what_cannot_be_mounted_is_named_in_one_line() {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{Place, eventually};
 use crate::need;
+use crate::place::{Place, eventually};
 
 const WRITABLE: &str = "-o lowerdir=lower,upperdir=upper,workdir=work";
 
