@@ -56,7 +56,7 @@ fn row(store: &Store, image: &Image, newest: bool, step: &Step<'_>, whole: bool)
     let entry = step.entry;
     let text = |field: Option<&Option<String>>| field.cloned().flatten().unwrap_or_default();
     let created = text(entry.map(|entry| entry.created()));
-    let since = created.parse().map_or("N/A".into(), |at| output::ago(Instant::now().seconds_since(at)));
+    let since = output::since(created.parse().ok().filter(Instant::is_told));
     let created_by = output::harmless(&text(entry.map(|entry| entry.created_by())));
     let bytes = step.layer.and_then(|layer| image.layers.get(layer)).map_or(0, |id| store.layer_bytes(id));
     Row {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output::{self, Format, Table};
 use super::{Exit, Global, root};
-use crate::image::{Digest, Instant};
+use crate::image::Digest;
 use crate::store::{Image, Store};
 
 /// List images.
@@ -64,7 +64,7 @@ fn rows(store: &Store, image: &Image, id: &str) -> Vec<Row> {
         id: id.into(),
         digest: image.manifest.digest().to_string(),
         created: created.map(|at| at.to_string()).unwrap_or_default(),
-        since: created.map_or("N/A".into(), |at| output::ago(Instant::now().seconds_since(at))),
+        since: output::since(created),
         size: output::size(store.image_bytes(image)),
     };
     if image.names.is_empty() {

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::image::Instant;
+
 /// In which form a list is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Format {
@@ -102,8 +104,13 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// How long ago that was, if it is known.
+pub(super) fn since(at: Option<Instant>) -> String {
+    at.map_or("N/A".into(), |at| ago(Instant::now().seconds_since(at)))
+}
+
 /// `3 weeks ago`, of so many seconds.
-pub(super) fn ago(seconds: i64) -> String {
+fn ago(seconds: i64) -> String {
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
     let age = match seconds {
         ..1 => "Less than a second".into(),

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::output::{self, Format, Table};
 use super::{Exit, Global, root};
-use crate::image::Instant;
 use crate::store::{Container, Store};
 
 /// List containers.
@@ -95,7 +94,7 @@ fn row(store: &Store, container: &Container, args: &PsArgs) -> Result<Row> {
         image: container.image_name.clone(),
         command: if args.no_trunc { command } else { output::ellipsis(&command, COMMAND_WIDTH) },
         created: container.created.to_string(),
-        since: output::ago(Instant::now().seconds_since(container.created)),
+        since: output::since(Some(container.created)),
         status: status(container),
         name: container.name.clone(),
         size,

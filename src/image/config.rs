@@ -76,11 +76,11 @@ impl ImageConfig {
 }
 
 /// What an index says of the platform of an image with this configuration.
-pub fn platform_entry(config: &ImageConfig) -> Option<oci::Platform> {
+pub fn platform_entry(config: &ImageConfig) -> oci::Platform {
     let mut platform = oci::Platform::default();
     platform.set_architecture(config.document.architecture().clone()).set_os(config.document.os().clone());
     platform.set_variant(config.platform().variant);
-    Some(platform)
+    platform
 }
 
 fn value_of(document: &oci::ImageConfiguration) -> Result<Value, Error> {

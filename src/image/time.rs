@@ -24,6 +24,11 @@ impl Instant {
         Instant { seconds: since.as_secs() as i64, nanoseconds: since.subsec_nanos() }
     }
 
+    /// Whether this tells a time: builders that want equal images write 1970, Go's zero time is in the year 1.
+    pub fn is_told(&self) -> bool {
+        self.seconds > 0
+    }
+
     /// Whole seconds from `earlier` to this; negative when it is later.
     pub fn seconds_since(self, earlier: Instant) -> i64 {
         self.seconds - earlier.seconds

@@ -9,7 +9,9 @@ use super::error::{Result, StoreError, format_of, io_at};
 use super::images::Image;
 use super::staging::{Content, From, Staging};
 use super::stream::{Compressor, Counted};
-use crate::image::{self, Blob, Change, Compression, Digest, ImageConfig, Instant, Layer, NewLayer, Reference};
+use crate::image::{
+    Blob, Change, Compression, Digest, ImageConfig, Instant, Layer, NewLayer, Reference, platform_entry,
+};
 use crate::tar;
 
 const BUFFER: usize = 128 << 10;
@@ -53,12 +55,13 @@ impl Store {
         };
         let old = self.document("configuration", &manifest.config().digest)?;
         let config = ImageConfig::extend(&old, &layer_of, new.changes).map_err(format_of("the configuration"))?;
-        let platform = platform_of(&config, manifest.layers().len() + 1)?;
+        let platform = ImageConfig::parse(&config, manifest.layers().len() + 1).map(|config| platform_entry(&config));
+        let platform = platform.map_err(format_of("the configuration"))?;
         let config = staging.document(&config)?;
         let manifest = manifest.with_layer(config, layer).map_err(format_of("the manifest"))?;
         let manifest = staging.document(&manifest.to_json())?;
         let mut descriptor = manifest.descriptor(MediaType::ImageManifest).map_err(format_of("the manifest"))?;
-        descriptor.set_platform(platform);
+        descriptor.set_platform(Some(platform));
         staging.publish(&[(descriptor, vec![new.name.clone()])])?;
         self.image(&new.name.to_string())
     }
@@ -91,10 +94,4 @@ impl Store {
         // What was asked for names the media type, also for a layer that another image has.
         Ok((Layer { compression, ..layer }, diff_id))
     }
-}
-
-/// What a list of manifests says of the machine that an image is for.
-pub(super) fn platform_of(config: &[u8], layers: usize) -> Result<Option<oci_spec::image::Platform>> {
-    let config = ImageConfig::parse(config, layers).map_err(format_of("the configuration"))?;
-    Ok(image::platform_entry(&config))
 }

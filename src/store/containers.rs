@@ -215,13 +215,14 @@ impl Store {
                 None => Ok(name.into()),
             };
         }
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let name = names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
             if holder(&name).is_none() {
                 return Ok(name);
             }
+            attempt += 1;
         }
-        Err(StoreError::ContainerName { name: String::new() })
     }
 
     /// All containers, newest first.

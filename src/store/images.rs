@@ -56,7 +56,7 @@ impl Image {
 
     /// When it was built, as far as its configuration tells.
     pub fn created(&self) -> Option<Instant> {
-        self.config.created().as_ref()?.parse().ok()
+        self.config.created().as_ref()?.parse().ok().filter(Instant::is_told)
     }
 }
 

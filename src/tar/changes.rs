@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::path::PATH_MAX;
 use crate::layer::marks::{is_opaque, visible_xattrs};
 use crate::layer::{self, Found, Owners, Policy, Seen};
 use crate::sys::xattr::{self, Of};
@@ -76,6 +77,10 @@ impl Walk {
 
     /// Compares what is in a directory; with `hides`, what only `lower` has is deleted.
     fn children(&mut self, path: &Path, upper: &Dir, hides: bool, lower: &[&Dir]) -> Result<(), Error> {
+        // Each level of a tree takes some of the stack.
+        if path.as_os_str().len() >= PATH_MAX {
+            return Err(fail(path)(Errno::NAMETOOLONG));
+        }
         let mut names = BTreeSet::new();
         for entry in upper.entries().map_err(fail(path))? {
             let name = entry.name;

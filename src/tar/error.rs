@@ -17,7 +17,7 @@ pub enum Error {
     #[error("cannot write the layer archive")]
     Write(#[source] io::Error),
     #[error("the layer archive ends in the middle of {what}")]
-    Truncated { what: String },
+    Truncated { what: &'static str },
     #[error("not a tar archive: the header at byte {at} is not one")]
     NotTar { at: u64 },
     #[error("the layer archive describes an entry that does not follow")]

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Kind};
-use super::path::{OPAQUE, WHITEOUT};
+use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
@@ -50,6 +50,10 @@ struct Packer<W> {
 
 impl<W: Write> Packer<W> {
     fn children(&mut self, dir: &Dir, path: &Path, opaque: bool) -> Result<(), Error> {
+        // Deeper than any tool could unpack it.
+        if path.as_os_str().len() >= PATH_MAX {
+            return Err(fail(path, "list it")(Errno::NAMETOOLONG));
+        }
         if opaque {
             self.whiteout(path.join(OPAQUE))?;
         }

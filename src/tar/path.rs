@@ -7,6 +7,9 @@ use std::path::Path;
 use super::Error;
 use crate::sys::NameBuf;
 
+/// As long as a path may be for the kernel, in bytes, with the NUL at its end. It bounds how deep a tree can be.
+pub(super) const PATH_MAX: usize = 4096;
+
 /// What stands before the name that a whiteout hides.
 pub(super) const WHITEOUT: &str = ".wh.";
 /// The whiteout that hides everything below its directory.

@@ -213,15 +213,15 @@ impl<R: Read> Reader<R> {
         self.at += skipped;
         // Without padding an archive can end after its last file; other readers accept that, too.
         if skipped < self.content {
-            return Err(Error::Truncated { what: "the content of a file".into() });
+            return Err(Error::Truncated { what: "the content of a file" });
         }
         (self.content, self.padding) = (0, 0);
         Ok(())
     }
 
-    fn read_exact(&mut self, buffer: &mut [u8], what: &str) -> Result<(), Error> {
+    fn read_exact(&mut self, buffer: &mut [u8], what: &'static str) -> Result<(), Error> {
         self.from.read_exact(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::Truncated { what: what.into() },
+            io::ErrorKind::UnexpectedEof => Error::Truncated { what },
             _ => Error::Read(error),
         })?;
         self.at += buffer.len() as u64;

@@ -11,14 +11,13 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use super::Error;
+use super::path::PATH_MAX;
 use crate::layer::{Mark, Policy, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, SetTime, Timestamp};
 
 /// As many links as the kernel follows in one path.
 const LINKS_MAX: usize = 40;
-/// As long as a path may be for the kernel, in bytes.
-const PATH_MAX: usize = 4096;
 
 /// A directory of the layer, and where it really is: relative to the root, without links.
 #[derive(Debug)]

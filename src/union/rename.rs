@@ -35,6 +35,13 @@ struct Side<'a> {
     name: Name<'a>,
 }
 
+/// How many uses of each directory a rename gives back: those of the names that are gone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Freed {
+    from: u64,
+    to: u64,
+}
+
 impl Union {
     /// Moves `from` to `to`.
     ///
@@ -104,24 +111,20 @@ impl Union {
         if !is_there(&leaving, &from, source) || target.is_some_and(|target| !is_there(&arriving, &to, target)) {
             return Ok(None);
         }
-        let gone = match target {
-            Some(target) => {
-                self.exchange((&from, &leaving, source), (&to, &arriving, target))?;
-                0
-            }
+        let freed = match target {
+            Some(target) => self.exchange((&from, &leaving, source), (&to, &arriving, target))?,
             None => self.replace((&from, &leaving, source), (&to, &arriving), how)?,
         };
         drop((from_state, to_state));
-        if gone > 0 {
-            self.table.release(to.dir.id, gone);
-        }
+        self.table.release(from.dir.id, freed.from);
+        self.table.release(to.dir.id, freed.to);
         Ok(Some(()))
     }
 
-    fn exchange(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry, &Arc<Node>)) -> Result<()> {
+    fn exchange(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry, &Arc<Node>)) -> Result<Freed> {
         let ((from, leaving, source), (to, arriving, target)) = (from, to);
         if Arc::ptr_eq(source, target) {
-            return Ok(());
+            return Ok(Freed::default());
         }
         if source.is_dir() && arriving.is_below() {
             self.make_opaque(&from.upper, from.name)?;
@@ -138,11 +141,10 @@ impl Union {
         from.dir.listing_add(from.name, target.kind, target.id);
         to.dir.listing_add(to.name, source.kind, source.id);
         // Each directory lost one place and won one.
-        Ok(())
+        Ok(Freed::default())
     }
 
-    /// Answers how many uses of the target's directory became free.
-    fn replace(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry), how: How) -> Result<u64> {
+    fn replace(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry), how: How) -> Result<Freed> {
         let ((from, leaving, source), (to, arriving)) = (from, to);
         let visible = arriving.visible();
         let victim = self.known(&to.dir, to.name, &visible);
@@ -154,7 +156,9 @@ impl Union {
             Resolution::Missing => {}
             _ if how == How::NoReplace => return Err(Errno::EXIST),
             // Two names of one file: rename(2) does nothing.
-            Resolution::Leaf(..) if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => return Ok(0),
+            Resolution::Leaf(..) if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => {
+                return Ok(Freed::default());
+            }
             Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
             Resolution::Leaf(..) => {}
             Resolution::Dir(_) if !source.is_dir() => return Err(Errno::ISDIR),
@@ -178,10 +182,7 @@ impl Union {
         if let (Some(victim), Some(state)) = (&victim, &mut victim_state) {
             self.unplace(victim, state, (&to.dir, to.name), kept, victim_dir);
         }
-        drop((state, victim_state));
-        // The source's place in its old directory.
-        self.table.release(from.dir.id, 1);
-        Ok(u64::from(victim.is_some()))
+        Ok(Freed { from: 1, to: u64::from(victim.is_some()) })
     }
 
     /// The system calls of a move. `leave` a whiteout where lower layers have the old name.

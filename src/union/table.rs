@@ -147,7 +147,7 @@ impl Table {
 
     /// Gives back `count` uses; a node without uses is dropped, and so are its parents that only it held.
     pub(super) fn release(&self, id: NodeId, count: u64) {
-        let mut due = vec![(id, count)];
+        let mut due = if count > 0 { vec![(id, count)] } else { Vec::new() };
         while let Some((id, count)) = due.pop() {
             let mut shard = self.shard(id).lock();
             let Entry::Occupied(mut slot) = shard.entry(id) else { continue };

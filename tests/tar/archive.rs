@@ -8,6 +8,7 @@ use overfuse::sys::Dir;
 use overfuse::tar::{Error, Unpacked};
 use tar::{Builder, EntryType, Header};
 
+use crate::support::show;
 use crate::support::tree::{content, split};
 
 /// The archive that `text` describes.
@@ -104,6 +105,29 @@ pub fn unpack(archive: &[u8], dir: &Path) -> (PathBuf, Result<Unpacked, Error>) 
     let policy = Policy::probe(&Dir::open_host(dir).expect("open the scratch directory")).expect("probe");
     let result = overfuse::tar::unpack(archive, &layer, policy);
     (path, result)
+}
+
+/// The tree in `dir` as text, with the owners, modes and kinds that an ordinary user could only record.
+pub fn seen(dir: &Path) -> String {
+    show(dir).lines().map(decoded).collect::<Vec<_>>().join("\n")
+}
+
+fn decoded(line: &str) -> String {
+    let mut words: Vec<String> = line.split(' ').map(Into::into).collect();
+    let is_record = |word: &String| word.starts_with("+user.containers.override_stat=");
+    let Some(at) = words.iter().position(is_record) else { return line.into() };
+    let record = words.remove(at);
+    let value = record.split_once('=').map_or("", |(_, value)| value);
+    let [uid, gid, mode, kind] = value.split(':').collect::<Vec<_>>()[..] else { panic!("{record}") };
+    words[2] = mode.strip_prefix('0').unwrap_or(mode).into();
+    if kind == "pipe" {
+        words[0] = "p".into();
+        words.remove(3);
+    }
+    if (uid, gid) != ("0", "0") {
+        words.push(format!("@{uid}:{gid}"));
+    }
+    words.join(" ")
 }
 
 /// An error and its causes, as the command line prints them.

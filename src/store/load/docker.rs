@@ -66,7 +66,7 @@ impl Image {
         let manifest = Manifest::new(config, &layers).map_err(format_of("manifest"))?;
         let manifest = staging.document(&manifest.to_json())?;
         let mut descriptor = manifest.descriptor(MediaType::ImageManifest).map_err(format_of("manifest"))?;
-        descriptor.set_platform(platform_entry(&self.config));
+        descriptor.set_platform(Some(platform_entry(&self.config)));
         Ok(descriptor)
     }
 }

@@ -196,7 +196,7 @@ impl Image {
         let manifest = staging.document(&self.manifest_json)?;
         let kind = self.descriptor.media_type().clone();
         let mut descriptor = manifest.descriptor(kind).map_err(format_of("manifest"))?;
-        descriptor.set_platform(platform_entry(&self.config));
+        descriptor.set_platform(Some(platform_entry(&self.config)));
         Ok(descriptor)
     }
 }

@@ -1,0 +1,129 @@
+//! A mount from its first moment to its last.
+
+use std::fs;
+
+use crate::need;
+use crate::place::{Place, eventually};
+
+const WRITABLE: &str = "-o lowerdir=lower,upperdir=upper,workdir=work";
+
+#[test]
+fn mount_returns_when_the_mount_is_live_and_a_process_serves_it() {
+    need!(root, fuse);
+    let place = Place::new();
+    assert_eq!(place.overfuse("mount -o lowerdir=lower at"), (0, String::new()));
+    assert!(place.is_mounted());
+    assert_eq!(fs::read_to_string(place.path().join("at/file")).unwrap(), "below");
+    assert_eq!(place.processes().len(), 1);
+    assert_eq!(place.overfuse("umount at"), (0, String::new()));
+    assert!(!place.is_mounted());
+    eventually(|| place.processes().is_empty());
+}
+
+#[test]
+fn no_process_is_left_whoever_unmounts() {
+    need!(root, fuse);
+    for (program, args) in [("umount", "at"), ("umount", "-l at"), ("fusermount3", "-u at"), ("fusermount3", "-uz at")]
+    {
+        let place = Place::new();
+        assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
+        assert_eq!(place.run(program, args), (0, String::new()));
+        eventually(|| place.processes().is_empty());
+    }
+}
+
+#[test]
+fn a_signal_to_the_serving_process_unmounts() {
+    need!(root, fuse);
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let place = Place::new();
+        assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
+        let serving = place.processes();
+        assert_eq!(serving.len(), 1);
+        assert_eq!(place.run("kill", &format!("{signal} {}", serving[0])).0, 0);
+        eventually(|| place.processes().is_empty());
+        assert!(!place.is_mounted(), "{signal}");
+    }
+}
+
+#[test]
+fn the_forms_that_other_programs_use_mean_the_same() {
+    need!(root, fuse);
+    for args in [
+        "-o lowerdir=lower at",
+        "-olowerdir=lower at",
+        "-o lowerdir=lower source at",
+        "overlay at -o lowerdir=lower",
+        "-o lowerdir=lower,,rw at",
+    ] {
+        let place = Place::new();
+        assert_eq!(place.overfuse(args), (0, String::new()), "{args}");
+        assert!(place.path().join("at/file").exists(), "{args}");
+        assert_eq!(place.overfuse("umount at").0, 0);
+    }
+}
+
+#[test]
+fn what_was_written_is_there_when_it_is_mounted_again_at_once() {
+    need!(root, fuse);
+    let place = Place::new();
+    for round in 0..20 {
+        assert_eq!(place.overfuse(&format!("mount {WRITABLE} at")), (0, String::new()), "round {round}");
+        let file = place.path().join("at/file");
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            if round == 0 { "below".into() } else { (round - 1).to_string() }
+        );
+        fs::write(&file, round.to_string()).unwrap();
+        assert_eq!(place.overfuse("umount at"), (0, String::new()), "round {round}");
+    }
+}
+
+#[test]
+fn an_upper_directory_serves_one_mount_at_a_time() {
+    need!(root, fuse);
+    let place = Place::new();
+    fs::create_dir(place.path().join("second")).unwrap();
+    assert_eq!(place.overfuse(&format!("mount {WRITABLE} at")).0, 0);
+    let (status, said) = place.overfuse(&format!("mount {WRITABLE} second"));
+    assert_eq!((status, said.as_str()), (125, "overfuse: upper directory upper is in use by another mount"));
+    assert_eq!(place.overfuse("umount at").0, 0);
+}
+
+#[test]
+fn a_colon_in_a_path_is_written_with_a_backslash() {
+    need!(root, fuse);
+    let place = Place::new();
+    fs::create_dir(place.path().join("a:b")).unwrap();
+    fs::write(place.path().join("a:b/above"), "").unwrap();
+    assert_eq!(place.overfuse(r"mount -o lowerdir=a\:b:lower at"), (0, String::new()));
+    assert!(place.path().join("at/above").exists() && place.path().join("at/file").exists());
+    assert_eq!(place.overfuse("umount at").0, 0);
+}
+
+#[test]
+fn an_ordinary_user_mounts_and_unmounts() {
+    need!(users, fuse);
+    let user = crate::support::need::user(crate::support::need::USER).unwrap();
+    let place = Place::new();
+    let (uid, gid) = (rustix::fs::Uid::from_raw(user.uid), rustix::fs::Gid::from_raw(user.gid));
+    for path in ["", "lower", "lower/file", "upper", "work", "at"] {
+        rustix::fs::chown(place.path().join(path), Some(uid), Some(gid)).unwrap();
+    }
+    // The build directory may be closed to others: the user runs a copy.
+    let ours = crate::support::subject::overfuse();
+    let binary = place.path().join("overfuse");
+    fs::copy(ours.get_program(), &binary).unwrap();
+    let run = |args: &str| {
+        let output = user.command(&binary).args(args.split_whitespace()).current_dir(place.path()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    };
+    assert_eq!(run(&format!("mount {WRITABLE} at")), (Some(0), String::new()));
+    assert!(place.is_mounted());
+    let wrote = user.command("sh").args(["-c", "echo above > at/file"]).current_dir(place.path()).status().unwrap();
+    assert!(wrote.success());
+    assert_eq!(fs::read_to_string(place.path().join("upper/file")).unwrap(), "above\n");
+    assert_eq!(run("umount at"), (Some(0), String::new()));
+    assert!(!place.is_mounted());
+    eventually(|| place.processes().is_empty());
+}

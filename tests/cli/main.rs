@@ -1,0 +1,14 @@
+//! Commands, as somebody who types them sees them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../images/parcel.rs"]
+#[allow(dead_code)]
+mod parcel;
+
+mod bad_input;
+mod changes;
+mod demo;
+mod lifecycle;
+mod place;
