@@ -1,7 +1,8 @@
 //! Where Overfuse answers otherwise than kernel overlayfs, on purpose, with the reasons.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::operations::Operation;
@@ -39,4 +40,14 @@ pub fn list(dir: &Path) -> io::Result<String> {
     }
     names.sort();
     Ok(names.join(" "))
+}
+
+/// Brings up a file of several names that was opened for writing.
+///
+/// The kernel does that when it is opened, Overfuse at the first change; it shows in the link count,
+/// since the names of a lower file become files of their own. Files of one name are left alone: their
+/// late arrival is to be tested.
+pub fn bring_up(file: &File) -> io::Result<()> {
+    let meta = file.metadata()?;
+    if meta.nlink() > 1 { file.set_permissions(meta.permissions()) } else { Ok(()) }
 }

@@ -16,6 +16,8 @@ pub struct Stack {
     pub upper: Entries,
     /// Topmost first.
     pub lowers: Vec<Entries>,
+    /// Whether all files of one layer are names of the first of them.
+    pub linked: bool,
 }
 
 pub type Entries = BTreeMap<&'static str, Entry>;
@@ -32,9 +34,9 @@ pub enum Entry {
 
 pub fn any() -> impl Strategy<Value = Stack> {
     let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
-    (upper, vec(entries(), 1..=3)).prop_map(|(mut upper, lowers)| {
+    (upper, vec(entries(), 1..=3), any_flag()).prop_map(|(mut upper, lowers, linked)| {
         prune(&mut upper, &lowers.iter().collect::<Vec<_>>());
-        Stack { upper, lowers }
+        Stack { upper, lowers, linked }
     })
 }
 
@@ -114,10 +116,11 @@ fn any_flag() -> impl Strategy<Value = bool> {
 impl fmt::Display for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "upper:")?;
-        write_entries(f, "", &self.upper, 'U')?;
+        write_entries(f, "", &self.upper, 'U', &mut None)?;
         for (entries, letter) in self.lowers.iter().zip('A'..) {
             writeln!(f, "lower:")?;
-            write_entries(f, "", entries, letter)?;
+            let mut first = self.linked.then(String::new);
+            write_entries(f, "", entries, letter, &mut first)?;
         }
         Ok(())
     }
@@ -129,8 +132,15 @@ impl fmt::Debug for Stack {
     }
 }
 
-/// `letter` fills the files, so that content tells which layer it is from.
-fn write_entries(f: &mut fmt::Formatter<'_>, below: &str, entries: &Entries, letter: char) -> fmt::Result {
+/// `letter` fills the files, so that content tells which layer it is from. `first` is the file that
+/// all others are linked to, if they are; empty before there is one.
+fn write_entries(
+    f: &mut fmt::Formatter<'_>,
+    below: &str,
+    entries: &Entries,
+    letter: char,
+    first: &mut Option<String>,
+) -> fmt::Result {
     for (name, entry) in entries {
         let path = format!("{below}{name}");
         let attributes = |&(uid, gid): &(u32, u32), xattr: &bool| {
@@ -138,13 +148,19 @@ fn write_entries(f: &mut fmt::Formatter<'_>, below: &str, entries: &Entries, let
             format!("@{uid}:{gid}{xattr}")
         };
         match entry {
+            Entry::File { .. } if first.as_ref().is_some_and(|first| !first.is_empty()) => {
+                writeln!(f, "h {path} {}", first.as_deref().unwrap_or_default())?;
+            }
             Entry::File { mode, owner, length, xattr } => {
                 writeln!(f, "f {path} {mode:o} {length}*{letter} {}", attributes(owner, xattr))?;
+                if let Some(first) = first {
+                    first.clone_from(&path);
+                }
             }
             Entry::Dir { mode, owner, opaque, xattr, entries } => {
                 let kind = if *opaque { 'o' } else { 'd' };
                 writeln!(f, "{kind} {path} {mode:o} {}", attributes(owner, xattr))?;
-                write_entries(f, &format!("{path}/"), entries, letter)?;
+                write_entries(f, &format!("{path}/"), entries, letter, first)?;
             }
             Entry::Symlink(target) => writeln!(f, "l {path} {target}")?,
             Entry::Fifo => writeln!(f, "p {path} 644")?,

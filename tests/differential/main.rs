@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sequence::Sequence;
 
 /// As many sequences as take a minute on two cores.
-const CASES: u32 = 300;
+const CASES: u32 = 150;
 
 #[test]
 fn random_sequences_do_the_same_on_the_kernel_and_on_overfuse() {

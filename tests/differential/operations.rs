@@ -296,7 +296,12 @@ impl Operation {
 /// Opens a file of any kind without waiting for the other end of a fifo.
 fn open(at: &At, path: &str, writable: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().read(true).write(writable).custom_flags(OFlags::NONBLOCK.bits() as i32).open(at.path(path))
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).write(writable).custom_flags(flags).open(at.path(path))?;
+    if writable {
+        deliberate::bring_up(&file)?;
+    }
+    Ok(file)
 }
 
 impl How {
