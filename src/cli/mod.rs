@@ -3,6 +3,7 @@
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
 mod commit;
+mod completion;
 mod daemon;
 mod demo;
 mod diff;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
@@ -51,6 +53,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Commit(commit::CommitArgs),
+    Completion(completion::CompletionArgs),
     Demo(demo::DemoArgs),
     Diff(diff::DiffArgs),
     History(history::HistoryArgs),
@@ -76,6 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if usage { Exit::Usage } else { Exit::Success }.into();
         }
     };
+    report();
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -83,6 +87,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Exit::Failure.into()
         }
     }
+}
+
+/// What the library has to say goes to standard error: warnings, or what `OVERFUSE_LOG` (`error` to `trace`) asks for.
+fn report() {
+    let asked = std::env::var("OVERFUSE_LOG").ok().and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(asked.unwrap_or(LevelFilter::WARN))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .init();
 }
 
 /// Other programs call `overfuse -o OPTIONS [SOURCE] DIR`, or with the options last: that means `mount`.
@@ -100,6 +116,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Commit(args) => commit::run(&cli.global, args),
+        Command::Completion(args) => completion::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
