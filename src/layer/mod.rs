@@ -7,6 +7,7 @@
 pub mod marks;
 pub mod ownership;
 pub mod policy;
+mod resolve;
 mod stack;
 mod stage;
 pub mod whiteout;
@@ -14,6 +15,7 @@ pub mod whiteout;
 pub use marks::{Mark, Marks, Namespace};
 pub use ownership::{Owners, Recorded};
 pub use policy::Policy;
+pub use resolve::{Resolution, resolve};
 pub use stack::{LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::path::PATH_MAX;
 use crate::layer::marks::{is_opaque, visible_xattrs};
-use crate::layer::{self, Found, Owners, Policy, Seen};
+use crate::layer::{self, Found, Owners, Policy, Resolution, Seen, resolve};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Stat};
 
@@ -183,24 +183,18 @@ fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
 
 /// Asks the lower layers, topmost first, as a union does.
 fn below<'a>(lower: &[&'a Dir], name: Name<'_>) -> sys::Result<Below<'a>> {
-    let mut top: Option<(&Dir, Stat)> = None;
-    let mut merged = Vec::new();
-    for &dir in lower {
-        match layer::see(dir, name)? {
-            Seen::Nothing => {}
-            Seen::Whiteout => break,
-            Seen::Entry(found) if found.is_dir() => {
-                top = top.or(Some((dir, found.stat)));
-                merged.push(dir.open_dir(name.as_os_str())?);
-                if found.opaque {
-                    break;
-                }
+    let seen = lower.iter().map(|&dir| Ok((dir, layer::see(dir, name)?)));
+    Ok(match resolve(seen)? {
+        Resolution::Missing => Below::Nothing,
+        Resolution::Leaf(dir, found) => Below::Leaf(dir, found.stat),
+        Resolution::Dir(parts) => match parts.first() {
+            None => Below::Nothing,
+            Some((top, found)) => {
+                let merged = parts.iter().map(|(dir, _)| dir.open_dir(name.as_os_str()));
+                Below::Dir(top, found.stat, merged.collect::<sys::Result<_>>()?)
             }
-            Seen::Entry(found) if merged.is_empty() => return Ok(Below::Leaf(dir, found.stat)),
-            Seen::Entry(_) => break,
-        }
-    }
-    Ok(top.map_or(Below::Nothing, |(dir, stat)| Below::Dir(dir, stat, merged)))
+        },
+    })
 }
 
 fn fail(path: &Path) -> impl Fn(Errno) -> Error + Copy {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Mark, Owners, Seen};
+use crate::layer::{self, Found, Mark, Owners, Resolution, Seen};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
 
@@ -11,7 +11,7 @@ use super::copy_up::{UpperDir, record};
 use super::descriptors::FileKey;
 use super::lookup::Part;
 use super::node::{DirContent, Inherit, Node, NodeId, UpperPart};
-use super::{Attr, Owner, Resolution, Union};
+use super::{Attr, Owner, Union};
 
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 const SET_GROUP_ID: u32 = 0o2000;

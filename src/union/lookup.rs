@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::layer::{self, Found};
+use crate::layer::{self, Found, Resolution, resolve};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Result, Stat};
 
 use super::node::{Content, DirContent, LowerDir, Node, NodeId, Place, Real, State, UpperPart};
-use super::{Attr, Resolution, Union, resolve};
+use super::{Attr, Union};
 
 /// Where one layer has an entry: in the upper directory, or in this lower one.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `resolve` | what the layers say together; pure |
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
@@ -40,7 +39,6 @@ mod merge;
 mod node;
 mod remove;
 mod rename;
-mod resolve;
 mod table;
 mod xattr;
 
@@ -61,7 +59,6 @@ pub use merge::DirItem;
 pub use node::NodeId;
 pub use remove::Remove;
 pub use rename::{How, Slot};
-pub use resolve::{Resolution, resolve};
 pub use xattr::Wanted;
 
 use descriptors::Descriptors;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Seen, whiteout};
+use crate::layer::{self, Found, Resolution, Seen, whiteout};
 use crate::sys::{Dir, Errno, Name, PathFd, Rename, Result};
 
+use super::Union;
 use super::copy_up::UpperDir;
 use super::lookup::{Part, real_of};
 use super::node::{Content, DirContent, Node, NodeId, UpperPart};
-use super::{Resolution, Union};
 
 /// What kind of entry a removal expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

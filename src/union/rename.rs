@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::layer::{Mark, Seen, whiteout};
+use crate::layer::{Mark, Resolution, Seen, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Name, Rename, Result};
 
+use super::Union;
 use super::copy_up::{Need, UpperDir};
 use super::node::{Content, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
-use super::{Resolution, Union};
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! Resolution: what the layers say together. Pure.
 
-use crate::layer::{Found, Seen};
 use crate::sys::Result;
+
+use super::{Found, Seen};
 
 /// What a name is in the union. `P` says where an entry was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
