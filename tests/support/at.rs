@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::tree::{target, word, xattrs};
+use super::tree::{word, xattrs};
 
 /// What an operation answered: what it read (`ok` where it reads nothing), or the name of its errno.
 #[derive(Clone, Debug, PartialEq, Eq)]
