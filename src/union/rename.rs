@@ -12,6 +12,7 @@ use super::Union;
 use super::copy_up::{Need, UpperDir};
 use super::node::{Content, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
+use super::table::Table;
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,18 @@ struct Side<'a> {
     name: Name<'a>,
 }
 
+/// A node that was looked up, until it is dropped.
+struct Used<'a> {
+    table: &'a Table,
+    node: Arc<Node>,
+}
+
+impl Drop for Used<'_> {
+    fn drop(&mut self) {
+        self.table.release(self.node.id, 1);
+    }
+}
+
 /// How many uses of each directory a rename gives back: those of the names that are gone.
 #[derive(Clone, Copy, Debug, Default)]
 struct Freed {
@@ -51,32 +64,25 @@ impl Union {
         self.upper()?;
         let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
         loop {
-            let source = self.bring_up(from)?;
-            let target = if how == How::Exchange { Some(self.bring_up(to)?) } else { None };
-            let done = self.try_rename((from, &source), (to, target.as_ref()), how);
-            self.table.release(source.id, 1);
-            if let Some(target) = target {
-                self.table.release(target.id, 1);
+            let source = self.movable(from)?;
+            let target = if how == How::Exchange { Some(self.movable(to)?) } else { None };
+            // Only when both may move: what is refused copies nothing up.
+            for moved in [Some(&source), target.as_ref()].into_iter().flatten() {
+                self.copy_up(&moved.node, Need::Data)?;
             }
-            if let Some(result) = done.transpose() {
-                return result;
+            let target = target.as_ref().map(|target| &target.node);
+            if self.try_rename((from, &source.node), (to, target), how)?.is_some() {
+                return Ok(());
             }
         }
     }
 
-    /// The node of an entry that is about to be moved, in the upper layer, with one more use.
-    fn bring_up(&self, slot: Slot<'_>) -> Result<Arc<Node>> {
+    /// The node of an entry that is to be moved.
+    fn movable(&self, slot: Slot<'_>) -> Result<Used<'_>> {
         let id = self.lookup(slot.dir, slot.name)?.ok_or(Errno::NOENT)?.id;
-        let node = self.node(id)?;
-        let is_below = node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
-        let ready = if is_below { Err(Errno::XDEV) } else { self.copy_up(&node, Need::Data) };
-        match ready {
-            Ok(()) => Ok(node),
-            Err(e) => {
-                self.table.release(id, 1);
-                Err(e)
-            }
-        }
+        let used = Used { table: &self.table, node: self.node(id)? };
+        let is_below = used.node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
+        if is_below { Err(Errno::XDEV) } else { Ok(used) }
     }
 
     /// `None` when somebody changed an entry before the directories were locked.

@@ -1,7 +1,7 @@
 //! What random sequences once found, by name.
 
 use crate::need;
-use crate::operations::Operation;
+use crate::operations::{How, Operation};
 use crate::sequence::Sequence;
 
 #[track_caller]
@@ -38,6 +38,19 @@ fn a_name_of_a_lower_hard_link_that_is_opened_for_writing_becomes_a_file_of_its_
             Operation::Append { path: "a".into() },
             Operation::ReadOpen { slot: 0 },
             Operation::WriteOpen { slot: 0, offset: 1 },
+            Operation::Remount,
+        ],
+    );
+}
+
+#[test]
+fn an_exchange_that_is_refused_copies_nothing_up() {
+    need!(root, fuse, overlay);
+    check(
+        "upper:\n lower:\n f a 644 x\n h b a\n d c 755\n f c/d 644 y",
+        &[
+            Operation::Rename { from: "a".into(), to: "c".into(), how: How::Exchange },
+            Operation::Rename { from: "c".into(), to: "a".into(), how: How::Exchange },
             Operation::Remount,
         ],
     );
