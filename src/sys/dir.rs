@@ -92,12 +92,20 @@ impl Dir {
         }
     }
 
-    /// The directory at `path` (one component or several, or `.`).
+    /// The directory at `path` (one component or several, or `.`), which may be longer than one call takes.
     ///
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
-        self.openat2(path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)
+        let mut path = path.as_ref();
+        let mut reached: Option<Dir> = None;
+        loop {
+            let from = reached.as_ref().unwrap_or(self);
+            let (step, rest) = first_step(path);
+            let dir = from.openat2(step, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)?;
+            let Some(rest) = rest else { return Ok(dir) };
+            (path, reached) = (rest, Some(dir));
+        }
     }
 
     /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.
@@ -353,6 +361,19 @@ impl PathFd {
 }
 
 /// The path of an open descriptor: how calls without a descriptor form reach an `O_PATH` one.
+/// As much of a path as one call takes, and what is left then.
+fn first_step(path: &Path) -> (&Path, Option<&Path>) {
+    const PATH_MAX: usize = 4096;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() < PATH_MAX {
+        return (path, None);
+    }
+    match bytes[..PATH_MAX].iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (Path::new(OsStr::from_bytes(&bytes[..at])), Some(Path::new(OsStr::from_bytes(&bytes[at + 1..])))),
+        None => (path, None),
+    }
+}
+
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
