@@ -5,6 +5,7 @@
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
 
 pub mod marks;
+mod nesting;
 pub mod ownership;
 pub mod policy;
 mod resolve;
@@ -13,8 +14,9 @@ mod stage;
 pub mod whiteout;
 
 pub use marks::{Mark, Marks, Namespace};
+pub use nesting::check_nesting;
 pub use ownership::{Owners, Recorded};
-pub use policy::Policy;
+pub use policy::{Policy, Redirect};
 pub use resolve::{Resolution, resolve};
 pub use stack::{LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;

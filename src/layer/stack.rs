@@ -86,6 +86,8 @@ pub enum OpenError {
     DifferentFileSystems { upper: PathBuf, work: PathBuf },
     #[error("work directory {work} lies inside upper directory {upper}, or is the same; choose one beside it")]
     Overlapping { upper: PathBuf, work: PathBuf },
+    #[error("lower directory {inner} is, or lies in, {outer}, which the same mount uses; choose one or the other")]
+    Nested { inner: PathBuf, outer: PathBuf },
     #[error("upper directory {path} is in use by another mount")]
     InUse { path: PathBuf },
 }

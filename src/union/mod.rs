@@ -49,12 +49,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::layer::Stack;
 use crate::layer::marks::is_opaque;
+use crate::layer::{self, Stack};
 use crate::sys::xattr::Of;
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
-pub use crate::layer::{OpenError, Owners};
+pub use crate::layer::{OpenError, Owners, Redirect};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
 pub use merge::DirItem;
@@ -72,6 +72,8 @@ use table::Table;
 pub struct Spec {
     /// Topmost first.
     pub lower: Vec<PathBuf>,
+    /// Below all others, topmost first: only the data of metadata-only files is looked for in these.
+    pub data_only: Vec<PathBuf>,
     /// Without, nothing can be changed.
     pub upper: Option<UpperSpec>,
     pub owners: Owners,
@@ -79,6 +81,12 @@ pub struct Spec {
     pub squash: Option<Owner>,
     /// Syncs nothing: a crash of the host may lose what was written since the mount.
     pub volatile: bool,
+    /// Unset, like the two that follow: as the policy has it.
+    pub redirect: Option<Redirect>,
+    pub metacopy: Option<bool>,
+    pub index: Option<bool>,
+    /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
+    pub user_marks: bool,
 }
 
 /// The two directories of a writable union.
@@ -92,7 +100,18 @@ pub struct UpperSpec {
 impl Spec {
     /// A read-only union with owners as they are.
     pub fn new(lower: Vec<PathBuf>) -> Spec {
-        Spec { lower, upper: None, owners: Owners::Real, squash: None, volatile: false }
+        Spec {
+            lower,
+            data_only: Vec::new(),
+            upper: None,
+            owners: Owners::Real,
+            squash: None,
+            volatile: false,
+            redirect: None,
+            metacopy: None,
+            index: None,
+            user_marks: false,
+        }
     }
 }
 
@@ -124,6 +143,7 @@ impl Union {
     /// What makes them unusable, named.
     pub fn open(spec: &Spec) -> Result<Union, OpenError> {
         let upper = spec.upper.as_ref().map(|upper| (upper.dir.as_path(), upper.work.as_path()));
+        layer::check_nesting(&[&*spec.lower, &*spec.data_only].concat(), upper)?;
         let stack = Stack::open(&spec.lower, upper, spec.owners)?;
         let failed = |source| OpenError::Open {
             what: "lower directory",
