@@ -22,7 +22,7 @@ use fuser::{
     ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::sys::{Errno, Kind, Name, Result, SeekTo, credentials};
+use crate::sys::{Errno, Kind, Name, OFlags, Result, SeekTo, credentials};
 use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
 
 pub use options::{OptionError, Options};
@@ -44,6 +44,8 @@ pub(crate) struct Server {
     kernel_checks: bool,
     /// Set before the first request is read.
     notifier: Arc<OnceLock<Notifier>>,
+    /// Reading moves no time of access.
+    no_atime: bool,
     /// Everything that is created belongs to root: the only user there is.
     all_root: bool,
 }
@@ -210,11 +212,15 @@ impl Filesystem for Server {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         to: ReplyData,
     ) {
-        reply::data(to, size as usize, |buffer| self.union()?.read(id(ino), offset, buffer));
+        let quiet = self.no_atime || flags.0 & OFlags::NOATIME.bits().cast_signed() != 0;
+        reply::data(to, size as usize, |buffer| match quiet {
+            true => self.union()?.read_quietly(id(ino), offset, buffer),
+            false => self.union()?.read(id(ino), offset, buffer),
+        });
     }
 
     fn write(

@@ -64,6 +64,7 @@ impl Session {
             union: union.clone(),
             notifier: notifier.clone(),
             kernel_checks: !options.no_permission_checks,
+            no_atime: options.no_atime,
             all_root: options.no_permission_checks || options.squash.is_some(),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());

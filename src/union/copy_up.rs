@@ -208,7 +208,7 @@ fn make_like(from: &At, stat: &Stat, dir: &Dir, name: Name<'_>, owners: Owners, 
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
             let to = dir.open_file(name.as_os_str(), flags, 0o600)?;
             if need == Need::Data {
-                sys::copy::contents(&from.open(OFlags::RDONLY)?, &to, stat.size)?;
+                sys::copy::contents(&from.open_quietly()?, &to, stat.size)?;
             }
             Ok(Some(to))
         }

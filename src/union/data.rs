@@ -8,6 +8,7 @@ use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 use super::Union;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
+use super::locate::At;
 use super::node::{Node, NodeId};
 
 impl Union {
@@ -21,7 +22,7 @@ impl Union {
             return Err(Errno::INVAL);
         }
         self.at(&node, |at| match at {
-            super::locate::At::Name(dir, name) => dir.read_link(name.as_name()),
+            At::Name(dir, name) => dir.read_link(name.as_name()),
             other => other.path_fd()?.read_link(),
         })
     }
@@ -33,6 +34,18 @@ impl Union {
     pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id)?;
         self.content(&node)?.read_at(buffer, offset)
+    }
+
+    /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_quietly(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        if node.kind != Kind::Regular || !node.is_upper() {
+            return self.content(&node)?.read_at(buffer, offset);
+        }
+        self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
 
     /// Copies the file up if need be and writes; answers the count.
@@ -98,7 +111,7 @@ impl Union {
         if node.is_upper() {
             return self.open_upper(node);
         }
-        self.descriptors.file(FileKey::Lower(node.id), || self.at(node, |at| at.open(OFlags::RDONLY)))
+        self.descriptors.file(FileKey::Lower(node.id), || self.at(node, At::open_quietly))
     }
 
     /// A descriptor to read and write content in the upper layer with.

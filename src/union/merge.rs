@@ -163,7 +163,11 @@ impl Union {
                 }
             };
             let dev = dir.stat_self()?.dev;
-            for entry in dir.entries()? {
+            let entries = match part {
+                Part::Upper => dir.entries()?,
+                Part::Lower(_) => dir.entries_quietly()?,
+            };
+            for entry in entries {
                 if above.contains(&entry.name) {
                     continue;
                 }

@@ -28,6 +28,7 @@ mod set_id;
 mod statfs;
 mod symlink;
 mod threads;
+mod times;
 mod truncate;
 mod unlink;
 mod write;

@@ -14,8 +14,10 @@ const USER: u32 = 1000;
 const GROUP: u32 = 1001;
 const OTHER: u32 = 1234;
 
-/// Everything that changes content, each on a file of its own.
-const CHANGES: [(&str, fn(&At, &str)); 9] = [
+/// What a program does to the file at a path.
+type Act = fn(&At, &str);
+
+const CHANGES: [(&str, Act); 9] = [
     ("write", |at, path| drop(at.write_at(path, 0, "new"))),
     ("append", |at, path| drop(at.append(path, "+"))),
     ("truncating", |at, path| drop(at.write(path, ""))),
