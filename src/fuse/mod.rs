@@ -82,7 +82,8 @@ impl Filesystem for Server {
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT
             | InitFlags::FUSE_DONT_MASK
-            | InitFlags::FUSE_HANDLE_KILLPRIV_V2;
+            | InitFlags::FUSE_HANDLE_KILLPRIV_V2
+            | InitFlags::FUSE_NO_EXPORT_SUPPORT;
         if self.kernel_checks {
             wanted |= InitFlags::FUSE_POSIX_ACL;
         }

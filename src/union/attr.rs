@@ -42,7 +42,8 @@ impl Union {
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
         let stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
         let merged = node.is_dir() && is_merged(node);
-        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { stat } })
+        let nlink = if node.is_removed_below() { 0 } else { stat.nlink };
+        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { Stat { nlink, ..stat } } })
     }
 
     /// Copies up what is not in the upper layer yet and changes it.
@@ -88,6 +89,12 @@ impl Change {
 }
 
 impl Node {
+    /// Removed while in use, though the layer that has it knows nothing of that.
+    fn is_removed_below(&self) -> bool {
+        let state = self.state.read();
+        !self.is_dir() && !state.is_upper() && state.places.is_empty()
+    }
+
     /// After a change of a directory's mode, group or ACL.
     pub(super) fn forget_inherited(&self) {
         if let Some(dir) = self.state.write().dir_mut() {
