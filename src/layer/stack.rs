@@ -1,13 +1,14 @@
 //! The layers of one union, opened and checked.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::stage::{Staged, Work};
-use super::{Owners, Policy};
+use super::{Index, Layers, LowerDir, Namespace, Origin, Owners, Policy};
 
 /// A layer that is only read.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ impl LowerLayer {
 pub struct UpperLayer {
     root: Dir,
     work: Work,
+    /// The directory in which that of `work` and the index are.
+    scratch: Dir,
     pub policy: Policy,
     /// Held while this process uses the two directories.
     _lock: File,
@@ -34,6 +37,14 @@ pub struct UpperLayer {
 impl UpperLayer {
     pub fn root(&self) -> &Dir {
         &self.root
+    }
+
+    /// The files with several names below. `number_of` says what the union calls a file.
+    ///
+    /// # Errors
+    /// As `getdents64(2)` and `getxattr(2)`.
+    pub fn index(&self, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
+        Index::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
     }
 
     /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
@@ -73,6 +84,34 @@ pub struct Stack {
     pub upper: Option<UpperLayer>,
     pub lower: Vec<LowerLayer>,
     pub owners: Owners,
+    /// In whose marks to believe.
+    pub namespace: Namespace,
+}
+
+impl Layers for Stack {
+    fn count(&self) -> usize {
+        self.lower.len()
+    }
+
+    fn data_only(&self) -> usize {
+        0
+    }
+
+    fn root(&self, layer: usize) -> Result<&Dir> {
+        self.lower.get(layer).map(LowerLayer::root).ok_or(Errno::IO)
+    }
+
+    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+        self.root(dir.layer)?.open_dir(&dir.path).map(Arc::new)
+    }
+
+    fn namespace(&self) -> Namespace {
+        self.namespace
+    }
+
+    fn follows_redirects(&self) -> bool {
+        true
+    }
 }
 
 /// Why a stack cannot be used.
@@ -108,7 +147,8 @@ impl Stack {
             .map(|path| Ok(LowerLayer { root: open("lower directory", path)? }))
             .collect::<Result<Vec<_>, OpenError>>()?;
         let upper = upper.map(|(upper, work)| open_upper(upper, work, owners)).transpose()?;
-        Ok(Stack { upper, lower, owners })
+        let namespace = upper.as_ref().map_or_else(Namespace::of_this_process, |upper| upper.policy.marks);
+        Ok(Stack { upper, lower, owners, namespace })
     }
 
     /// The file system that takes the changes, or else that of the topmost layer.
@@ -151,7 +191,7 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, O
     })?;
     let staging = Work::open(&work_dir).map_err(fail("work directory", work))?;
     let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
-    Ok(UpperLayer { root: upper_dir, work: staging, policy: Policy { owners, ..probed }, _lock: lock })
+    Ok(UpperLayer { root: upper_dir, work: staging, scratch: work_dir, policy: Policy { owners, ..probed }, _lock: lock })
 }
 
 /// Locks the work directory. Whoever unmounts sees the mount gone a moment before the process that served
