@@ -6,6 +6,7 @@
 
 mod index;
 pub mod marks;
+mod nesting;
 mod origin;
 pub mod ownership;
 pub mod policy;
@@ -20,11 +21,11 @@ pub use index::{Index, Indexed};
 pub use marks::{Mark, Marks, Namespace};
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
-pub use policy::Policy;
+pub use policy::{Policy, RedirectDir};
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
 pub use search::{Layers, Look, LowerDir, LowerFile, Part, look};
-pub use stack::{LowerLayer, OpenError, Stack, UpperLayer};
+pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 
 use crate::sys::xattr::Of;

@@ -82,12 +82,7 @@ pub struct Look {
 ///
 /// # Errors
 /// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
-pub fn look(
-    layers: &impl Layers,
-    upper: Option<&Dir>,
-    parents: &[Arc<LowerDir>],
-    name: Name<'_>,
-) -> Result<Look> {
+pub fn look(layers: &impl Layers, upper: Option<&Dir>, parents: &[Arc<LowerDir>], name: Name<'_>) -> Result<Look> {
     let mut search = Search { layers, upper, aim: Aim::Name { parents, name: name.to_owned() } };
     let is = resolve(&mut search)?;
     let data = match &is {

@@ -31,13 +31,7 @@ pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     let mut mount_id = 0;
     // SAFETY: the name is NUL-terminated, `handle` has the room that it declares, and both outlive the call.
     let status = unsafe {
-        libc::name_to_handle_at(
-            dir.as_fd().as_raw_fd(),
-            name.as_ptr(),
-            (&raw mut handle).cast(),
-            &raw mut mount_id,
-            0,
-        )
+        libc::name_to_handle_at(dir.as_fd().as_raw_fd(), name.as_ptr(), (&raw mut handle).cast(), &raw mut mount_id, 0)
     };
     if status != 0 {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -64,8 +65,16 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) enum Content {
     Dir(DirContent),
-    Lower(LowerFile),
+    Lower(LowerContent),
     Upper(UpperContent),
+}
+
+/// A file of a lower layer.
+#[derive(Debug)]
+pub(super) struct LowerContent {
+    pub(super) file: LowerFile,
+    /// The layer has only the attributes.
+    pub(super) data: Option<DataBelow>,
 }
 
 /// A file of the upper layer.
@@ -87,7 +96,7 @@ pub(super) enum Anchor {
     Unlinked(Arc<PathFd>),
 }
 
-/// The data of a file of which only the attributes were copied up.
+/// The data of a file that has its attributes elsewhere.
 #[derive(Clone, Debug)]
 pub(super) struct DataBelow {
     pub(super) file: LowerFile,
@@ -105,7 +114,7 @@ pub(super) struct DirContent {
     /// By which the layers below together know what merges here.
     pub(super) path: Box<Path>,
     /// The upper part has entries that came from below, other than by the names that `lower` has.
-    pub(super) impure: bool,
+    pub(super) impure: AtomicBool,
     /// What new entries take over from the directory; unset until asked, and after each change of it.
     pub(super) inherit: Option<Inherit>,
 }
@@ -158,11 +167,12 @@ impl State {
         self.real == real || self.was == Some(real)
     }
 
-    /// Where the data is, of a file of which only the attributes were copied up.
+    /// Where the data is, of a file that has its attributes elsewhere.
     pub(super) fn data_below(&self) -> Option<&DataBelow> {
         match &self.content {
+            Content::Dir(_) => None,
+            Content::Lower(lower) => lower.data.as_ref(),
             Content::Upper(upper) => upper.data.as_ref(),
-            _ => None,
         }
     }
 
@@ -186,6 +196,23 @@ impl State {
         match &mut self.content {
             Content::Dir(dir) => Some(dir),
             _ => None,
+        }
+    }
+}
+
+impl State {
+    /// What `stat` shows otherwise than the file that holds the attributes.
+    pub(super) fn adjust(&self, stat: &mut Stat) {
+        match &self.content {
+            // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
+            Content::Dir(dir) if dir.lower.len() + usize::from(self.is_upper()) > 1 => stat.nlink = 1,
+            _ => {}
+        }
+        if let Some(indexed) = self.indexed() {
+            stat.nlink = indexed.links(stat.nlink);
+        }
+        if let Some(data) = self.data_below() {
+            stat.blocks = data.blocks;
         }
     }
 }
