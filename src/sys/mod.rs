@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod poll;
 pub mod process;
 pub mod pty;
+mod remove;
 mod root;
 pub mod signal;
 mod stat;
