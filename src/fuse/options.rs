@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(unknown, [""; 0], "{text}");
             (redirect, metacopy, user_marks)
         };
-        assert_eq!(marks("lowerdir=/a"), (None, None, None, false));
+        assert_eq!(marks("lowerdir=/a"), (None, None, false));
         assert_eq!(
             marks("redirect_dir=on,metacopy=on,index=off,xino=auto,userxattr"),
             (Some(RedirectDir::On), Some(true), true)
