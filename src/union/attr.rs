@@ -40,10 +40,9 @@ impl Union {
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
-        let stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
-        let merged = node.is_dir() && is_merged(node);
-        let nlink = if node.is_removed_below() { 0 } else { stat.nlink };
-        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { Stat { nlink, ..stat } } })
+        let mut stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
+        node.state.read().adjust(&mut stat);
+        Ok(Attr { id: node.id, stat })
     }
 
     /// Copies up what is not in the upper layer yet and changes it.
@@ -89,21 +88,10 @@ impl Change {
 }
 
 impl Node {
-    /// Removed while in use, though the layer that has it knows nothing of that.
-    fn is_removed_below(&self) -> bool {
-        let state = self.state.read();
-        !self.is_dir() && !state.is_upper() && state.places.is_empty()
-    }
-
     /// After a change of a directory's mode, group or ACL.
     pub(super) fn forget_inherited(&self) {
         if let Some(dir) = self.state.write().dir_mut() {
             dir.inherit = None;
         }
     }
-}
-
-fn is_merged(node: &Node) -> bool {
-    let state = node.state.read();
-    state.dir().is_some_and(|dir| dir.lower.len() + usize::from(state.is_upper()) > 1)
 }
