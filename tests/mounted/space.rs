@@ -150,7 +150,7 @@ fn seeking_ends_where_the_file_ends() {
 fn attributes_of_every_size_pass_and_come_up() {
     need!(fuse, overlay);
     check("upper:\n lower:\n f l 644 l\n f m 644 m", |at| {
-        for size in [0, 1, 511, 512, 513, 3000, 4000, 4096, 10_000, 65_535, 65_536] {
+        for size in [0, 1, 511, 512, 513, 3000, 3600, 4096, 10_000, 65_535, 65_536] {
             let value = vec![b'v'; size];
             let set = rustix::fs::setxattr(at.path("l"), "user.large", &value, XattrFlags::empty());
             at.note(format_args!("set {size}"), set.map(|()| "").map_err(io::Error::from));
