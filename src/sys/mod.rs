@@ -8,6 +8,7 @@
 mod capability;
 mod channel;
 pub mod copy;
+mod credentials;
 mod detached;
 mod dir;
 mod file;
@@ -25,8 +26,9 @@ pub mod signal;
 mod stat;
 pub mod xattr;
 
-pub use capability::Capabilities;
+pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
+pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};

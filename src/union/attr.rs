@@ -40,9 +40,9 @@ impl Union {
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
-        let stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
-        let merged = node.is_dir() && is_merged(node);
-        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { stat } })
+        let mut stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
+        node.state.read().adjust(&mut stat);
+        Ok(Attr { id: node.id, stat })
     }
 
     /// Copies up what is not in the upper layer yet and changes it.
@@ -58,9 +58,11 @@ impl Union {
             let need = if size == 0 { Need::Nothing } else { Need::Data };
             self.upper_data(&node, need)?.set_len(size)?;
         }
-        if change.perm.is_some() || change.uid.is_some() || change.gid.is_some() || change.sets_times() {
+        // A change of nothing is `chown` to nobody: it takes set-id bits and capabilities as any other does.
+        let changes_owner = change.changes_owner() || change == Change::default();
+        if change.perm.is_some() || changes_owner || change.sets_times() {
             let file = self.upper_file(&node)?;
-            if change.uid.is_some() || change.gid.is_some() {
+            if changes_owner {
                 file.set_owner(change.uid, change.gid)?;
             }
             if let Some(perm) = change.perm {
@@ -76,6 +78,10 @@ impl Union {
 }
 
 impl Change {
+    pub fn changes_owner(&self) -> bool {
+        self.uid.is_some() || self.gid.is_some()
+    }
+
     fn sets_times(&self) -> bool {
         self.atime != SetTime::Keep || self.mtime != SetTime::Keep
     }
@@ -88,9 +94,4 @@ impl Node {
             dir.inherit = None;
         }
     }
-}
-
-fn is_merged(node: &Node) -> bool {
-    let state = node.state.read();
-    state.dir().is_some_and(|dir| dir.lower.len() + usize::from(state.is_upper()) > 1)
 }

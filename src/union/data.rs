@@ -8,6 +8,7 @@ use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 use super::Union;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
+use super::locate::At;
 use super::node::{Node, NodeId};
 
 impl Union {
@@ -21,7 +22,7 @@ impl Union {
             return Err(Errno::INVAL);
         }
         self.at(&node, |at| match at {
-            super::locate::At::Name(dir, name) => dir.read_link(name.as_name()),
+            At::Name(dir, name) => dir.read_link(name.as_name()),
             other => other.path_fd()?.read_link(),
         })
     }
@@ -33,6 +34,23 @@ impl Union {
     pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id)?;
         self.content(&node)?.read_at(buffer, offset)
+    }
+
+    /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_quietly(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        let is_below = {
+            let state = node.state.read();
+            !state.is_upper() || state.data_below().is_some()
+        };
+        // Below, everything is read quietly.
+        if node.kind != Kind::Regular || is_below {
+            return self.content(&node)?.read_at(buffer, offset);
+        }
+        self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
 
     /// Copies the file up if need be and writes; answers the count.
@@ -85,7 +103,7 @@ impl Union {
         }
         match node.kind {
             Kind::Directory => self.upper_fd(&node)?.map_or(Ok(()), |dir| dir.sync()),
-            Kind::Regular => self.content(&node)?.sync(data_only),
+            Kind::Regular => self.open_upper(&node)?.sync(data_only),
             _ => Ok(()),
         }
     }
@@ -95,10 +113,22 @@ impl Union {
         if node.kind != Kind::Regular {
             return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
         }
-        if node.is_upper() {
-            return self.open_upper(node);
+        let data = {
+            let state = node.state.read();
+            match (state.data_below(), state.is_upper()) {
+                (None, true) => None,
+                (None, false) => Some(None),
+                (Some(data), _) => Some(Some(data.file.clone())),
+            }
+        };
+        match data {
+            None => self.open_upper(node),
+            // A lower file does not change: that its data was copied up meanwhile does no harm.
+            Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
+                Some(file) => self.lower_at(&file)?.open_quietly(),
+                None => self.at(node, At::open_quietly),
+            }),
         }
-        self.descriptors.file(FileKey::Lower(node.id), || self.at(node, |at| at.open(OFlags::RDONLY)))
     }
 
     /// A descriptor to read and write content in the upper layer with.

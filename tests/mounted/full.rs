@@ -4,6 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -19,12 +20,30 @@ struct Small {
 }
 
 impl Small {
+    /// On a tmpfs.
     fn new(subject: Subject, options: &str, lower: &str) -> Small {
+        Small::on(subject, lower, |_, disk| {
+            let options = std::ffi::CString::new(options).expect("options");
+            let mounted = rustix::mount::mount("tmpfs", disk, "tmpfs", MountFlags::empty(), options.as_c_str());
+            mounted.expect("mount a tmpfs");
+        })
+    }
+
+    /// On a file system with room enough, and a quota of 1 MiB that holds for everybody.
+    fn with_quota(subject: Subject, lower: &str) -> Small {
+        Small::on(subject, lower, |dir, disk| {
+            let script = "truncate -s 256M $0/image && mkfs.btrfs -q $0/image && mount -o loop $0/image $1 &&
+                btrfs -q quota enable $1 && btrfs -q qgroup limit 1M $1 && sync -f $1";
+            let made = Command::new("sh").args(["-ec", script]).args([dir, disk]).output().expect("start sh");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        })
+    }
+
+    fn on(subject: Subject, lower: &str, mount: impl FnOnce(&Path, &Path)) -> Small {
         let dir = scratch();
         let disk = dir.path().join("disk");
         fs::create_dir(&disk).expect("make a mount point");
-        let options = std::ffi::CString::new(options).expect("options");
-        rustix::mount::mount("tmpfs", &disk, "tmpfs", MountFlags::empty(), options.as_c_str()).expect("mount a tmpfs");
+        mount(dir.path(), &disk);
         let mut layers = Layers::build(dir.path(), &format!("lower:\n{lower}"));
         let [upper, work] = ["upper", "work"].map(|name| disk.join(name));
         fs::create_dir(&upper).and_then(|()| fs::create_dir(&work)).expect("make the upper and its work directory");
@@ -180,5 +199,22 @@ fn nothing_that_failed_on_a_full_disk_is_there_after_a_remount() {
     for subject in Subject::BOTH {
         let again = subject.mount(&small.layers, &small.disk.with_file_name("again"));
         assert_eq!(show(again.at()), before, "{subject:?}");
+    }
+}
+
+#[test]
+fn a_quota_is_told_at_the_call_that_exceeds_it() {
+    need!(root, fuse, overlay, btrfs);
+    for subject in Subject::BOTH {
+        let small = Small::with_quota(subject, "f large 644 2097152*A\nf x 644 x");
+        let at = small.at();
+        at.append("large", "x").gives("EDQUOT");
+        assert_eq!(at.stat("large").0, "100644 0:0 2097152 bytes links=1", "{subject:?}");
+        small.assert_nothing_is_staged();
+        at.append("x", "y").gives("ok");
+        let file = OpenOptions::new().append(true).open(at.path("x")).expect("open");
+        let refused = (0..100).find_map(|_| std::io::Write::write_all(&mut &file, &[1; 65536]).err());
+        assert_eq!(refused.and_then(|error| error.raw_os_error()), Some(libc::EDQUOT), "{subject:?}");
+        assert!(file.metadata().expect("stat").len() <= 1 << 20, "{subject:?}");
     }
 }

@@ -14,7 +14,7 @@ use super::{At, Layers, Subject, scratch, snapshot};
 pub fn check(layers: &str, operations: impl Fn(&At)) {
     let start = SystemTime::now();
     let [kernel, overfuse] = Subject::BOTH.map(|subject| run(subject, layers, &operations, start));
-    assert_eq!(kernel.log, overfuse.log, "the kernel's outcomes are on the left");
+    assert_same_outcomes(&kernel.log, &overfuse.log);
     for (what, by_kernel, by_overfuse) in [
         ("the mounted trees", &kernel.live, &overfuse.live),
         ("the trees after a remount", &kernel.remounted, &overfuse.remounted),
@@ -24,11 +24,41 @@ pub fn check(layers: &str, operations: impl Fn(&At)) {
     }
 }
 
+/// Runs `operations` on `layers` mounted by Overfuse alone: for what the kernel does not do, or not in a user
+/// namespace. Fails unless the tree is the same after a remount and the lower layers are untouched.
+///
+/// A test calls this after `need!(fuse)`.
+#[track_caller]
+pub fn check_alone(layers: &str, operations: impl Fn(&At)) {
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), layers);
+    let before: Vec<Snapshot> = layers.lowers.iter().map(|lower| snapshot(lower)).collect();
+    let mount = |at: &str| Subject::Overfuse.mount(&layers, &dir.path().join(at));
+    let mounted = mount("at");
+    operations(&At::new(mounted.at()));
+    let live = snapshot(mounted.at());
+    mounted.unmount();
+    let mounted = mount("again");
+    live.assert_eq(&snapshot(mounted.at()), "the tree differs after a remount");
+    mounted.unmount();
+    for (lower, before) in layers.lowers.iter().zip(before) {
+        before.assert_eq(&snapshot(lower), &format!("changed {}", lower.display()));
+    }
+}
+
 /// As [`check`], without an upper: nothing changes, whatever is tried.
 #[track_caller]
 pub fn check_read_only(layers: &str, operations: impl Fn(&At)) {
     assert!(!layers.contains("upper:"));
     check(layers, operations);
+}
+
+/// Fails with the operations, in their order, that were answered differently.
+#[track_caller]
+fn assert_same_outcomes(kernel: &[String], overfuse: &[String]) {
+    let pairs = kernel.iter().zip(overfuse).filter(|(by_kernel, by_overfuse)| by_kernel != by_overfuse);
+    let diff: String = pairs.map(|(by_kernel, by_overfuse)| format!("- {by_kernel}\n+ {by_overfuse}\n")).collect();
+    assert!(diff.is_empty() && kernel.len() == overfuse.len(), "outcomes differ (- kernel, + Overfuse):\n{diff}");
 }
 
 struct Run {

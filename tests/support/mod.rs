@@ -6,6 +6,7 @@
 
 pub mod at;
 pub mod check;
+pub mod child;
 pub mod need;
 pub mod scratch;
 pub mod snapshot;
@@ -13,7 +14,7 @@ pub mod subject;
 pub mod tree;
 
 pub use at::{At, Outcome};
-pub use check::{check, check_read_only};
+pub use check::{check, check_alone, check_read_only};
 pub use scratch::scratch;
 pub use snapshot::{Snapshot, snapshot};
 pub use subject::{Layers, Mounted, Subject};
