@@ -34,9 +34,10 @@ fn end(mut child: Child) {
     assert!(child.wait().expect("wait").success());
 }
 
+/// In a user namespace the kernel takes the two names for different files.
 #[test]
 fn a_program_is_busy_while_it_runs_or_is_written() {
-    need!(fuse, overlay);
+    need!(root, fuse, overlay);
     let logs = Subject::BOTH.map(|subject| {
         let dir = scratch();
         let layers = Layers::build(dir.path(), "upper:\nlower:\nd d 755");
