@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::union::{Owner, Redirect, Spec, UpperSpec};
+use crate::union::{Owner, RedirectDir, Spec, UpperSpec};
 
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,9 +24,8 @@ pub struct Options {
     pub no_permission_checks: bool,
     pub volatile: bool,
     /// Unset, like the two that follow: as the layers' policy has it.
-    pub redirect: Option<Redirect>,
+    pub redirect: Option<RedirectDir>,
     pub metacopy: Option<bool>,
-    pub index: Option<bool>,
     /// Marks are in `user.overlay.`, also where root could keep them in `trusted.overlay.`.
     pub user_marks: bool,
     pub squash: Option<SquashTo>,
@@ -131,15 +130,16 @@ impl Options {
             "fsync" => self.volatile = value == Some("0"),
             "redirect_dir" => {
                 self.redirect = Some(match needed()? {
-                    "on" => Redirect::On,
+                    "on" => RedirectDir::On,
                     // The kernel as distributions build it goes on following those that exist, too.
-                    "follow" | "off" => Redirect::Follow,
-                    "nofollow" => Redirect::NoFollow,
+                    "follow" | "off" => RedirectDir::Follow,
+                    "nofollow" => RedirectDir::NoFollow,
                     value => return Err(no_choice(key, value, "on, follow, nofollow, off")),
                 });
             }
             "metacopy" => self.metacopy = Some(switch()?),
-            "index" => self.index = Some(switch()?),
+            // Names of one lower file always stay one file.
+            "index" => drop(switch()?),
             // Numbers are composed from file system and inode number in any case.
             "xino" => match needed()? {
                 "on" | "off" | "auto" => {}
@@ -176,7 +176,6 @@ impl Options {
             data_only: self.data_only.clone(),
             redirect: self.redirect,
             metacopy: self.metacopy,
-            index: self.index,
             user_marks: self.user_marks,
             squash: self.squash.map(|SquashTo { uid, gid }| Owner { uid, gid }),
             volatile: self.volatile,
@@ -305,17 +304,17 @@ mod tests {
     #[test]
     fn what_overlayfs_may_be_told_of_its_marks_is_understood() {
         let marks = |text: &str| {
-            let Options { redirect, metacopy, index, user_marks, unknown, .. } = Options::parse(text).unwrap();
+            let Options { redirect, metacopy, user_marks, unknown, .. } = Options::parse(text).unwrap();
             assert_eq!(unknown, [""; 0], "{text}");
-            (redirect, metacopy, index, user_marks)
+            (redirect, metacopy, user_marks)
         };
         assert_eq!(marks("lowerdir=/a"), (None, None, None, false));
         assert_eq!(
             marks("redirect_dir=on,metacopy=on,index=off,xino=auto,userxattr"),
-            (Some(Redirect::On), Some(true), Some(false), true)
+            (Some(RedirectDir::On), Some(true), true)
         );
         for (text, redirect) in
-            [("follow", Redirect::Follow), ("nofollow", Redirect::NoFollow), ("off", Redirect::Follow)]
+            [("follow", RedirectDir::Follow), ("nofollow", RedirectDir::NoFollow), ("off", RedirectDir::Follow)]
         {
             assert_eq!(marks(&format!("redirect_dir={text}")).0, Some(redirect));
         }

@@ -18,7 +18,7 @@ type Id = (u64, u64);
 ///
 /// # Errors
 /// `Nested`, with both paths; `Open` for a directory that cannot be.
-pub fn check_nesting(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<(), OpenError> {
+pub(super) fn check_nesting(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<(), OpenError> {
     let id = |what, path: &Path| id_of(path).map_err(failed(what, path));
     let mut layers: HashMap<Id, &Path> = HashMap::new();
     for path in lower {

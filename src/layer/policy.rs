@@ -15,12 +15,12 @@ pub struct Policy {
 
 /// What is done with directories that were renamed, and so continue elsewhere below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirect {
+pub enum RedirectDir {
     /// A rename leaves a redirect mark; marks are followed.
     On,
     /// Marks that exist are followed; none is made.
     Follow,
-    /// Marks are ignored.
+    /// Marks are not followed: what has one cannot be entered.
     NoFollow,
 }
 

@@ -25,7 +25,7 @@ pub mod signal;
 mod stat;
 pub mod xattr;
 
-pub use capability::Capabilities;
+pub use capability::{Capabilities, is_root_of_host};
 pub use channel::Channel;
 pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};
