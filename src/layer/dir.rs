@@ -57,13 +57,13 @@ impl LayerDir {
     /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
     pub fn see(&self, name: Name<'_>) -> Result<Seen> {
         let found = match see(&self.dir, name, self.namespace)? {
-            Seen::Nothing => return self.missing(name),
+            Seen::Nothing => return self.missing(name, false),
             Seen::Whiteout => return Ok(Seen::Whiteout),
             Seen::Entry(found) => found,
         };
         let kind = found.stat.kind;
         if whiteout::is_private(&self.dir, self.namespace, name, kind)? {
-            return self.missing(name);
+            return self.missing(name, true);
         }
         let is_whiteout =
             kind == Kind::Regular && found.stat.size == 0 && self.foreign.is_marked(&self.dir, self.namespace, name)?;
@@ -77,13 +77,13 @@ impl LayerDir {
         Ok(Seen::Entry(Found { opaque, ..found }))
     }
 
-    /// What is said of a name that the directory does not have.
-    fn missing(&self, name: Name<'_>) -> Result<Seen> {
+    /// What is said of a name that the directory does not have, or has for others.
+    fn missing(&self, name: Name<'_>, private: bool) -> Result<Seen> {
         if self.foreign.hides(&self.dir, self.namespace, name)? {
             return Ok(Seen::Whiteout);
         }
         // A whiteout that is being put into the kernel's format stands there by now.
-        match self.foreign.may_have_changed() && self.dir.stat(name).is_ok() {
+        match !private && self.foreign.may_have_changed() && self.dir.stat(name).is_ok() {
             true => see(&self.dir, name, self.namespace),
             false => Ok(Seen::Nothing),
         }

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use parking_lot::RwLock;
 
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Rename, Result, Stat};
+use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Rename, Result, SetTime, Stat};
 
 use super::marks::{Mark, Marks, Namespace};
 
@@ -170,38 +170,56 @@ impl Foreign {
         }
         let mut known = self.gone.write();
         let entries = dir.entries()?;
-        let gone = gone_of(dir, namespace, &entries)?;
-        for name in &gone {
-            let name = name.as_name();
-            match create(dir, name) {
-                Err(Errno::EXIST) if dir.stat(name)?.kind == Kind::Directory => {
-                    namespace.set(Of::Name(dir, name), Mark::Opaque, b"y")?;
-                }
-                Err(Errno::EXIST) => {}
-                other => other?,
+        let files = gone_of(dir, namespace, &entries)?;
+        let opaque_file = Name::new(OPAQUE)?;
+        let opaque_by_file = is_file_of(dir, namespace, opaque_file)?;
+        let devices =
+            if self.may_be_marked(dir, namespace)? { marked_of(dir, namespace, &entries)? } else { Vec::new() };
+        let marks = Marks::read(Of::fd(dir), namespace)?;
+        if !files.is_empty() || !devices.is_empty() || opaque_by_file || marks.is_opaque() {
+            let before = dir.stat_self()?;
+            for name in devices {
+                make_device(dir, name.as_name())?;
             }
-            let file = NameBuf::new(OsStr::from_bytes(&[PREFIX, name.as_bytes()].concat()))?;
-            dir.remove_file(file.as_name())?;
-        }
-        if self.may_be_marked(dir, namespace)? {
-            for entry in entries.iter().filter(|entry| entry.kind == Kind::Regular) {
-                let name = entry.name.as_name();
-                if is_marked_whiteout(dir, namespace, name)? {
-                    let device = Name::new(DEVICE)?;
-                    create(dir, device).or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })?;
-                    dir.rename(device, dir, name, Rename::Replace)?;
-                }
+            let opaque = opaque_by_file || marks.is_opaque();
+            if opaque {
+                namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
             }
-        }
-        let opaque = Name::new(OPAQUE)?;
-        if is_file_of(dir, namespace, opaque)? {
-            namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
-            dir.remove_file(opaque)?;
+            for name in &files {
+                // In an opaque directory there is nothing left for it to hide.
+                take_file(dir, namespace, name.as_name(), !opaque)?;
+            }
+            if opaque_by_file {
+                dir.remove_file(opaque_file)?;
+            }
+            dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))?;
         }
         *known = Some(HashSet::new());
         self.adopted.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// Puts a device where a marked file says that `name` is gone.
+fn make_device(dir: &Dir, name: Name<'_>) -> Result<()> {
+    let device = Name::new(DEVICE)?;
+    create(dir, device).or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })?;
+    dir.rename(device, dir, name, Rename::Replace)
+}
+
+/// Removes the file that says that `name` is gone, after a device says so, if one shall.
+fn take_file(dir: &Dir, namespace: Namespace, name: Name<'_>, device: bool) -> Result<()> {
+    if device {
+        match create(dir, name) {
+            Err(Errno::EXIST) if dir.stat(name)?.kind == Kind::Directory => {
+                namespace.set(Of::Name(dir, name), Mark::Opaque, b"y")?;
+            }
+            Err(Errno::EXIST) => {}
+            other => other?,
+        }
+    }
+    let file = NameBuf::new(OsStr::from_bytes(&[PREFIX, name.as_bytes()].concat()))?;
+    dir.remove_file(file.as_name())
 }
 
 /// Looks for one whiteout.
@@ -227,6 +245,17 @@ fn gone_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<Hash
         }
     }
     Ok(gone)
+}
+
+/// The marked files among `entries`.
+fn marked_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<Vec<NameBuf>> {
+    let mut marked = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::Regular) {
+        if is_marked_whiteout(dir, namespace, entry.name.as_name())? {
+            marked.push(entry.name.clone());
+        }
+    }
+    Ok(marked)
 }
 
 fn is_marked_whiteout(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {

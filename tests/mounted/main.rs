@@ -10,6 +10,7 @@ mod first_test;
 mod harness;
 mod holes;
 mod in_namespace;
+mod layers;
 mod link;
 mod lookup;
 mod mkdir;
