@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::sys::Without;
 use crate::union::{Owner, RedirectDir, Spec, UpperSpec};
 
 /// What a mount is told.
@@ -35,6 +36,8 @@ pub struct Options {
     pub source: Option<String>,
     /// Threads that answer requests; unset: one a core, at least two.
     pub threads: Option<usize>,
+    /// Change the mount that is there.
+    pub remount: bool,
     /// Options that mean nothing here, to be warned of.
     pub unknown: Vec<String>,
 }
@@ -126,6 +129,7 @@ impl Options {
             "noatime" => self.no_atime = true,
             "atime" | "relatime" => self.no_atime = false,
             "allow_other" => self.allow_other = true,
+            "remount" => self.remount = true,
             "volatile" => self.volatile = true,
             "fsync" => self.volatile = value == Some("0"),
             "redirect_dir" => {
@@ -151,6 +155,17 @@ impl Options {
             _ => self.unknown.push(key.to_owned()),
         }
         Ok(())
+    }
+
+    /// What is not to be had on the mount.
+    pub(super) fn without(&self) -> Without {
+        Without {
+            writing: self.read_only,
+            devices: self.no_dev,
+            set_id: self.no_suid,
+            execution: self.no_exec,
+            access_times: self.no_atime,
+        }
     }
 
     /// The union that the options name.
@@ -308,7 +323,7 @@ mod tests {
             assert_eq!(unknown, [""; 0], "{text}");
             (redirect, metacopy, user_marks)
         };
-        assert_eq!(marks("lowerdir=/a"), (None, None, None, false));
+        assert_eq!(marks("lowerdir=/a"), (None, None, false));
         assert_eq!(
             marks("redirect_dir=on,metacopy=on,index=off,xino=auto,userxattr"),
             (Some(RedirectDir::On), Some(true), true)

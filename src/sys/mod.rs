@@ -32,7 +32,7 @@ pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
-pub use mount::{FuseMount, FuseMountError, unmount};
+pub use mount::{FuseMount, FuseMountError, Without, fuse_mounted_without, remount, unmount};
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;
 pub use root::Root;
