@@ -107,7 +107,7 @@ impl Namespace {
     }
 
     /// The prefix of `key` that makes it look like a mark, and what comes behind.
-    fn split<'k>(self, key: &'k OsStr) -> Option<(&'static str, &'k [u8])> {
+    fn split(self, key: &OsStr) -> Option<(&'static str, &[u8])> {
         let behind = |prefix: &'static str| Some((prefix, key.as_bytes().strip_prefix(prefix.as_bytes())?));
         self.prefixes().into_iter().find_map(behind)
     }

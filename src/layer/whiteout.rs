@@ -18,7 +18,7 @@
 //! is born with [`Mark::Plain`], which the kernel does not show, so that both show the same tree. Only files
 //! need it, and the directories that AUFS keeps: what is no empty file is no whiteout.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -268,6 +268,13 @@ pub struct Listed {
     pub entries: Vec<DirEntry>,
     /// Names that are gone from the layers below; some may have an entry here.
     pub gone: Vec<NameBuf>,
+}
+
+impl Listed {
+    /// Every name that something is said of, in the order of the bytes.
+    pub fn names(self) -> BTreeSet<NameBuf> {
+        self.entries.into_iter().map(|entry| entry.name).chain(self.gone).collect()
+    }
 }
 
 /// Whether a file is there for other union file systems, so that it is not shown.

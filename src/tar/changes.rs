@@ -84,8 +84,7 @@ impl Walk {
             return Err(fail(path)(Errno::NAMETOOLONG));
         }
         let mut names = BTreeSet::new();
-        for entry in upper.list().map_err(fail(path))?.entries {
-            let name = entry.name;
+        for name in upper.list().map_err(fail(path))?.names() {
             let path = path.join(name.as_os_str());
             match upper.see(name.as_name()).map_err(fail(&path))? {
                 Seen::Nothing => continue,
@@ -109,7 +108,7 @@ impl Walk {
     fn deleted(&mut self, path: &Path, lower: &[&LayerDir], kept: &BTreeSet<NameBuf>) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for dir in lower {
-            names.extend(dir.entries().map_err(fail(path))?.into_iter().map(|entry| entry.name));
+            names.extend(dir.list().map_err(fail(path))?.names());
         }
         for name in names.difference(kept) {
             let path = path.join(name.as_os_str());

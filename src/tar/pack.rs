@@ -3,7 +3,7 @@
 //! Parents come before their children and names in the order of their bytes, so that one tree always
 //! makes one archive. Marks are decoded; an attribute private to a union file system never leaves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
 use crate::layer::{LayerDir, Mark, Marks, Policy, Seen};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Dir, Errno, File, Name, NameBuf, OFlags, Stat, device_major, device_minor};
+use crate::sys::{self, Dir, Errno, File, Name, OFlags, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
 
@@ -57,9 +57,7 @@ impl<W: Write> Packer<W> {
         if opaque {
             self.whiteout(path.join(OPAQUE))?;
         }
-        let listed = dir.list().map_err(fail(path, "list it"))?;
-        let names: BTreeSet<NameBuf> = listed.entries.into_iter().map(|entry| entry.name).chain(listed.gone).collect();
-        for name in &names {
+        for name in &dir.list().map_err(fail(path, "list it"))?.names() {
             let path = path.join(name.as_os_str());
             match dir.see(name.as_name()).map_err(fail(&path, "read its attributes"))? {
                 Seen::Nothing => {}
