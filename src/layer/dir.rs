@@ -94,7 +94,15 @@ impl LayerDir {
     /// # Errors
     /// As `getdents(2)`, `fstatat(2)` and `listxattr(2)`.
     pub fn list(&self) -> Result<Listed> {
-        self.foreign.list(&self.dir, self.namespace)
+        self.foreign.list(&self.dir, self.namespace, self.dir.entries()?)
+    }
+
+    /// As [`list`](Self::list), without a trace in the directory's time of access.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_quietly(&self) -> Result<Listed> {
+        self.foreign.list(&self.dir, self.namespace, self.dir.entries_quietly()?)
     }
 
     /// The directory's own marks.

@@ -106,7 +106,7 @@ impl Foreign {
             self.probed.fetch_add(1, Ordering::Relaxed);
             return probe(dir, namespace, name);
         }
-        let entries = match dir.entries() {
+        let entries = match dir.entries_quietly() {
             // It can be searched and not read.
             Err(Errno::ACCESS) => return probe(dir, namespace, name),
             other => other?,
@@ -136,8 +136,7 @@ impl Foreign {
     }
 
     /// See [`LayerDir::list`](super::LayerDir::list).
-    pub(super) fn list(&self, dir: &Dir, namespace: Namespace) -> Result<Listed> {
-        let all = dir.entries()?;
+    pub(super) fn list(&self, dir: &Dir, namespace: Namespace, all: Vec<DirEntry>) -> Result<Listed> {
         let gone = match &*self.gone.read() {
             Some(known) => known.clone(),
             None => gone_of(dir, namespace, &all)?,
@@ -169,7 +168,7 @@ impl Foreign {
             return Ok(());
         }
         let mut known = self.gone.write();
-        let entries = dir.entries()?;
+        let entries = dir.entries_quietly()?;
         let files = gone_of(dir, namespace, &entries)?;
         let opaque_file = Name::new(OPAQUE)?;
         let opaque_by_file = is_file_of(dir, namespace, opaque_file)?;

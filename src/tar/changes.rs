@@ -84,7 +84,7 @@ impl Walk {
             return Err(fail(path)(Errno::NAMETOOLONG));
         }
         let mut names = BTreeSet::new();
-        for name in upper.list().map_err(fail(path))?.names() {
+        for name in upper.list_quietly().map_err(fail(path))?.names() {
             let path = path.join(name.as_os_str());
             match upper.see(name.as_name()).map_err(fail(&path))? {
                 Seen::Nothing => continue,
@@ -108,7 +108,7 @@ impl Walk {
     fn deleted(&mut self, path: &Path, lower: &[&LayerDir], kept: &BTreeSet<NameBuf>) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for dir in lower {
-            names.extend(dir.list().map_err(fail(path))?.names());
+            names.extend(dir.list_quietly().map_err(fail(path))?.names());
         }
         for name in names.difference(kept) {
             let path = path.join(name.as_os_str());

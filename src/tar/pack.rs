@@ -57,7 +57,7 @@ impl<W: Write> Packer<W> {
         if opaque {
             self.whiteout(path.join(OPAQUE))?;
         }
-        for name in &dir.list().map_err(fail(path, "list it"))?.names() {
+        for name in &dir.list_quietly().map_err(fail(path, "list it"))?.names() {
             let path = path.join(name.as_os_str());
             match dir.see(name.as_name()).map_err(fail(&path, "read its attributes"))? {
                 Seen::Nothing => {}

@@ -181,7 +181,10 @@ impl Union {
                 }
             };
             let dev = dir.stat_self()?.dev;
-            let listed = dir.list()?;
+            let listed = match part {
+                None => dir.list()?,
+                Some(_) => dir.list_quietly()?,
+            };
             for entry in &listed.entries {
                 if !above.contains(&entry.name) {
                     act(layer, dev, (dir, entry))?;
