@@ -157,9 +157,10 @@ impl Union {
                 (None, _) => Bring::From(from.clone()),
             };
             let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
+            // First, since the mode to come may forbid it to the owner.
+            self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
             let like = self.stack.owners.stat(from.of(), stat)?;
             clone_attributes(&from, &like, (dir, name), self.stack.owners, self.own)?;
-            self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
             if let Some(file) = &file
                 && !self.volatile
             {

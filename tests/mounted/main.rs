@@ -12,6 +12,7 @@ mod harness;
 mod holes;
 mod in_namespace;
 mod inodes;
+mod killed;
 mod link;
 mod lookup;
 mod metacopy;
