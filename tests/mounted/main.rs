@@ -6,6 +6,7 @@ mod support;
 mod attributes;
 mod copy_up;
 mod create;
+mod deep;
 mod first_test;
 mod hard_links;
 mod harness;
