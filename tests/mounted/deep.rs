@@ -11,7 +11,7 @@ use crate::support::{Layers, Subject, scratch};
 
 /// With names of this length, several times what fits in a path, and more calls than fit on a stack.
 const NAME: &str = "dddddddddd";
-const DEPTH: usize = 6000;
+const DEPTH: usize = 1200;
 
 fn step(dir: impl AsFd) -> File {
     rfs::openat(dir, NAME, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
