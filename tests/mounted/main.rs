@@ -16,6 +16,7 @@ mod in_namespace;
 mod inodes;
 mod killed;
 mod large_directories;
+mod layers;
 mod link;
 mod locks;
 mod lookup;
