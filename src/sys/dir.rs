@@ -13,6 +13,9 @@ use rustix::io::retry_on_intr;
 
 use super::{Errno, File, FsStat, Kind, Name, NameBuf, Result, SetTime, Stat};
 
+/// The longest path that one system call takes, in bytes, with the NUL behind it.
+const PATH_MAX: usize = 4096;
+
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An `O_PATH` descriptor of a directory.
@@ -92,20 +95,24 @@ impl Dir {
         }
     }
 
-    /// The directory at `path` (one component or several, or `.`), which may be longer than one call takes.
+    /// The directory at `path` (one component or several, or `.`).
     ///
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
-        let mut path = path.as_ref();
-        let mut reached: Option<Dir> = None;
-        loop {
-            let from = reached.as_ref().unwrap_or(self);
-            let (step, rest) = first_step(path);
-            let dir = from.openat2(step, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)?;
-            let Some(rest) = rest else { return Ok(dir) };
-            (path, reached) = (rest, Some(dir));
+        let path = path.as_ref();
+        let open = |dir: &Dir, path: &Path| dir.openat2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir);
+        match open(self, path) {
+            Err(Errno::NAMETOOLONG) if path.as_os_str().len() >= PATH_MAX => {}
+            other => return other,
         }
+        // Trees can be deeper than a path is long: step by step then.
+        let mut steps = path.iter();
+        let mut dir = open(self, Path::new(steps.next().ok_or(Errno::NOENT)?))?;
+        for step in steps {
+            dir = open(&dir, Path::new(step))?;
+        }
+        Ok(dir)
     }
 
     /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.
@@ -399,19 +406,6 @@ fn quietly<T>(flags: OFlags, open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
 }
 
 /// The path of an open descriptor: how calls without a descriptor form reach an `O_PATH` one.
-/// As much of a path as one call takes, and what is left then.
-fn first_step(path: &Path) -> (&Path, Option<&Path>) {
-    const PATH_MAX: usize = 4096;
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.len() < PATH_MAX {
-        return (path, None);
-    }
-    match bytes[..PATH_MAX].iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (Path::new(OsStr::from_bytes(&bytes[..at])), Some(Path::new(OsStr::from_bytes(&bytes[at + 1..])))),
-        None => (path, None),
-    }
-}
-
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
