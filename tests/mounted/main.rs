@@ -34,6 +34,7 @@ mod readdir;
 mod redirect;
 mod rename;
 mod requests;
+mod reserved_names;
 mod rights;
 mod rmdir;
 mod running;
