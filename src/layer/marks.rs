@@ -33,9 +33,12 @@ pub enum Mark {
     Impure,
     /// How many names a file of the index has, beside those in the upper layer.
     Links,
+    /// What nobody may change, or may only add to.
+    Protection,
 }
 
-const ALL: [Mark; 6] = [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Origin, Mark::Impure, Mark::Links];
+const ALL: [Mark; 7] =
+    [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Origin, Mark::Impure, Mark::Links, Mark::Protection];
 
 /// Everything that begins so belongs to a union file system and is not shown.
 const PREFIXES: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs."];
@@ -50,6 +53,7 @@ impl Mark {
             Mark::Origin => ["trusted.overlay.origin", "user.overlay.origin", "user.fuseoverlayfs.origin"],
             Mark::Impure => ["trusted.overlay.impure", "user.overlay.impure", "user.fuseoverlayfs.impure"],
             Mark::Links => ["trusted.overlay.nlink", "user.overlay.nlink", "user.fuseoverlayfs.nlink"],
+            Mark::Protection => ["trusted.overlay.protattr", "user.overlay.protattr", "user.fuseoverlayfs.protattr"],
         }
     }
 }

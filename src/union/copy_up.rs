@@ -160,6 +160,9 @@ impl Union {
             let like = self.stack.owners.stat(from.of(), stat)?;
             clone_attributes(&from, &like, (dir, name), self.stack.owners, self.own)?;
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
+            if let Some(protection) = node.protection().encode() {
+                self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
+            }
             if let Some(file) = &file
                 && !self.volatile
             {

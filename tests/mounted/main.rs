@@ -8,6 +8,7 @@ mod copy_up;
 mod create;
 mod databases;
 mod first_test;
+mod flags;
 mod hard_links;
 mod harness;
 mod holes;
