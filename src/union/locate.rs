@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 
-use crate::layer::{Layers, LowerDir, LowerFile, Namespace};
+use crate::layer::{LayerDir, Layers, LowerDir, LowerFile, Namespace};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
+use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
 
 use super::descriptors::DirKey;
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
@@ -15,8 +15,8 @@ use super::{Owner, Union};
 /// The topmost file or directory that a node's attributes and data come from.
 #[derive(Clone, Debug)]
 pub(super) enum At {
-    Name(Arc<Dir>, NameBuf),
-    Dir(Arc<Dir>),
+    Name(Arc<LayerDir>, NameBuf),
+    Dir(Arc<LayerDir>),
     Fd(Arc<PathFd>),
 }
 
@@ -74,11 +74,11 @@ impl Layers for Union {
         self.stack.data_only()
     }
 
-    fn root(&self, layer: usize) -> Result<&Dir> {
+    fn root(&self, layer: usize) -> Result<&LayerDir> {
         self.stack.root(layer)
     }
 
-    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
         self.descriptors.dir(DirKey::Lower(dir.serial), || self.stack.root(dir.layer)?.open_dir(&dir.path))
     }
 
@@ -93,7 +93,7 @@ impl Layers for Union {
 
 impl Union {
     /// The descriptor of one directory of one lower layer.
-    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
         Layers::open(self, dir)
     }
 
@@ -104,7 +104,7 @@ impl Union {
 
     /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
     /// and none of a parent while it holds one of a child.
-    pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<Dir>>> {
+    pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<LayerDir>>> {
         loop {
             let (real, place) = {
                 let state = node.state.read();
@@ -131,7 +131,10 @@ impl Union {
     }
 
     /// A directory's state, unchanging while the answer lives, with the descriptor of its upper part.
-    pub(super) fn read_dir_state<'n>(&self, node: &'n Node) -> Result<(RwLockReadGuard<'n, State>, Option<Arc<Dir>>)> {
+    pub(super) fn read_dir_state<'n>(
+        &self,
+        node: &'n Node,
+    ) -> Result<(RwLockReadGuard<'n, State>, Option<Arc<LayerDir>>)> {
         loop {
             let upper = self.upper_fd(node)?;
             let state = node.state.read();

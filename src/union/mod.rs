@@ -52,8 +52,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, Mark, Marks, Namespace, Stack};
-use crate::sys::xattr::Of;
+use crate::layer::{Asked, Index, LowerDir, Mark, Namespace, Stack};
 use crate::sys::{self, Dir, Errno, FsStat, Kind, OFlags, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir};
@@ -218,7 +217,6 @@ fn file_system(dir: &Dir) -> Result<FileSystem> {
 
 /// The root merges every layer down to the first that is opaque.
 fn root_node(stack: &Stack) -> Result<Node> {
-    let marks = |dir: &Dir| Marks::read(Of::fd(dir), stack.namespace);
     let top = match &stack.upper {
         Some(upper) => upper.root(),
         None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
@@ -231,12 +229,12 @@ fn root_node(stack: &Stack) -> Result<Node> {
         impure: AtomicBool::new(false),
         inherit: None,
     };
-    let above = stack.upper.as_ref().map(|upper| marks(upper.root())).transpose()?.unwrap_or_default();
-    *content.impure.get_mut() = above.get(Mark::Impure).is_some();
-    if !above.is_opaque() {
+    let upper = stack.upper.as_ref().map(|upper| upper.root());
+    *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
+    if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
         for (layer, dir) in stack.lower.iter().enumerate() {
             content.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
-            if marks(dir.root())?.is_opaque() {
+            if dir.root().is_opaque()? {
                 break;
             }
         }

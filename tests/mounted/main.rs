@@ -15,6 +15,7 @@ mod holes;
 mod in_namespace;
 mod inodes;
 mod large_directories;
+mod layers;
 mod link;
 mod locks;
 mod lookup;
