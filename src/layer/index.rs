@@ -175,8 +175,9 @@ impl Index {
 
     fn write_links(&self, of: Of<'_>, hidden: i64) -> Result<()> {
         match self.namespace.set(of, Mark::Links, format!("U{hidden:+}").as_bytes()) {
-            // Links and devices carry no user.* attribute: their count is then that of the copy.
-            Err(Errno::PERM) if self.namespace == Namespace::User => Ok(()),
+            // Links and devices carry no user.* attribute, nor does what its owner may not write: the count is then
+            // that of the copy.
+            Err(Errno::PERM | Errno::ACCESS) if self.namespace == Namespace::User => Ok(()),
             other => other,
         }
     }

@@ -136,11 +136,27 @@ impl Union {
         if missing() == (false, false) {
             return Ok(());
         }
+        self.copy_up_path(node)?;
         let _only_one = node.copying.lock();
         if missing().0 {
             self.bring(node, need)?;
         }
         if missing().1 { self.bring_data(node, need) } else { Ok(()) }
+    }
+
+    /// Copies up the directories that lead to a node, topmost first: a path can be longer than the stack is deep.
+    fn copy_up_path(&self, node: &Arc<Node>) -> Result<()> {
+        let above = |node: &Node| node.state.read().places.first().map(|place| place.parent.clone());
+        let mut path = Vec::new();
+        let mut next = above(node);
+        while let Some(dir) = next.filter(|dir| !dir.is_upper()) {
+            next = above(&dir);
+            path.push(dir);
+        }
+        path.iter().rev().try_for_each(|dir| {
+            let _only_one = dir.copying.lock();
+            if dir.is_upper() { Ok(()) } else { self.bring(dir, Need::Metadata) }
+        })
     }
 
     /// Publishes a copy of a node that is only below.
@@ -159,12 +175,13 @@ impl Union {
                 (None, _) => Bring::From(from.clone()),
             };
             let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
-            let like = self.stack.owners.stat(from.of(), stat)?;
-            clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
+            // First, since the mode to come may forbid it to the owner.
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
             if let Some(protection) = node.protection().encode() {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
             }
+            let like = self.stack.owners.stat(from.of(), stat)?;
+            clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
             {

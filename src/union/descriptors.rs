@@ -53,6 +53,12 @@ impl Descriptors {
         self.dirs.get(hash, key, open)
     }
 
+    /// What is open already.
+    pub(super) fn open_dir(&self, key: DirKey) -> Option<Arc<LayerDir>> {
+        let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
+        self.dirs.shard(hash).lock().get(&key).cloned()
+    }
+
     pub(super) fn file(&self, key: FileKey, open: impl FnOnce() -> Result<File>) -> Result<Arc<File>> {
         self.files.get(key.hash(), key, open)
     }
