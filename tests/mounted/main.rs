@@ -10,6 +10,7 @@ mod databases;
 mod deep;
 mod errors;
 mod first_test;
+mod flags;
 mod full;
 mod hard_links;
 mod harness;
