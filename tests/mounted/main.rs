@@ -50,5 +50,6 @@ mod truncate;
 mod unlink;
 mod unlinked;
 mod watch;
+mod workers;
 mod write;
 mod xattr;
