@@ -103,17 +103,6 @@ fn whole_file_systems_are_synced() {
     });
 }
 
-#[test]
-fn a_rename_that_leaves_a_whiteout_is_not_for_users() {
-    need!(fuse, overlay);
-    check("upper:\n f u 644 u\n lower:\n f l 644 l", |at| {
-        for name in ["u", "l"] {
-            at.rename_with(name, "moved", RenameFlags::WHITEOUT).gives("EINVAL");
-        }
-        at.list("").gives("l u");
-    });
-}
-
 /// A handle that could be opened later must name the file for ever: neither kind of mount has such by default.
 #[test]
 fn handles_of_files_are_given_to_watchers_alone() {
