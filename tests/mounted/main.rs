@@ -35,6 +35,7 @@ mod readdir;
 mod redirect;
 mod rename;
 mod requests;
+mod reserved_names;
 mod rights;
 mod rmdir;
 mod running;
