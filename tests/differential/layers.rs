@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 pub const MODES: [u32; 5] = [0o644, 0o600, 0o755, 0o4711, 0o1777];
+/// Extended attributes that operations set and remove; layers have the first.
+pub const KEYS: [&str; 2] = ["user.layer", "user.set"];
 pub const OWNERS: [(u32, u32); 3] = [(0, 0), (1000, 1000), (7, 1234)];
 
 /// The layers of one stack.
@@ -34,7 +36,7 @@ pub enum Entry {
 
 pub fn any() -> impl Strategy<Value = Stack> {
     let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
-    (upper, vec(entries(), 1..=3), any_flag()).prop_map(|(mut upper, lowers, linked)| {
+    (upper, vec(entries(), 1..=4), linked()).prop_map(|(mut upper, lowers, linked)| {
         prune(&mut upper, &lowers.iter().collect::<Vec<_>>());
         Stack { upper, lowers, linked }
     })
@@ -106,6 +108,10 @@ pub fn length() -> impl Strategy<Value = usize> {
 
 pub fn target() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&["a", "b/c", "../a", "nowhere"][..])
+}
+
+fn linked() -> impl Strategy<Value = bool> {
+    any_flag().prop_map(|linked| linked && crate::features::LINKS_SURVIVE)
 }
 
 fn any_flag() -> impl Strategy<Value = bool> {
