@@ -7,11 +7,11 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::fuse::{OptionError, Options, Session};
+use crate::fuse::{self, OptionError, Options, RemountError, Session};
 use crate::store::{Container, Image, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
-use crate::sys::{self, process};
+use crate::sys::{self, Errno, process};
 use crate::union::{Spec, Union, UpperSpec};
 
 use super::daemon::{self, Ready};
@@ -49,6 +49,9 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
         // What an image brings must not give this host's users rights or devices, unless they are asked for.
         options = args.options_over(Options { no_dev: true, no_suid: true, ..Options::default() })?;
     }
+    if options.remount {
+        return remount(args);
+    }
     for unknown in &options.unknown {
         eprintln!("overfuse: unknown mount option {unknown}, ignored");
     }
@@ -71,6 +74,15 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
         store.remove_container(&container)?;
     }
     started
+}
+
+/// mount(8) asks for this too, when it is told to remount: then the options name all that the mount has.
+fn remount(args: &MountArgs) -> anyhow::Result<Exit> {
+    let Some(at) = args.what.last() else { bail!("no directory to remount at") };
+    match fuse::remount(at, &args.options) {
+        Err(RemountError::Kernel(Errno::INVAL)) => bail!("nothing is mounted at {}", at.display()),
+        changed => changed.with_context(|| format!("remounting {}", at.display())).map(|()| Exit::Success),
+    }
 }
 
 impl MountArgs {

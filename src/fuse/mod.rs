@@ -26,7 +26,7 @@ use crate::sys::{Errno, Kind, Name, Result, SeekTo};
 use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
 
 pub use options::{OptionError, Options};
-pub use session::{MountError, Session, unmount};
+pub use session::{MountError, RemountError, Session, remount, unmount};
 
 use convert::{id, rename_how, set_time};
 use reply::answer;

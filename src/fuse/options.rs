@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::union::{Owner, Spec, UpperSpec};
+use crate::sys::Without;
+use crate::union::{Owner, RedirectDir, Spec, UpperSpec};
 
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Topmost first; empty when the string names none.
     pub lower: Vec<PathBuf>,
+    /// Layers of which only the data of metadata-only files is used, topmost first.
+    pub data_only: Vec<PathBuf>,
     pub upper: Option<PathBuf>,
     pub work: Option<PathBuf>,
     /// Refuse changes although there is an upper directory.
@@ -21,6 +24,11 @@ pub struct Options {
     /// The kernel leaves checking permissions to the file system, which then asks the files on disk.
     pub no_permission_checks: bool,
     pub volatile: bool,
+    /// Unset, like the two that follow: as the layers' policy has it.
+    pub redirect: Option<RedirectDir>,
+    pub metacopy: Option<bool>,
+    /// Marks are in `user.overlay.`, also where root could keep them in `trusted.overlay.`.
+    pub user_marks: bool,
     pub squash: Option<SquashTo>,
     /// Owners are kept in `user.containers.override_stat`.
     pub recorded_owners: bool,
@@ -28,6 +36,8 @@ pub struct Options {
     pub source: Option<String>,
     /// Threads that answer requests; unset: one a core, at least two.
     pub threads: Option<usize>,
+    /// Change the mount that is there.
+    pub remount: bool,
     /// Options that mean nothing here, to be warned of.
     pub unknown: Vec<String>,
 }
@@ -46,6 +56,10 @@ pub enum OptionError {
     NoValue(String),
     #[error("option {option}: {value:?} is no number")]
     NotANumber { option: String, value: String },
+    #[error("option {option}: {value:?} is none of {choice}")]
+    NoChoice { option: String, value: String, choice: &'static str },
+    #[error("option {option}: {rule}")]
+    BadLayers { option: String, rule: &'static str },
     #[error("option upperdir needs workdir, an empty directory on the same file system")]
     NoWork,
     #[error("option lowerdir is missing: lowerdir=TOP:…:BOTTOM")]
@@ -84,9 +98,18 @@ impl Options {
             let value = needed()?;
             value.parse().map_err(|_| OptionError::NotANumber { option: key.into(), value: value.into() })
         };
+        let switch = || match needed()? {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            value => Err(no_choice(key, value, "on, off")),
+        };
         match key {
             "" => {}
-            "lowerdir" => self.lower = split(needed()?, ':').iter().map(|path| unescape(path).into()).collect(),
+            "lowerdir" => (self.lower, self.data_only) = layers(needed()?)?,
+            "lowerdir+" if !self.data_only.is_empty() => return Err(bad_layers(key, LOWER_AFTER_DATA)),
+            "lowerdir+" => self.lower.push(unescape(needed()?).into()),
+            "datadir+" if self.lower.is_empty() => return Err(bad_layers(key, DATA_ALONE)),
+            "datadir+" => self.data_only.push(unescape(needed()?).into()),
             "upperdir" => self.upper = Some(unescape(needed()?).into()),
             "workdir" => self.work = Some(unescape(needed()?).into()),
             "fsname" | "source" => self.source = Some(unescape(needed()?)),
@@ -106,13 +129,43 @@ impl Options {
             "noatime" => self.no_atime = true,
             "atime" | "relatime" => self.no_atime = false,
             "allow_other" => self.allow_other = true,
+            "remount" => self.remount = true,
             "volatile" => self.volatile = true,
             "fsync" => self.volatile = value == Some("0"),
+            "redirect_dir" => {
+                self.redirect = Some(match needed()? {
+                    "on" => RedirectDir::On,
+                    // The kernel as distributions build it goes on following those that exist, too.
+                    "follow" | "off" => RedirectDir::Follow,
+                    "nofollow" => RedirectDir::NoFollow,
+                    value => return Err(no_choice(key, value, "on, follow, nofollow, off")),
+                });
+            }
+            "metacopy" => self.metacopy = Some(switch()?),
+            // Names of one lower file always stay one file.
+            "index" => drop(switch()?),
+            // Numbers are composed from file system and inode number in any case.
+            "xino" => match needed()? {
+                "on" | "off" | "auto" => {}
+                value => return Err(no_choice(key, value, "on, off, auto")),
+            },
+            "userxattr" => self.user_marks = true,
             // What these ask for is how Overfuse works, or is of no consequence to it.
-            "default_permissions" | "userxattr" | "auto" | "noauto" | "defaults" | "async" | "_netdev" => {}
+            "default_permissions" | "auto" | "noauto" | "defaults" | "async" | "_netdev" => {}
             _ => self.unknown.push(key.to_owned()),
         }
         Ok(())
+    }
+
+    /// What is not to be had on the mount.
+    pub(super) fn without(&self) -> Without {
+        Without {
+            writing: self.read_only,
+            devices: self.no_dev,
+            set_id: self.no_suid,
+            execution: self.no_exec,
+            access_times: self.no_atime,
+        }
     }
 
     /// The union that the options name.
@@ -135,11 +188,48 @@ impl Options {
         Ok(Spec {
             upper,
             owners,
+            data_only: self.data_only.clone(),
+            redirect: self.redirect,
+            metacopy: self.metacopy,
+            user_marks: self.user_marks,
             squash: self.squash.map(|SquashTo { uid, gid }| Owner { uid, gid }),
             volatile: self.volatile,
             ..Spec::new(self.lower.clone())
         })
     }
+}
+
+const LOWER_AFTER_DATA: &str = "no lower layer may follow a data-only one";
+const DATA_ALONE: &str = "data-only layers need a lower layer before them";
+const COLONS: &str = "layers are separated by one colon, data-only ones preceded by two";
+
+/// `TOP:…:BOTTOM::DATA::DATA`: the layers, and those of data only.
+fn layers(text: &str) -> Result<(Vec<PathBuf>, Vec<PathBuf>), OptionError> {
+    let (mut lower, mut data_only) = (Vec::new(), Vec::new());
+    let mut after_colons = 0;
+    for (index, piece) in split(text, ':').iter().enumerate() {
+        let colons = std::mem::take(&mut after_colons) + usize::from(index > 0);
+        match (piece.as_str(), colons) {
+            ("", _) => after_colons = colons,
+            (path, 0 | 1) if data_only.is_empty() => lower.push(unescape(path).into()),
+            (_, 0 | 1) => return Err(bad_layers("lowerdir", LOWER_AFTER_DATA)),
+            (_, 2) if lower.is_empty() => return Err(bad_layers("lowerdir", DATA_ALONE)),
+            (path, 2) => data_only.push(unescape(path).into()),
+            _ => return Err(bad_layers("lowerdir", COLONS)),
+        }
+    }
+    match lower.is_empty() || after_colons > 0 || text.starts_with(':') {
+        true => Err(bad_layers("lowerdir", COLONS)),
+        false => Ok((lower, data_only)),
+    }
+}
+
+fn bad_layers(option: &str, rule: &'static str) -> OptionError {
+    OptionError::BadLayers { option: option.into(), rule }
+}
+
+fn no_choice(option: &str, value: &str, choice: &'static str) -> OptionError {
+    OptionError::NoChoice { option: option.into(), value: value.into(), choice }
 }
 
 /// The pieces between unescaped `separator`s, still escaped.
@@ -196,6 +286,56 @@ mod tests {
         assert_eq!(options.upper, Some("U".into()));
         assert!(options.volatile);
         assert_eq!(options.unknown, ["context"]);
+    }
+
+    #[test]
+    fn layers_of_data_only_come_after_two_colons() {
+        for (text, lower, data_only) in [
+            ("lowerdir=/a:/b::/c::/d", vec!["/a", "/b"], vec!["/c", "/d"]),
+            (r"lowerdir=/a\:\:/b::/c", vec!["/a::/b"], vec!["/c"]),
+            (r"lowerdir+=/a,lowerdir+=/b:c,datadir+=/d,datadir+=/e\,f", vec!["/a", "/b:c"], vec!["/d", "/e,f"]),
+            ("lowerdir=/a::/b,datadir+=/c", vec!["/a"], vec!["/b", "/c"]),
+            ("lowerdir=/a::/b,lowerdir=/c", vec!["/c"], vec![]),
+        ] {
+            let options = Options::parse(text).unwrap();
+            assert_eq!((options.lower, options.data_only), (paths(&lower), paths(&data_only)), "{text}");
+        }
+        for text in [
+            "lowerdir=/a::/b:/c",
+            "lowerdir=::/a",
+            "lowerdir=:/a",
+            "lowerdir=/a:",
+            "lowerdir=/a::",
+            "lowerdir=/a:::/b",
+            "lowerdir=/a::/b:::/c",
+            "lowerdir=:",
+            "datadir+=/a,lowerdir=/b",
+            "lowerdir+=/a,datadir+=/b,lowerdir+=/c",
+        ] {
+            assert!(matches!(Options::parse(text), Err(OptionError::BadLayers { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_overlayfs_may_be_told_of_its_marks_is_understood() {
+        let marks = |text: &str| {
+            let Options { redirect, metacopy, user_marks, unknown, .. } = Options::parse(text).unwrap();
+            assert_eq!(unknown, [""; 0], "{text}");
+            (redirect, metacopy, user_marks)
+        };
+        assert_eq!(marks("lowerdir=/a"), (None, None, false));
+        assert_eq!(
+            marks("redirect_dir=on,metacopy=on,index=off,xino=auto,userxattr"),
+            (Some(RedirectDir::On), Some(true), true)
+        );
+        for (text, redirect) in
+            [("follow", RedirectDir::Follow), ("nofollow", RedirectDir::NoFollow), ("off", RedirectDir::Follow)]
+        {
+            assert_eq!(marks(&format!("redirect_dir={text}")).0, Some(redirect));
+        }
+        for text in ["redirect_dir=maybe", "metacopy=1", "index=", "xino=64"] {
+            assert!(Options::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

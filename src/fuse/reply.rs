@@ -197,8 +197,18 @@ fn add_plus(to: &mut ReplyDirectoryPlus, union: &Union, dir: NodeId, item: &DirI
         let attr = FileAttr { ino: INodeNo(item.id.0), kind: convert::kind(item.kind), ..NOTHING };
         return Ok(!to.add(attr.ino, item.offset, item.name(), &Duration::ZERO, &attr, Generation(0)));
     };
-    // Removed since it was listed.
-    let Some(attr) = union.lookup(dir, name)? else { return Ok(true) };
+    let attr = match union.lookup(dir, name) {
+        Ok(Some(attr)) => attr,
+        // Removed since it was listed.
+        Ok(None) => return Ok(true),
+        // That one entry cannot be resolved is told to who asks for it, and not to who lists the others. The
+        // kernel lists what has an impossible size, and keeps nothing of it.
+        Err(_) => {
+            let ino = INodeNo(item.id.0 | 3 << 62);
+            let attr = FileAttr { ino, kind: convert::kind(item.kind), size: u64::MAX, ..NOTHING };
+            return Ok(!to.add(ino, item.offset, name.as_os_str(), &Duration::ZERO, &attr, Generation(0)));
+        }
+    };
     let shown = convert::attr(&attr);
     let full = to.add(shown.ino, item.offset, name.as_os_str(), &FOR_EVER, &shown, Generation(0));
     if full {

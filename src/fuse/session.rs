@@ -10,7 +10,7 @@ use fuser::{Config, MountOption, SessionACL};
 use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
-use super::{Options, Server};
+use super::{OptionError, Options, Server};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,15 @@ pub enum MountError {
     Kernel { at: PathBuf, source: Errno },
     #[error("mounting at {at} through fusermount3: {message}")]
     Helper { at: PathBuf, message: String },
+}
+
+/// Why a mount is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RemountError {
+    #[error(transparent)]
+    Options(#[from] OptionError),
+    #[error(transparent)]
+    Kernel(#[from] Errno),
 }
 
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
@@ -68,11 +77,7 @@ impl Session {
         let mount = FuseMount {
             source: &source,
             at: &at,
-            read_only: options.read_only,
-            no_dev: options.no_dev,
-            no_suid: options.no_suid,
-            no_exec: options.no_exec,
-            no_atime: options.no_atime,
+            without: options.without(),
             check_permissions: !options.no_permission_checks,
         };
         let device = match mount.mount() {
@@ -137,6 +142,24 @@ impl Drop for Session {
 /// As `umount(2)`; `EPERM` where only fusermount3 may.
 pub fn unmount(at: &Path, lazily: bool) -> sys::Result<()> {
     sys::unmount(at, lazily)
+}
+
+/// Changes `ro`, `nodev`, `nosuid`, `noexec` and `noatime` of a live mount, each where `options` name it or its opposite.
+///
+/// # Errors
+/// What is wrong with the options, and as `mount(2)`; `EINVAL` where `at` is no root of a FUSE mount.
+pub fn remount(at: &Path, options: &[String]) -> Result<(), RemountError> {
+    let now = sys::fuse_mounted_without(at)?;
+    let mut wanted = Options {
+        read_only: now.writing,
+        no_dev: now.devices,
+        no_suid: now.set_id,
+        no_exec: now.execution,
+        no_atime: now.access_times,
+        ..Options::default()
+    };
+    options.iter().try_for_each(|text| wanted.add(text))?;
+    Ok(sys::remount(at, wanted.without())?)
 }
 
 fn config(options: &Options, mount_options: Vec<MountOption>) -> Config {

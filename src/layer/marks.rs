@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::sys::xattr::{self, Of, Set};
-use crate::sys::{Errno, Result};
+use crate::sys::{self, Errno, Result};
 
 use super::ownership;
 
@@ -29,9 +29,13 @@ pub enum Mark {
     Metacopy,
     /// The file below from which this was copied up.
     Origin,
+    /// This directory merges with nothing, but holds what came from below.
+    Impure,
+    /// How many names a file of the index has, beside those in the upper layer.
+    Links,
 }
 
-const ALL: [Mark; 4] = [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Origin];
+const ALL: [Mark; 6] = [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Origin, Mark::Impure, Mark::Links];
 
 /// Everything that begins so belongs to a union file system and is not shown.
 const PREFIXES: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs."];
@@ -44,11 +48,18 @@ impl Mark {
             Mark::Redirect => ["trusted.overlay.redirect", "user.overlay.redirect", "user.fuseoverlayfs.redirect"],
             Mark::Metacopy => ["trusted.overlay.metacopy", "user.overlay.metacopy", "user.fuseoverlayfs.metacopy"],
             Mark::Origin => ["trusted.overlay.origin", "user.overlay.origin", "user.fuseoverlayfs.origin"],
+            Mark::Impure => ["trusted.overlay.impure", "user.overlay.impure", "user.fuseoverlayfs.impure"],
+            Mark::Links => ["trusted.overlay.nlink", "user.overlay.nlink", "user.fuseoverlayfs.nlink"],
         }
     }
 }
 
 impl Namespace {
+    /// The one whose marks this process can read and nobody else could have written.
+    pub fn of_this_process() -> Namespace {
+        if sys::is_root_of_host() { Namespace::Trusted } else { Namespace::User }
+    }
+
     fn key(self, mark: Mark) -> &'static OsStr {
         let [trusted, user, _] = mark.keys();
         OsStr::new(match self {
@@ -77,20 +88,26 @@ impl Namespace {
     }
 }
 
-/// The marks that one file carries, whatever the dialect.
+/// The marks that one file carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks(Vec<(Mark, Vec<u8>)>);
 
 impl Marks {
     /// Reads all marks of a file: one system call where there is none.
     ///
+    /// A directory may be called opaque in any dialect. What leads elsewhere counts in `namespace` alone: a
+    /// mark that anybody may write must not lead root anywhere.
+    ///
     /// # Errors
     /// As `listxattr(2)` and `getxattr(2)`.
-    pub fn read(of: Of<'_>) -> Result<Marks> {
+    pub fn read(of: Of<'_>, namespace: Namespace) -> Result<Marks> {
         let mut marks = Marks::default();
         for key in xattr::list(of)? {
-            let known = ALL.into_iter().find(|mark| mark.keys().iter().any(|k| OsStr::new(k) == key));
-            if let Some(mark) = known
+            let means = |mark: &Mark| match mark {
+                Mark::Opaque => mark.keys().iter().any(|k| OsStr::new(k) == key),
+                _ => namespace.key(*mark) == key,
+            };
+            if let Some(mark) = ALL.into_iter().find(means)
                 && let Some(value) = xattr::get(of, &key)?
             {
                 marks.0.push((mark, value));
@@ -114,7 +131,7 @@ impl Marks {
 /// # Errors
 /// As `listxattr(2)` and `getxattr(2)`.
 pub fn is_opaque(of: Of<'_>) -> Result<bool> {
-    Marks::read(of).map(|marks| marks.is_opaque())
+    Marks::read(of, Namespace::User).map(|marks| marks.is_opaque())
 }
 
 /// Whether `key` belongs to a union file system, so that no user of a mount or image may see or set it.

@@ -4,19 +4,28 @@
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
 
+mod index;
 pub mod marks;
+mod nesting;
+mod origin;
 pub mod ownership;
 pub mod policy;
+mod redirect;
 mod resolve;
+mod search;
 mod stack;
 mod stage;
 pub mod whiteout;
 
+pub use index::{Index, Indexed};
 pub use marks::{Mark, Marks, Namespace};
+pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
-pub use policy::Policy;
+pub use policy::{Policy, RedirectDir};
+pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
-pub use stack::{LowerLayer, OpenError, Stack, UpperLayer};
+pub use search::{Layers, Look, LowerDir, LowerFile, Part, look};
+pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 
 use crate::sys::xattr::Of;
@@ -37,6 +46,14 @@ pub struct Found {
     pub stat: Stat,
     /// A directory that hides those below it.
     pub opaque: bool,
+    /// Where the layers below have what this continues, if not under its own name.
+    pub redirect: Option<Redirect>,
+    /// A file that holds attributes only: its data is below.
+    pub metacopy: bool,
+    /// A directory that merges with nothing, but holds what came from below.
+    pub impure: bool,
+    /// The file below that this was copied from.
+    pub origin: Option<Origin>,
 }
 
 impl Found {
@@ -45,11 +62,32 @@ impl Found {
     }
 }
 
-/// Asks one directory of one layer for `name`.
+impl Found {
+    /// What carries no mark.
+    pub fn plain(stat: Stat) -> Found {
+        Found { stat, opaque: false, redirect: None, metacopy: false, impure: false, origin: None }
+    }
+
+    fn new(stat: Stat, marks: &Marks) -> Result<Found> {
+        let is_dir = stat.kind == Kind::Directory;
+        let metacopy = stat.kind == Kind::Regular && marks.get(Mark::Metacopy).is_some();
+        let redirect = marks.get(Mark::Redirect).filter(|_| metacopy || is_dir);
+        Ok(Found {
+            stat,
+            opaque: is_dir && marks.is_opaque(),
+            redirect: redirect.map(Redirect::parse).transpose()?,
+            metacopy,
+            impure: is_dir && marks.get(Mark::Impure).is_some(),
+            origin: marks.get(Mark::Origin).and_then(Origin::decode),
+        })
+    }
+}
+
+/// Asks one directory of one layer for `name`, whose marks are in `namespace`.
 ///
 /// # Errors
-/// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`.
-pub fn see(dir: &Dir, name: Name<'_>) -> Result<Seen> {
+/// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
+pub fn see(dir: &Dir, name: Name<'_>, namespace: Namespace) -> Result<Seen> {
     let stat = match dir.stat(name) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(Seen::Nothing),
@@ -58,6 +96,6 @@ pub fn see(dir: &Dir, name: Name<'_>) -> Result<Seen> {
     if stat.is_whiteout_device() {
         return Ok(Seen::Whiteout);
     }
-    let opaque = stat.kind == Kind::Directory && marks::is_opaque(Of::Name(dir, name))?;
-    Ok(Seen::Entry(Found { stat, opaque }))
+    let marks = Marks::read(Of::Name(dir, name), namespace)?;
+    Found::new(stat, &marks).map(Seen::Entry)
 }

@@ -13,6 +13,17 @@ pub struct Policy {
     pub owners: Owners,
 }
 
+/// What is done with directories that were renamed, and so continue elsewhere below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectDir {
+    /// A rename leaves a redirect mark; marks are followed.
+    On,
+    /// Marks that exist are followed; none is made.
+    Follow,
+    /// Marks are not followed: what has one cannot be entered.
+    NoFollow,
+}
+
 impl Policy {
     /// Tries in a scratch file of `dir`, which must be writable, what this process may do.
     ///

@@ -56,25 +56,23 @@ mod tests {
     fn seen(says: Says) -> Seen {
         let entry = |kind, opaque| {
             let time = Timestamp::default();
-            Seen::Entry(Found {
-                stat: Stat {
-                    dev: 1,
-                    ino: 1,
-                    kind,
-                    perm: 0,
-                    nlink: 1,
-                    uid: 0,
-                    gid: 0,
-                    rdev: 0,
-                    size: 0,
-                    blocks: 0,
-                    block_size: 0,
-                    atime: time,
-                    mtime: time,
-                    ctime: time,
-                },
-                opaque,
-            })
+            let stat = Stat {
+                dev: 1,
+                ino: 1,
+                kind,
+                perm: 0,
+                nlink: 1,
+                uid: 0,
+                gid: 0,
+                rdev: 0,
+                size: 0,
+                blocks: 0,
+                block_size: 0,
+                atime: time,
+                mtime: time,
+                ctime: time,
+            };
+            Seen::Entry(Found { opaque, ..Found::plain(stat) })
         };
         match says {
             Nothing => Seen::Nothing,

@@ -1,13 +1,15 @@
 //! The layers of one union, opened and checked.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
+use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
-use super::{Owners, Policy};
+use super::{Index, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir};
 
 /// A layer that is only read.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ impl LowerLayer {
 pub struct UpperLayer {
     root: Dir,
     work: Work,
+    /// The directory in which that of `work` and the index are.
+    scratch: Dir,
     pub policy: Policy,
     /// Held while this process uses the two directories.
     _lock: File,
@@ -34,6 +38,14 @@ pub struct UpperLayer {
 impl UpperLayer {
     pub fn root(&self) -> &Dir {
         &self.root
+    }
+
+    /// The files with several names below. `number_of` says what the union calls a file.
+    ///
+    /// # Errors
+    /// As `getdents64(2)` and `getxattr(2)`.
+    pub fn index(&self, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
+        Index::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
     }
 
     /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
@@ -72,7 +84,53 @@ impl UpperLayer {
 pub struct Stack {
     pub upper: Option<UpperLayer>,
     pub lower: Vec<LowerLayer>,
+    /// Below all others: only the data of metadata-only files is looked for in these.
+    data_only: Vec<LowerLayer>,
     pub owners: Owners,
+    /// In whose marks to believe.
+    pub namespace: Namespace,
+    pub redirects: RedirectDir,
+}
+
+/// What a stack is to be made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Topmost first.
+    pub lower: &'a [PathBuf],
+    pub data_only: &'a [PathBuf],
+    /// The upper and the work directory.
+    pub upper: Option<(&'a Path, &'a Path)>,
+    pub owners: Owners,
+    /// Marks are in `user.overlay.` even where `trusted.overlay.` could be written.
+    pub user_marks: bool,
+    pub redirects: RedirectDir,
+}
+
+impl Layers for Stack {
+    fn count(&self) -> usize {
+        self.lower.len()
+    }
+
+    fn data_only(&self) -> usize {
+        self.data_only.len()
+    }
+
+    fn root(&self, layer: usize) -> Result<&Dir> {
+        let found = self.lower.get(layer).or_else(|| self.data_only.get(layer - self.lower.len()));
+        found.map(LowerLayer::root).ok_or(Errno::IO)
+    }
+
+    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+        self.root(dir.layer)?.open_dir(&dir.path).map(Arc::new)
+    }
+
+    fn namespace(&self) -> Namespace {
+        self.namespace
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.redirects != RedirectDir::NoFollow
+    }
 }
 
 /// Why a stack cannot be used.
@@ -86,29 +144,39 @@ pub enum OpenError {
     DifferentFileSystems { upper: PathBuf, work: PathBuf },
     #[error("work directory {work} lies inside upper directory {upper}, or is the same; choose one beside it")]
     Overlapping { upper: PathBuf, work: PathBuf },
+    #[error("lower directory {inner} is, or lies in, {outer}, which the same mount uses; choose one or the other")]
+    Nested { inner: PathBuf, outer: PathBuf },
     #[error("upper directory {path} is in use by another mount")]
     InUse { path: PathBuf },
 }
 
 impl Stack {
-    /// Opens `lower` (topmost first) and `upper` (upper and work directory). With `owners` unset, how
-    /// owners are kept is real: as the file system says.
+    /// Opens and checks the directories.
     ///
     /// # Errors
-    /// Whatever makes the directories unusable, named.
-    pub fn open(lower: &[PathBuf], upper: Option<(&Path, &Path)>, owners: Owners) -> Result<Stack, OpenError> {
+    /// Whatever makes them unusable, named.
+    pub fn open(asked: &Asked<'_>) -> Result<Stack, OpenError> {
+        let &Asked { lower, data_only, upper, owners, user_marks, redirects } = asked;
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
-        let open = |what, path: &Path| {
-            Dir::open_host(path).map_err(|source| OpenError::Open { what, path: path.into(), source })
+        check_nesting(&[lower, data_only].concat(), upper)?;
+        let open = |path: &PathBuf| match Dir::open_host(path) {
+            Ok(root) => Ok(LowerLayer { root }),
+            Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };
-        let lower = lower
-            .iter()
-            .map(|path| Ok(LowerLayer { root: open("lower directory", path)? }))
-            .collect::<Result<Vec<_>, OpenError>>()?;
-        let upper = upper.map(|(upper, work)| open_upper(upper, work, owners)).transpose()?;
-        Ok(Stack { upper, lower, owners })
+        let lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let data_only = data_only.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let mut upper = upper.map(|(upper, work)| open_upper(upper, work, owners)).transpose()?;
+        if let Some(upper) = upper.as_mut().filter(|_| user_marks) {
+            upper.policy.marks = Namespace::User;
+        }
+        let namespace = match &upper {
+            Some(upper) => upper.policy.marks,
+            None if user_marks => Namespace::User,
+            None => Namespace::of_this_process(),
+        };
+        Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }
 
     /// The file system that takes the changes, or else that of the topmost layer.
@@ -151,7 +219,13 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, O
     })?;
     let staging = Work::open(&work_dir).map_err(fail("work directory", work))?;
     let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
-    Ok(UpperLayer { root: upper_dir, work: staging, policy: Policy { owners, ..probed }, _lock: lock })
+    Ok(UpperLayer {
+        root: upper_dir,
+        work: staging,
+        scratch: work_dir,
+        policy: Policy { owners, ..probed },
+        _lock: lock,
+    })
 }
 
 /// Locks the work directory. Whoever unmounts sees the mount gone a moment before the process that served

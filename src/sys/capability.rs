@@ -2,11 +2,17 @@
 
 use rustix::thread::{self as rth, CapabilitySet, CapabilitySets};
 
-use super::{Errno, Result};
+use super::{Errno, Result, namespace};
 
 /// A set of capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities(CapabilitySet);
+
+/// Whether this process administers the host, and not only a user namespace.
+pub fn is_root_of_host() -> bool {
+    let may = rth::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+    may && namespace::mapped_ids().is_ok_and(|(users, _)| users == u64::from(u32::MAX))
+}
 
 impl Capabilities {
     /// What `docker run` leaves to root by default.

@@ -241,40 +241,6 @@ impl Dir {
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::REMOVEDIR)
     }
 
-    /// Removes `name` and all below it, without following links; a name that is gone is no error.
-    ///
-    /// # Errors
-    /// The first error of the walk.
-    pub fn remove_all(&self, name: Name<'_>) -> Result<()> {
-        match self.remove_file(name) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(e) => return Err(e),
-        }
-        let dir = self.open_dir(name.as_os_str())?;
-        let entries = match dir.entries() {
-            // Without the capability to override it, a mode can lock the owner out.
-            Err(Errno::ACCESS) => {
-                self.set_perm(name, 0o700)?;
-                dir.entries()?
-            }
-            other => other?,
-        };
-        let mut opened = false;
-        for entry in entries {
-            let child = entry.name.as_name();
-            match dir.remove_all(child) {
-                Err(Errno::ACCESS) if !opened => {
-                    self.set_perm(name, 0o700)?;
-                    opened = true;
-                    dir.remove_all(child)?;
-                }
-                other => other?,
-            }
-        }
-        self.remove_dir(name)
-    }
-
     /// Permission bits of `name`; not for symbolic links, which have none.
     ///
     /// # Errors

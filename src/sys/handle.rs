@@ -1,9 +1,9 @@
 //! File handles: the name of an inode that outlives renames.
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Errno, Result};
+use super::{Errno, Name, Result};
 
 /// What `name_to_handle_at(2)` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,31 +13,25 @@ pub struct FileHandle {
     pub bytes: Vec<u8>,
 }
 
-/// The handle of the open file `fd` (an `O_PATH` descriptor will do).
+/// The handle of `name` in `dir`, itself and not what it points to.
 ///
 /// # Errors
 /// `EOPNOTSUPP` where the file system gives out none.
-pub fn file_handle(fd: impl AsFd) -> Result<FileHandle> {
+pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     const ROOM: usize = 128;
     #[repr(C)]
     struct Handle {
         head: libc::file_handle,
         room: [u8; ROOM],
     }
+    let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
     // SAFETY: all-zero bytes are a valid value of these plain integers.
     let mut handle: Handle = unsafe { std::mem::zeroed() };
     handle.head.handle_bytes = ROOM as u32;
     let mut mount_id = 0;
-    let empty: &CStr = c"";
-    // SAFETY: the path is NUL-terminated, `handle` has the room that it declares, and both outlive the call.
+    // SAFETY: the name is NUL-terminated, `handle` has the room that it declares, and both outlive the call.
     let status = unsafe {
-        libc::name_to_handle_at(
-            fd.as_fd().as_raw_fd(),
-            empty.as_ptr(),
-            (&raw mut handle).cast(),
-            &raw mut mount_id,
-            libc::AT_EMPTY_PATH,
-        )
+        libc::name_to_handle_at(dir.as_fd().as_raw_fd(), name.as_ptr(), (&raw mut handle).cast(), &raw mut mount_id, 0)
     };
     if status != 0 {
         return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));

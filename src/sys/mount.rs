@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::{Errno, Result, effective_gid, effective_uid};
@@ -15,13 +15,32 @@ pub struct FuseMount<'a> {
     /// Shown as the source.
     pub source: &'a str,
     pub at: &'a Path,
-    pub read_only: bool,
-    pub no_dev: bool,
-    pub no_suid: bool,
-    pub no_exec: bool,
-    pub no_atime: bool,
+    pub without: Without,
     /// The kernel checks permissions, and lets other users in; else it lets in none but this one.
     pub check_permissions: bool,
+}
+
+/// What is not to be had on a mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    pub writing: bool,
+    pub devices: bool,
+    pub set_id: bool,
+    pub execution: bool,
+    pub access_times: bool,
+}
+
+impl Without {
+    fn flags(self) -> MountFlags {
+        let flags = [
+            (self.writing, MountFlags::RDONLY),
+            (self.devices, MountFlags::NODEV),
+            (self.set_id, MountFlags::NOSUID),
+            (self.execution, MountFlags::NOEXEC),
+            (self.access_times, MountFlags::NOATIME),
+        ];
+        flags.into_iter().filter(|(set, _)| *set).fold(MountFlags::empty(), |all, (_, flag)| all | flag)
+    }
 }
 
 /// Which step failed.
@@ -49,18 +68,37 @@ impl FuseMount<'_> {
             data.push_str(",allow_other,default_permissions");
         }
         let data = CString::new(data).map_err(|_| FuseMountError::Mount(Errno::INVAL))?;
-        let flags = [
-            (self.read_only, MountFlags::RDONLY),
-            (self.no_dev, MountFlags::NODEV),
-            (self.no_suid, MountFlags::NOSUID),
-            (self.no_exec, MountFlags::NOEXEC),
-            (self.no_atime, MountFlags::NOATIME),
-        ];
-        let flags = flags.into_iter().filter(|(set, _)| *set).fold(MountFlags::empty(), |all, (_, flag)| all | flag);
-        rustix::mount::mount(self.source, self.at, "fuse.overfuse", flags, Some(&*data))
+        rustix::mount::mount(self.source, self.at, "fuse.overfuse", self.without.flags(), Some(&*data))
             .map_err(FuseMountError::Mount)?;
         Ok(device)
     }
+}
+
+/// What is not to be had on the FUSE mount of which `at` is the root.
+///
+/// # Errors
+/// As `statvfs(3)`; `EINVAL` where no FUSE file system is.
+pub fn fuse_mounted_without(at: &Path) -> Result<Without> {
+    const FUSE: i64 = 0x6573_5546;
+    if rustix::fs::statfs(at)?.f_type != FUSE {
+        return Err(Errno::INVAL);
+    }
+    let flags = rustix::fs::statvfs(at)?.f_flag;
+    Ok(Without {
+        writing: flags.contains(StatVfsMountFlags::RDONLY),
+        devices: flags.contains(StatVfsMountFlags::NODEV),
+        set_id: flags.contains(StatVfsMountFlags::NOSUID),
+        execution: flags.contains(StatVfsMountFlags::NOEXEC),
+        access_times: flags.contains(StatVfsMountFlags::NOATIME),
+    })
+}
+
+/// Changes what is to be had on the mount of which `at` is the root, for those who use it already as well.
+///
+/// # Errors
+/// As `mount(2)`: `EINVAL` where `at` is no root of a mount, `EBUSY` when writing is to end and a file is open for it.
+pub fn remount(at: &Path, without: Without) -> Result<()> {
+    rustix::mount::mount_remount(at, without.flags(), c"")
 }
 
 /// Unmounts what is mounted last at `at`, without following a symbolic link; `lazily` also while it is in use.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::path::PATH_MAX;
 use crate::layer::marks::{is_opaque, visible_xattrs};
-use crate::layer::{self, Found, Owners, Policy, Resolution, Seen, resolve};
+use crate::layer::{self, Found, Policy, Resolution, Seen, resolve};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Stat};
 
@@ -48,7 +48,7 @@ impl fmt::Display for ChangeKind {
 /// The first error of the walk, with the path.
 pub fn changes(upper: &Dir, lower: &[Dir], policy: Policy) -> Result<Vec<Change>, Error> {
     let root = Path::new("/");
-    let mut walk = Walk { owners: policy.owners, changes: Vec::new() };
+    let mut walk = Walk { policy, changes: Vec::new() };
     let hides = is_opaque(Of::fd(upper)).map_err(fail(root))?;
     let lower: Vec<&Dir> = lower.iter().collect();
     walk.children(root, upper, hides, &lower)?;
@@ -58,7 +58,7 @@ pub fn changes(upper: &Dir, lower: &[Dir], policy: Policy) -> Result<Vec<Change>
 }
 
 struct Walk {
-    owners: Owners,
+    policy: Policy,
     changes: Vec<Change>,
 }
 
@@ -85,11 +85,11 @@ impl Walk {
         for entry in upper.entries().map_err(fail(path))? {
             let name = entry.name;
             let path = path.join(name.as_os_str());
-            match layer::see(upper, name.as_name()).map_err(fail(&path))? {
+            match layer::see(upper, name.as_name(), self.policy.marks).map_err(fail(&path))? {
                 Seen::Nothing => continue,
                 Seen::Whiteout if hides => continue,
                 Seen::Whiteout => {
-                    if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
+                    if !matches!(below(lower, name.as_name(), self.policy).map_err(fail(&path))?, Below::Nothing) {
                         self.tell(ChangeKind::Deleted, &path);
                     }
                 }
@@ -111,7 +111,7 @@ impl Walk {
         }
         for name in names.difference(kept) {
             let path = path.join(name.as_os_str());
-            if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
+            if !matches!(below(lower, name.as_name(), self.policy).map_err(fail(&path))?, Below::Nothing) {
                 self.tell(ChangeKind::Deleted, &path);
             }
         }
@@ -129,7 +129,7 @@ impl Walk {
     ) -> Result<(), Error> {
         let fail = fail(path);
         let told = self.changes.len();
-        let below = below(lower, name).map_err(fail)?;
+        let below = below(lower, name, self.policy).map_err(fail)?;
         let mut hides = found.opaque || hidden;
         let (kind, lower) = match &below {
             Below::Nothing => (Some(ChangeKind::Added), &[][..]),
@@ -163,8 +163,8 @@ impl Walk {
         old: Stat,
     ) -> sys::Result<Option<ChangeKind>> {
         let (new_of, old_of) = (Of::Name(upper, name), Of::Name(lower, name));
-        let new = self.owners.stat(new_of, new)?;
-        let old = self.owners.stat(old_of, old)?;
+        let new = self.policy.owners.stat(new_of, new)?;
+        let old = self.policy.owners.stat(old_of, old)?;
         let shown = |stat: &Stat| (stat.kind, stat.perm, stat.uid, stat.gid, stat.rdev);
         let content = |stat: &Stat| (stat.kind != Kind::Directory).then_some((stat.size, stat.mtime));
         let same = shown(&new) == shown(&old) && content(&new) == content(&old) && xattrs(new_of)? == xattrs(old_of)?;
@@ -182,8 +182,8 @@ fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
 }
 
 /// Asks the lower layers, topmost first, as a union does.
-fn below<'a>(lower: &[&'a Dir], name: Name<'_>) -> sys::Result<Below<'a>> {
-    let seen = lower.iter().map(|&dir| Ok((dir, layer::see(dir, name)?)));
+fn below<'a>(lower: &[&'a Dir], name: Name<'_>, policy: Policy) -> sys::Result<Below<'a>> {
+    let seen = lower.iter().map(|&dir| Ok((dir, layer::see(dir, name, policy.marks)?)));
     Ok(match resolve(seen)? {
         Resolution::Missing => Below::Nothing,
         Resolution::Leaf(dir, found) => Below::Leaf(dir, found.stat),

@@ -14,7 +14,7 @@ use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{self, Mark, Marks, Owners, Policy, Seen};
+use crate::layer::{self, Mark, Marks, Policy, Seen};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, File, Name, NameBuf, OFlags, Stat, device_major, device_minor};
 
@@ -29,8 +29,7 @@ const BUFFER: usize = 128 << 10;
 /// `Mark` for a file whose content is elsewhere below, `Reserved` for a name that means a whiteout
 /// in a layer; else the first error of reading, with the path, or of writing.
 pub fn pack<W: Write>(upper: &Dir, policy: Policy, writer: W) -> Result<W, Error> {
-    let mut packer =
-        Packer { to: Writer::new(writer), owners: policy.owners, links: HashMap::new(), buffer: vec![0; BUFFER] };
+    let mut packer = Packer { to: Writer::new(writer), policy, links: HashMap::new(), buffer: vec![0; BUFFER] };
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
     let stat = upper.stat_self().map_err(fail)?;
@@ -42,7 +41,7 @@ pub fn pack<W: Write>(upper: &Dir, policy: Policy, writer: W) -> Result<W, Error
 
 struct Packer<W> {
     to: Writer<W>,
-    owners: Owners,
+    policy: Policy,
     /// Where the first name of each file with several is.
     links: HashMap<(u64, u64), PathBuf>,
     buffer: Vec<u8>,
@@ -62,7 +61,7 @@ impl<W: Write> Packer<W> {
         names.sort_unstable();
         for name in &names {
             let path = path.join(name.as_os_str());
-            match layer::see(dir, name.as_name()).map_err(fail(&path, "read its attributes"))? {
+            match layer::see(dir, name.as_name(), self.policy.marks).map_err(fail(&path, "read its attributes"))? {
                 Seen::Nothing => {}
                 Seen::Whiteout => self.whiteout(whiteout_path(&path, name.as_name()))?,
                 Seen::Entry(found) => {
@@ -87,13 +86,13 @@ impl<W: Write> Packer<W> {
 
     /// One file, directory or link; `at` is where its content or target is read, which a root has not.
     fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, at: Option<(&Dir, Name<'_>)>) -> Result<(), Error> {
-        let marks = Marks::read(of).map_err(fail(path, "read its attributes"))?;
+        let marks = Marks::read(of, self.policy.marks).map_err(fail(path, "read its attributes"))?;
         for (mark, name) in [(Mark::Redirect, "redirect"), (Mark::Metacopy, "metacopy")] {
             if marks.get(mark).is_some() {
                 return Err(Error::Mark { path: path.into(), mark: name });
             }
         }
-        let shown = self.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
+        let shown = self.policy.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
         let Some(kind) = kind(&shown) else {
             tracing::warn!(?path, "left out a socket");
             return Ok(());

@@ -40,9 +40,9 @@ impl Union {
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
-        let stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
-        let merged = node.is_dir() && is_merged(node);
-        Ok(Attr { id: node.id, stat: if merged { Stat { nlink: 1, ..stat } } else { stat } })
+        let mut stat = self.at(node, |at| self.shown(at.of(), at.stat()?))?;
+        node.state.read().adjust(&mut stat);
+        Ok(Attr { id: node.id, stat })
     }
 
     /// Copies up what is not in the upper layer yet and changes it.
@@ -88,9 +88,4 @@ impl Node {
             dir.inherit = None;
         }
     }
-}
-
-fn is_merged(node: &Node) -> bool {
-    let state = node.state.read();
-    state.dir().is_some_and(|dir| dir.lower.len() + usize::from(state.is_upper()) > 1)
 }

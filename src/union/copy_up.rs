@@ -1,25 +1,26 @@
 //! Copy-up: brings a lower file or directory into the upper layer before it changes.
 //!
 //! Owns the only constructors of [`UpperDir`], [`UpperFile`] and [`UpperData`], which alone have methods
-//! that change anything. What is published is complete: content, attributes and extended attributes,
-//! or nothing.
+//! that change anything. What is published is complete: content, attributes, extended attributes and
+//! origin, or nothing. A change of attributes alone leaves the content below (metacopy) until it is written.
 
 use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::layer::{Owners, Recorded, Staged, marks};
+use crate::layer::{Mark, Origin, Owners, Recorded, Staged, marks};
 use crate::sys::xattr::{self, Of, Set};
-use crate::sys::{self, Dir, Errno, File, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
+use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
 
 use super::descriptors::FileKey;
 use super::locate::At;
-use super::node::{Content, Node, Place, Real, UpperPart};
+use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
 use super::{Owner, Union};
 
 /// How much of a file the change needs to have brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
+    Metadata,
     Data,
     /// The file is about to be emptied.
     Nothing,
@@ -104,13 +105,13 @@ impl UpperFile {
 impl Union {
     /// The directory in the upper layer, copied up if need be.
     pub(super) fn upper_dir(&self, node: &Arc<Node>) -> Result<UpperDir> {
-        self.copy_up(node, Need::Data)?;
+        self.copy_up(node, Need::Metadata)?;
         Ok(UpperDir { dir: self.upper_fd(node)?.ok_or(Errno::IO)? })
     }
 
     /// The file in the upper layer, copied up if need be, to change its attributes.
     pub(super) fn upper_file(&self, node: &Arc<Node>) -> Result<UpperFile> {
-        self.copy_up(node, Need::Data)?;
+        self.copy_up(node, Need::Metadata)?;
         Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners })
     }
 
@@ -123,45 +124,104 @@ impl Union {
         Ok(UpperData { file: self.open_upper(node)? })
     }
 
-    /// Copies a node up, and the directories that lead to it, unless that is done.
+    /// Copies a node up, and the directories that lead to it, as far as that is not done.
     pub(super) fn copy_up(&self, node: &Arc<Node>, need: Need) -> Result<()> {
-        let upper = self.upper()?;
-        if node.is_upper() {
+        self.upper()?;
+        let missing = || {
+            let state = node.state.read();
+            (!state.is_upper(), need != Need::Metadata && state.data_below().is_some())
+        };
+        if missing() == (false, false) {
             return Ok(());
         }
         let _only_one = node.copying.lock();
-        if node.is_upper() {
-            return Ok(());
+        if missing().0 {
+            self.bring(node, need)?;
         }
-        let stat = self.at(node, At::stat)?;
-        let (staged, file) = self.at(node, |from| {
-            upper.stage(|dir, name| {
-                let file = make_like(from, &stat, dir, name, self.stack.owners, need)?;
-                let like = self.stack.owners.stat(from.of(), stat)?;
-                clone_attributes(from, &like, (dir, name), self.stack.owners, self.own)?;
-                if let Some(file) = &file
-                    && !self.volatile
-                {
-                    file.sync(true)?;
-                }
-                Ok(file)
-            })
+        if missing().1 { self.bring_data(node, need) } else { Ok(()) }
+    }
+
+    /// Publishes a copy of a node that is only below.
+    fn bring(&self, node: &Arc<Node>, need: Need) -> Result<()> {
+        let upper = self.upper()?;
+        let from = self.at(node, |at| Ok(at.clone()))?;
+        let stat = from.stat()?;
+        let data = self.data_of_lower(node, &stat)?;
+        let only_attributes = need == Need::Metadata && self.metacopy && stat.size > 0 && data.is_some();
+        let origin = self.origin(&from, node, &stat);
+        let (staged, file) = upper.stage(|dir, name| {
+            let content = match (&data, need) {
+                _ if only_attributes => Bring::Size,
+                (_, Need::Nothing) => Bring::Nothing,
+                (Some(data), _) => Bring::From(self.lower_at(&data.file)?),
+                (None, _) => Bring::From(from.clone()),
+            };
+            let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
+            let like = self.stack.owners.stat(from.of(), stat)?;
+            clone_attributes(&from, &like, (dir, name), self.stack.owners, self.own)?;
+            self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
+            if let Some(file) = &file
+                && !self.volatile
+            {
+                file.sync(true)?;
+            }
+            Ok(file)
         })?;
-        tracing::debug!(id = node.id.0, kind = ?node.kind, "copied up");
-        self.publish_copy(node, staged, file)
+        tracing::debug!(id = node.id.0, kind = ?node.kind, only_attributes, "copied up");
+        let data = only_attributes.then_some(data).flatten();
+        let file = file.filter(|_| !only_attributes);
+        match origin.filter(|_| stat.nlink > 1 && !node.is_dir()) {
+            Some(origin) => self.publish_index(node, staged, (data, file), &origin, stat.nlink),
+            None => self.publish_copy(node, staged, (data, file)),
+        }
+    }
+
+    /// Where the data of a lower file is, while it has a name: in itself, unless its layer has only the attributes.
+    fn data_of_lower(&self, node: &Node, stat: &Stat) -> Result<Option<DataBelow>> {
+        let state = node.state.read();
+        let Content::Lower(lower) = &state.content else { return Ok(None) };
+        if node.kind != Kind::Regular {
+            return Ok(None);
+        }
+        if let Some(data) = &lower.data {
+            return Ok(Some(data.clone()));
+        }
+        let (file, place) = (lower.file.clone(), state.places.first().cloned());
+        drop(state);
+        let Some(Place { parent, name }) = place else { return Ok(None) };
+        let state = parent.state.read();
+        let path = state.dir().ok_or(Errno::NOTDIR)?.path.join(name.as_os_str());
+        Ok(Some(DataBelow { file, path: path.into(), blocks: stat.blocks }))
+    }
+
+    /// What a copy of `from` is to say of where it comes from; directories are found by their names.
+    fn origin(&self, from: &At, node: &Node, stat: &Stat) -> Option<Source> {
+        let At::Name(dir, name) = from else { return None };
+        let handle = sys::file_handle(&**dir, name.as_name()).ok();
+        Some(Source { number: node.id.0, uuid: self.table.uuid(stat.dev), handle })
+    }
+
+    fn mark(&self, of: Of<'_>, only_attributes: bool, origin: Option<&Source>) -> Result<()> {
+        let namespace = self.stack.namespace;
+        if only_attributes {
+            namespace.set(of, Mark::Metacopy, b"")?;
+        }
+        let Some(Source { number, uuid, handle }) = origin else { return Ok(()) };
+        match namespace.set(of, Mark::Origin, &Origin::encode(*number, *uuid, handle.as_ref())) {
+            // Links and devices carry no user.* attribute; the number then lasts as long as the node is known.
+            Err(Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
+            other => other,
+        }
     }
 
     /// Puts a finished copy where the node is; if it was removed meanwhile, keeps the copy without a name.
-    fn publish_copy(&self, node: &Arc<Node>, staged: Staged<'_>, file: Option<File>) -> Result<()> {
-        let made = staged.dir().stat(staged.name())?;
-        let real = Real { dev: made.dev, ino: made.ino };
+    fn publish_copy(&self, node: &Arc<Node>, staged: Staged<'_>, (data, file): Copied) -> Result<()> {
+        let real = Real::of(&staged.dir().stat(staged.name())?);
         loop {
             let place = node.state.read().places.first().cloned();
             let Some(Place { parent, name }) = place else {
                 let fd = staged.dir().open_path(staged.name().as_os_str())?;
-                let mut state = node.state.write();
-                state.real = real;
-                state.content = Content::Unlinked(Arc::new(fd));
+                self.arrive(node, Anchor::Unlinked(Arc::new(fd)), real, data);
                 break;
             };
             let dir = self.upper_dir(&parent)?;
@@ -171,30 +231,155 @@ impl Union {
             if !state.places.first().is_some_and(same) {
                 continue;
             }
-            // As in the kernel's overlayfs, copying up is no change of the directory.
-            let before = dir.stat_self()?;
-            staged.publish(&dir, name.as_name(), Rename::NoReplace)?;
-            dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))?;
-            match &mut state.content {
-                Content::Dir(content) => content.upper = UpperPart::Here,
-                content => *content = Content::Upper,
-            }
-            state.real = real;
+            quietly(&dir, || staged.publish(&dir, name.as_name(), Rename::NoReplace))?;
+            // Nobody may see the node half moved: its state is locked since before the copy had its name.
+            settle(&mut state, Anchor::Place, real, data);
             self.table.remember_moved(real, node.id);
             drop((state, parent_state));
             *parent.listing.lock() = None;
             break;
         }
+        self.keep_copy(node, file);
+        Ok(())
+    }
+
+    /// Puts a finished copy of a file with `links` names below into the index, and under one of its names.
+    fn publish_index(
+        &self,
+        node: &Arc<Node>,
+        staged: Staged<'_>,
+        (data, file): Copied,
+        origin: &Source,
+        links: u32,
+    ) -> Result<()> {
+        let real = Real::of(&staged.dir().stat(staged.name())?);
+        let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
+        let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
+        self.arrive(node, Anchor::Index(indexed), real, data);
+        self.keep_copy(node, file);
+        let places = node.state.read().places.clone();
+        for place in places {
+            match self.link_up(node, &place) {
+                // The index alone holds it together; only who reads the layer without the index misses a name.
+                Err(error @ (Errno::MLINK | Errno::NOSPC | Errno::DQUOT)) => {
+                    tracing::debug!(name = ?place.name, %error, "has its name in the index only");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file of the index the name in the upper layer that it has below.
+    pub(super) fn link_up(&self, node: &Arc<Node>, place: &Place) -> Result<()> {
+        let Some(indexed) = node.state.read().indexed().cloned() else { return Ok(()) };
+        let dir = self.upper_dir(&place.parent)?;
+        let parent_state = place.parent.state.write();
+        let is_there = |p: &Place| Arc::ptr_eq(&p.parent, &place.parent) && p.name == place.name;
+        if !node.state.read().places.iter().any(is_there) {
+            return Ok(());
+        }
+        let linked = quietly(&dir, || match self.index()?.link_up(&indexed, &dir, place.name.as_name()) {
+            Err(Errno::EXIST) => Ok(()),
+            other => other,
+        });
+        drop(parent_state);
+        linked
+    }
+
+    fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
+        settle(&mut node.state.write(), at, real, data);
+        self.table.remember_moved(real, node.id);
+    }
+
+    fn keep_copy(&self, node: &Node, file: Option<File>) {
         self.descriptors.forget_lower(node.id);
         if let Some(file) = file {
             self.descriptors.keep_file(FileKey::Upper(node.id), file);
         }
+    }
+
+    /// Brings the data of a node of which only the attributes were copied up. Until all of it is there and
+    /// the mark is gone, it is read from below.
+    fn bring_data(&self, node: &Arc<Node>, need: Need) -> Result<()> {
+        let Some(data) = node.state.read().data_below().cloned() else { return Ok(()) };
+        let at = self.at(node, |at| Ok(at.clone()))?;
+        let fd = at.path_fd()?;
+        let file = self.open_upper(node)?;
+        let stat = fd.stat()?;
+        if need == Need::Nothing {
+            file.set_len(0)?;
+        } else {
+            let capability = xattr::get(Of::fd(&*fd), OsStr::new(CAPABILITY))?;
+            sys::copy::contents(&self.lower_at(&data.file)?.open(OFlags::RDONLY)?, &file, stat.size)?;
+            // Writing takes rights from a program; that only its content arrives here is no reason.
+            if let Some(value) = capability {
+                xattr::set(Of::fd(&*fd), OsStr::new(CAPABILITY), &value, Set::Any)?;
+            }
+            if fd.stat()?.perm != stat.perm {
+                fd.set_perm(stat.perm)?;
+            }
+            fd.set_times(SetTime::To(stat.atime), SetTime::To(stat.mtime))?;
+            if !self.volatile {
+                file.sync(true)?;
+            }
+        }
+        let mut state = node.state.write();
+        self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy)?;
+        if let Content::Upper(upper) = &mut state.content {
+            upper.data = None;
+        }
+        drop(state);
+        self.descriptors.forget_lower(node.id);
         Ok(())
     }
 }
 
-/// Makes a file of the kind and with the content of `from`; the answer is open when it has content.
-fn make_like(from: &At, stat: &Stat, dir: &Dir, name: Name<'_>, owners: Owners, need: Need) -> Result<Option<File>> {
+const CAPABILITY: &str = "security.capability";
+
+/// What is known of a finished copy: where its data stayed, and the open file.
+type Copied = (Option<DataBelow>, Option<File>);
+
+/// What an origin mark is made of.
+struct Source {
+    number: u64,
+    uuid: [u8; 16],
+    handle: Option<FileHandle>,
+}
+
+/// How the content comes into a copy.
+enum Bring {
+    From(At),
+    /// The right size, and nothing in it.
+    Size,
+    Nothing,
+}
+
+fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBelow>) {
+    match &mut state.content {
+        Content::Dir(content) => content.upper = UpperPart::Here,
+        content => *content = Content::Upper(UpperContent { at, data }),
+    }
+    state.was = Some(state.real);
+    state.real = real;
+}
+
+/// As in the kernel's overlayfs, copying up is no change of the directory.
+fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = dir.stat_self()?;
+    change()?;
+    dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))
+}
+
+/// Makes a file of the kind of `from`, and with `content`; the answer is open when it can have some.
+fn make_like(
+    from: &At,
+    stat: &Stat,
+    dir: &Dir,
+    name: Name<'_>,
+    owners: Owners,
+    content: Bring,
+) -> Result<Option<File>> {
     match stat.kind {
         Kind::Directory => dir.make_dir(name, 0o700).map(|()| None),
         Kind::Symlink => {
@@ -207,8 +392,10 @@ fn make_like(from: &At, stat: &Stat, dir: &Dir, name: Name<'_>, owners: Owners, 
         Kind::Regular => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
             let to = dir.open_file(name.as_os_str(), flags, 0o600)?;
-            if need == Need::Data {
-                sys::copy::contents(&from.open(OFlags::RDONLY)?, &to, stat.size)?;
+            match content {
+                Bring::From(from) => sys::copy::contents(&from.open(OFlags::RDONLY)?, &to, stat.size)?,
+                Bring::Size => to.set_len(stat.size)?,
+                Bring::Nothing => {}
             }
             Ok(Some(to))
         }

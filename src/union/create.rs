@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Mark, Owners, Resolution, Seen};
+use crate::layer::{self, Found, Mark, Owners, Part, Resolution, Seen};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
 
 use super::copy_up::{UpperDir, record};
 use super::descriptors::FileKey;
-use super::lookup::Part;
+use super::lookup::Sight;
 use super::node::{DirContent, Inherit, Node, NodeId, UpperPart};
 use super::{Attr, Owner, Union};
 
@@ -72,7 +72,7 @@ impl Union {
             opaque: is_dir && replaces_whiteout,
         };
         let file = self.make(&upper, name, &plan, inherit, replaces_whiteout)?;
-        let attr = self.adopt(&dir, &upper, name)?;
+        let attr = self.adopt((&dir, content), &upper, name)?;
         if let Some(file) = file {
             self.descriptors.keep_file(FileKey::Upper(attr.id), file);
         }
@@ -84,10 +84,10 @@ impl Union {
         if matches!(content.upper, UpperPart::Removed(_)) {
             return Err(Errno::NOENT);
         }
-        match layer::see(upper, name)? {
+        match layer::see(upper, name, self.stack.namespace)? {
             Seen::Entry(_) => Err(Errno::EXIST),
             Seen::Whiteout => Ok(true),
-            Seen::Nothing => match self.look(None, &content.lower, name)? {
+            Seen::Nothing => match self.look(None, content, name)?.is {
                 Resolution::Missing => Ok(false),
                 _ => Err(Errno::EXIST),
             },
@@ -96,16 +96,15 @@ impl Union {
 
     /// The node of what was just put under `name` in the upper layer, with one more use. The caller holds
     /// the directory's state.
-    pub(super) fn adopt(&self, dir: &Arc<Node>, upper: &UpperDir, name: Name<'_>) -> Result<Attr> {
-        let stat = upper.stat(name)?;
+    fn adopt(&self, dir: (&Arc<Node>, &DirContent), upper: &UpperDir, name: Name<'_>) -> Result<Attr> {
         // New, so whatever is below is hidden.
-        let found = Found { stat, opaque: true };
-        let resolution = match found.is_dir() {
+        let found = Found { opaque: true, ..Found::plain(upper.stat(name)?) };
+        let is = match found.is_dir() {
             true => Resolution::Dir(vec![(Part::Upper, found)]),
             false => Resolution::Leaf(Part::Upper, found),
         };
-        let (node, stat) = self.intern(dir, Some(&**upper), name, resolution)?.ok_or(Errno::IO)?;
-        dir.listing_add(name, stat.kind, node.id);
+        let (node, stat) = self.intern(dir, Some(&**upper), name, &Sight { is, data: None })?.ok_or(Errno::IO)?;
+        dir.0.listing_add(name, stat.kind, node.id);
         Ok(Attr { id: node.id, stat })
     }
 

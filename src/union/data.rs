@@ -85,7 +85,7 @@ impl Union {
         }
         match node.kind {
             Kind::Directory => self.upper_fd(&node)?.map_or(Ok(()), |dir| dir.sync()),
-            Kind::Regular => self.content(&node)?.sync(data_only),
+            Kind::Regular => self.open_upper(&node)?.sync(data_only),
             _ => Ok(()),
         }
     }
@@ -95,10 +95,22 @@ impl Union {
         if node.kind != Kind::Regular {
             return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
         }
-        if node.is_upper() {
-            return self.open_upper(node);
+        let data = {
+            let state = node.state.read();
+            match (state.data_below(), state.is_upper()) {
+                (None, true) => None,
+                (None, false) => Some(None),
+                (Some(data), _) => Some(Some(data.file.clone())),
+            }
+        };
+        match data {
+            None => self.open_upper(node),
+            // A lower file does not change: that its data was copied up meanwhile does no harm.
+            Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
+                Some(file) => self.lower_at(&file)?.open(OFlags::RDONLY),
+                None => self.at(node, |at| at.open(OFlags::RDONLY)),
+            }),
         }
-        self.descriptors.file(FileKey::Lower(node.id), || self.at(node, |at| at.open(OFlags::RDONLY)))
     }
 
     /// A descriptor to read and write content in the upper layer with.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
 use super::locate::At;
@@ -19,12 +20,21 @@ impl Union {
         if node.is_dir() {
             return Err(Errno::PERM);
         }
-        self.copy_up(&node, super::copy_up::Need::Data)?;
+        self.copy_up(&node, self.need_to_move())?;
         let upper = self.upper_dir(&dir)?;
         let file = self.at(&node, At::path_fd)?;
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        if self.check_free(&upper, content, name)? {
+        let replaces_whiteout = self.check_free(&upper, content, name)?;
+        let came_from_below = {
+            let state = node.state.read();
+            self.mark_data(&state, Of::fd(&*file))?;
+            self.came_from_below(&state, node.id)
+        };
+        if came_from_below {
+            self.mark_impure(&upper, content)?;
+        }
+        if replaces_whiteout {
             let (staged, ()) = self.upper()?.stage(|work, staged| work.link_fd(&*file, staged))?;
             staged.publish(&upper, name, Rename::Replace)?;
         } else {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 
+use crate::layer::{Layers, LowerDir, LowerFile, Namespace};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
 
 use super::descriptors::DirKey;
-use super::node::{Content, LowerDir, Node, NodeId, Place, Real, State, UpperPart};
+use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
 
 /// The topmost file or directory that a node's attributes and data come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum At {
     Name(Arc<Dir>, NameBuf),
     Dir(Arc<Dir>),
@@ -54,11 +55,42 @@ impl At {
     }
 }
 
+/// As the stack has them, with descriptors that stay open.
+impl Layers for Union {
+    fn count(&self) -> usize {
+        self.stack.count()
+    }
+
+    fn data_only(&self) -> usize {
+        self.stack.data_only()
+    }
+
+    fn root(&self, layer: usize) -> Result<&Dir> {
+        self.stack.root(layer)
+    }
+
+    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+        self.descriptors.dir(DirKey::Lower(dir.serial), || self.stack.root(dir.layer)?.open_dir(&dir.path))
+    }
+
+    fn namespace(&self) -> Namespace {
+        self.stack.namespace()
+    }
+
+    fn follows_redirects(&self) -> bool {
+        self.stack.follows_redirects()
+    }
+}
+
 impl Union {
     /// The descriptor of one directory of one lower layer.
     pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
-        let layer = self.stack.lower.get(dir.layer).ok_or(Errno::IO)?;
-        self.descriptors.dir(DirKey::Lower(dir.serial), || layer.root().open_dir(&dir.path))
+        Layers::open(self, dir)
+    }
+
+    /// One file of one lower layer.
+    pub(super) fn lower_at(&self, file: &LowerFile) -> Result<At> {
+        Ok(At::Name(self.lower_fd(&file.dir)?, file.name.clone()))
     }
 
     /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
@@ -79,7 +111,7 @@ impl Union {
                 let dir = parent.open_dir(place.name.as_os_str())?;
                 let stat = dir.stat_self()?;
                 // Another directory may have been given the name between two steps.
-                if (Real { dev: stat.dev, ino: stat.ino }) == real { Ok(dir) } else { Err(Errno::STALE) }
+                if Real::of(&stat) == real { Ok(dir) } else { Err(Errno::STALE) }
             });
             match opened {
                 Ok(dir) => return Ok(Some(dir)),
@@ -100,7 +132,7 @@ impl Union {
         }
     }
 
-    /// Runs `act` where the content of `node` is. The content does not move meanwhile.
+    /// Runs `act` where the attributes of `node` are, and if they are not all that was copied up, its data.
     pub(super) fn at<T>(&self, node: &Node, act: impl FnOnce(&At) -> Result<T>) -> Result<T> {
         loop {
             let state = node.state.read();
@@ -114,18 +146,24 @@ impl Union {
                     };
                     return act(&At::Dir(top));
                 }
-                Content::Lower { dir, name } => {
-                    let at = At::Name(self.lower_fd(dir)?, name.clone());
+                Content::Lower(lower) => {
+                    let file = lower.file.clone();
                     drop(state);
-                    return act(&at);
+                    return act(&self.lower_at(&file)?);
                 }
-                Content::Unlinked(fd) => return act(&At::Fd(fd.clone())),
-                Content::Upper => state.places.first().ok_or(Errno::STALE)?.clone(),
+                Content::Upper(upper) => match &upper.at {
+                    Anchor::Unlinked(fd) => return act(&At::Fd(fd.clone())),
+                    Anchor::Index(indexed) => {
+                        return act(&At::Name(self.index()?.dir()?, indexed.name.clone()));
+                    }
+                    Anchor::Place => state.places.first().ok_or(Errno::STALE)?.clone(),
+                },
             };
             drop(state);
             let parent = self.upper_fd(&place.parent)?.ok_or(Errno::STALE)?;
             let state = node.state.read();
-            if matches!(state.content, Content::Upper) && is_first_place(&state, &place) {
+            let placed = matches!(&state.content, Content::Upper(upper) if matches!(upper.at, Anchor::Place));
+            if placed && is_first_place(&state, &place) {
                 return act(&At::Name(parent, place.name));
             }
         }

@@ -2,33 +2,55 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crate::layer::{self, Found, Resolution, resolve};
+use crate::layer::{self, Found, LowerFile, Part, Resolution};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Result, Stat};
 
-use super::node::{Content, DirContent, LowerDir, Node, NodeId, Place, Real, State, UpperPart};
+use super::node::{
+    Anchor, Content, DataBelow, DirContent, LowerContent, Node, NodeId, Place, Real, State, UpperContent, UpperPart,
+};
+use super::table::Table;
 use super::{Attr, Union};
 
-/// Where one layer has an entry: in the upper directory, or in this lower one.
+/// What the layers of a directory say of a name.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
-    Upper,
-    Lower(Arc<LowerDir>),
+pub(super) struct Sight {
+    pub(super) is: Resolution<Part>,
+    pub(super) data: Option<DataBelow>,
+}
+
+/// A node that was looked up, until it is dropped.
+pub(super) struct Used<'a> {
+    table: &'a Table,
+    pub(super) node: Arc<Node>,
+}
+
+impl Drop for Used<'_> {
+    fn drop(&mut self) {
+        self.table.release(self.node.id, 1);
+    }
 }
 
 impl Union {
     /// The entry `name` of directory `dir`, if there is one; counts one lookup of its node.
     ///
     /// # Errors
-    /// What a layer answers.
+    /// What a layer answers; `EIO` where a redirect leads to nothing.
     pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<Attr>> {
         let dir = self.dir_node(dir)?;
         let (state, upper) = self.read_dir_state(&dir)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        let resolution = self.look(upper.as_deref(), &content.lower, name)?;
-        let found = self.intern(&dir, upper.as_deref(), name, resolution)?;
+        let sight = self.look(upper.as_deref(), content, name)?;
+        let found = self.intern((&dir, content), upper.as_deref(), name, &sight)?;
         Ok(found.map(|(node, stat)| Attr { id: node.id, stat }))
+    }
+
+    /// As [`lookup`](Self::lookup), of a name that is there, until the answer is dropped.
+    pub(super) fn used(&self, dir: NodeId, name: Name<'_>) -> Result<Used<'_>> {
+        let id = self.lookup(dir, name)?.ok_or(Errno::NOENT)?.id;
+        Ok(Used { table: &self.table, node: self.node(id)? })
     }
 
     /// The parent of a directory; the root is its own.
@@ -41,85 +63,155 @@ impl Union {
         Ok(state.places.first().map_or(NodeId::ROOT, |place| place.parent.id))
     }
 
-    /// What the layers of a directory say of `name`: `upper` first, then `lower`.
-    pub(super) fn look(
-        &self,
-        upper: Option<&Dir>,
-        lower: &[Arc<LowerDir>],
-        name: Name<'_>,
-    ) -> Result<Resolution<Part>> {
-        let above = upper.into_iter().map(|dir| Ok((Part::Upper, layer::see(dir, name)?)));
-        let below = lower.iter().map(|dir| {
-            let seen = layer::see(&*self.lower_fd(dir)?, name)?;
-            Ok((Part::Lower(dir.clone()), seen))
+    /// What the layers of a directory say of `name`: `upper`, if given, and then those below.
+    pub(super) fn look(&self, upper: Option<&Dir>, content: &DirContent, name: Name<'_>) -> Result<Sight> {
+        let looked = layer::look(self, upper, &content.lower, name)?;
+        let mut sight = Sight { is: looked.is, data: None };
+        if let Some((file, stat)) = looked.data {
+            let path = self.path_below(content, name, &sight.is);
+            sight.data = Some(DataBelow { file, path, blocks: stat.blocks });
+        }
+        let several = match &sight.is {
+            Resolution::Leaf(Part::Lower(file), found) if found.stat.nlink > 1 => Some((file.clone(), found.clone())),
+            _ => None,
+        };
+        match several {
+            Some((file, found)) => self.through_index(content, (file, found), sight),
+            None => Ok(sight),
+        }
+    }
+
+    /// What a lower file of several names is now: it may have been copied up by another of them.
+    fn through_index(&self, content: &DirContent, (file, found): (LowerFile, Found), below: Sight) -> Result<Sight> {
+        let Some(index) = &self.index else { return Ok(below) };
+        let number = self.table.id_of(Real::of(&found.stat)).0;
+        let Some(indexed) = index.of_number(number) else { return Ok(below) };
+        let layer::Seen::Entry(copy) = layer::see(&*index.dir()?, indexed.name.as_name(), self.stack.namespace)? else {
+            return Ok(below);
+        };
+        let data = copy.metacopy.then(|| {
+            below.data.unwrap_or_else(|| DataBelow {
+                path: content.path.join(file.name.as_os_str()).into(),
+                file,
+                blocks: found.stat.blocks,
+            })
         });
-        resolve(above.chain(below))
+        Ok(Sight { is: Resolution::Leaf(Part::Index(indexed), copy), data })
+    }
+
+    /// By which path the layers below together know what a directory shows of them as `name`.
+    fn path_below(&self, content: &DirContent, name: Name<'_>, found: &Resolution<Part>) -> Box<Path> {
+        let natural = content.path.join(name.as_os_str());
+        match top_of(found) {
+            Some((Part::Upper, Found { redirect: Some(redirect), .. })) => redirect.from(&natural).into(),
+            _ => natural.into(),
+        }
     }
 
     /// The node of what was found, with one more use, and what users see of it. The caller holds the
     /// directory's state, so that no copy-up comes between finding and this.
     pub(super) fn intern(
         &self,
-        parent: &Arc<Node>,
+        (parent, content): (&Arc<Node>, &DirContent),
         upper: Option<&Dir>,
         name: Name<'_>,
-        resolution: Resolution<Part>,
+        sight: &Sight,
     ) -> Result<Option<(Arc<Node>, Stat)>> {
-        let merged = matches!(&resolution, Resolution::Dir(parts) if parts.len() > 1);
-        let Some((top, found)) = top_of(&resolution) else { return Ok(None) };
-        let stat = match top {
+        let Some((top, found)) = top_of(&sight.is) else { return Ok(None) };
+        let mut stat = match top {
             Part::Upper => self.shown(Of::Name(upper.ok_or(Errno::IO)?, name), found.stat)?,
-            Part::Lower(dir) => self.shown(Of::Name(&*self.lower_fd(dir)?, name), found.stat)?,
+            Part::Lower(file) => self.shown(self.lower_at(file)?.of(), found.stat)?,
+            Part::Index(indexed) => self.shown(Of::Name(&*self.index()?.dir()?, indexed.name.as_name()), found.stat)?,
         };
-        let real = real_of(found);
-        let id = self.identify(parent.id, name, &resolution).ok_or(Errno::IO)?;
+        self.adjust(&mut stat, sight);
+        let real = Real::of(&found.stat);
+        let id = self.identify(&sight.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
             let place = Place { parent: parent.clone(), name: name.to_owned() };
-            let content = self.content_of(name, &resolution);
-            Node::new(id, stat.kind, State { places: vec![place], real, content })
+            Node::new(id, stat.kind, real, vec![place], self.content_of(content, name, sight))
         });
         self.note_place(&node, parent, name);
-        // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
-        let stat = if merged { Stat { nlink: 1, ..stat } } else { stat };
         Ok(Some((node, stat)))
     }
 
+    /// What `stat` shows otherwise than the file that holds the attributes.
+    fn adjust(&self, stat: &mut Stat, sight: &Sight) {
+        match &sight.is {
+            // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
+            Resolution::Dir(parts) if parts.len() > 1 => stat.nlink = 1,
+            Resolution::Leaf(Part::Index(indexed), _) => stat.nlink = indexed.links(stat.nlink),
+            Resolution::Leaf(Part::Upper, found) => {
+                if let Some(indexed) = self.indexed(found) {
+                    stat.nlink = indexed.links(stat.nlink);
+                }
+            }
+            _ => {}
+        }
+        if let Some(data) = &sight.data {
+            stat.blocks = data.blocks;
+        }
+    }
+
     /// The number of what was found. A merged directory has that of its topmost lower part, before and
-    /// after the upper layer has it too.
-    pub(super) fn identify(&self, parent: NodeId, name: Name<'_>, found: &Resolution<Part>) -> Option<NodeId> {
+    /// after the upper layer has it too; a file that was copied up, that of its origin.
+    pub(super) fn identify(&self, found: &Resolution<Part>) -> Option<NodeId> {
+        let of_upper = |found: &Found| {
+            let real = Real::of(&found.stat);
+            match found.origin {
+                Some(origin) if found.stat.kind != Kind::Directory => self.table.id_of_copy(real, origin),
+                _ => match self.indexed(found) {
+                    Some(indexed) => NodeId(indexed.number),
+                    None => self.table.id_of(real),
+                },
+            }
+        };
         match found {
             Resolution::Missing => None,
-            Resolution::Leaf(Part::Lower(_), found) if found.stat.nlink > 1 && !self.is_read_only() => {
-                Some(self.table.id_of_name(parent, name, real_of(found)))
-            }
-            Resolution::Leaf(_, found) => Some(self.table.id_of(real_of(found))),
+            Resolution::Leaf(Part::Index(indexed), _) => Some(NodeId(indexed.number)),
+            Resolution::Leaf(Part::Lower(_), found) => Some(self.table.id_of(Real::of(&found.stat))),
+            Resolution::Leaf(Part::Upper, found) => Some(of_upper(found)),
             Resolution::Dir(parts) => {
                 let lower = parts.iter().find(|(part, _)| matches!(part, Part::Lower(_)));
-                lower.or(parts.first()).map(|(_, found)| self.table.id_of(real_of(found)))
+                lower.or(parts.first()).map(|(_, found)| self.table.id_of(Real::of(&found.stat)))
             }
         }
     }
 
-    pub(super) fn content_of(&self, name: Name<'_>, resolution: &Resolution<Part>) -> Content {
-        match resolution {
-            Resolution::Leaf(Part::Lower(dir), _) => Content::Lower { dir: dir.clone(), name: name.to_owned() },
-            Resolution::Leaf(Part::Upper, _) | Resolution::Missing => Content::Upper,
+    /// The entry of the index of which a file of the upper layer is a further name.
+    pub(super) fn indexed(&self, found: &Found) -> Option<Arc<layer::Indexed>> {
+        let several = found.stat.nlink > 1 && !found.is_dir();
+        self.index.as_ref().filter(|_| several)?.of_inode(found.stat.ino)
+    }
+
+    pub(super) fn content_of(&self, parent: &DirContent, name: Name<'_>, sight: &Sight) -> Content {
+        let upper = |at| Content::Upper(UpperContent { at, data: sight.data.clone() });
+        match &sight.is {
+            Resolution::Leaf(Part::Lower(file), _) => {
+                Content::Lower(LowerContent { file: file.clone(), data: sight.data.clone() })
+            }
+            Resolution::Leaf(Part::Index(indexed), _) => upper(Anchor::Index(indexed.clone())),
+            Resolution::Leaf(Part::Upper, found) => upper(match self.indexed(found) {
+                Some(indexed) => Anchor::Index(indexed),
+                None => Anchor::Place,
+            }),
+            Resolution::Missing => upper(Anchor::Place),
             Resolution::Dir(parts) => {
-                let mut content = DirContent { upper: UpperPart::None, lower: Vec::new(), inherit: None };
+                let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
+                let mut content = DirContent {
+                    upper: if above.is_some() { UpperPart::Here } else { UpperPart::None },
+                    lower: Vec::new(),
+                    path: self.path_below(parent, name, &sight.is),
+                    impure: AtomicBool::new(above.is_some_and(|found| found.impure)),
+                    inherit: None,
+                };
                 for (part, _) in parts {
-                    match part {
-                        Part::Upper => content.upper = UpperPart::Here,
-                        Part::Lower(dir) => content.lower.push(Arc::new(self.lower_child(dir, name))),
+                    if let Part::Lower(file) = part {
+                        content.lower.push(Arc::new(file.dir.child(file.name.as_os_str())));
                     }
                 }
                 Content::Dir(content)
             }
         }
-    }
-
-    fn lower_child(&self, dir: &LowerDir, name: Name<'_>) -> LowerDir {
-        let path = if &*dir.path == Path::new(".") { name.as_os_str().into() } else { dir.path.join(name.as_os_str()) };
-        self.lower_dir(dir.layer, path)
     }
 
     /// A file with several names is known by each under which it was found.
@@ -138,11 +230,7 @@ impl Union {
     }
 }
 
-pub(super) fn real_of(found: &Found) -> Real {
-    Real { dev: found.stat.dev, ino: found.stat.ino }
-}
-
-fn top_of(resolution: &Resolution<Part>) -> Option<(&Part, &Found)> {
+pub(super) fn top_of(resolution: &Resolution<Part>) -> Option<(&Part, &Found)> {
     match resolution {
         Resolution::Missing => None,
         Resolution::Leaf(part, found) => Some((part, found)),

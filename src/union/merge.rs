@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::Ordering;
 
-use crate::layer::Owners;
+use crate::layer::{self, Owners, Part, Resolution, Seen};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Result};
 
 use super::Union;
-use super::lookup::Part;
 use super::node::{DirContent, Node, NodeId, Real};
 
 /// The offsets of `.` and `..`; names come after.
@@ -19,6 +19,13 @@ const DOT: u64 = 1;
 const DOT_DOT: u64 = 2;
 /// How many entries are handed out at a time.
 const BATCH: usize = 512;
+
+/// Which layer of a directory has an entry.
+#[derive(Clone, Copy, Debug)]
+enum Layer {
+    Upper,
+    Lower,
+}
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +103,7 @@ impl Union {
         let mut listing = node.listing.lock();
         // A reader at the start sees the directory as it is now.
         if offset == 0 || listing.is_none() {
-            *listing = Some(self.list(&node, upper.as_deref(), content)?);
+            *listing = Some(self.list(upper.as_deref(), content)?);
         }
         let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(BATCH);
         items.extend(entries.map(|(&offset, (name, kind, id))| DirItem {
@@ -121,17 +128,14 @@ impl Union {
         Ok(empty)
     }
 
-    fn list(&self, node: &Node, upper: Option<&Dir>, content: &DirContent) -> Result<Listing> {
+    fn list(&self, upper: Option<&Dir>, content: &DirContent) -> Result<Listing> {
         let mut listing = Listing::default();
-        self.each_entry(upper, content, |part, dev, (dir, entry)| {
-            let name = entry.name.as_name();
-            let maybe_merged =
-                matches!(part, Part::Upper) && entry.kind == Kind::Directory && !content.lower.is_empty();
-            let id = if maybe_merged {
-                let found = self.look(upper, &content.lower, name)?;
-                self.identify(node.id, name, &found)
-            } else {
-                Some(self.table.id_of(Real { dev, ino: entry.ino }))
+        let mixed = content.impure.load(Ordering::Relaxed) || !content.lower.is_empty();
+        self.each_entry(upper, content, |layer, dev, (dir, entry)| {
+            let real = Real { dev, ino: entry.ino };
+            let id = match layer {
+                Layer::Upper if mixed => self.number_in_upper(dir, content, entry, real),
+                _ => Some(self.table.id_of(real)),
             };
             // Gone between listing and asking.
             let Some(id) = id else { return Ok(()) };
@@ -142,24 +146,38 @@ impl Union {
         Ok(listing)
     }
 
+    /// The number of an entry of the upper layer that may have come from below. One that cannot be resolved is
+    /// listed all the same.
+    fn number_in_upper(&self, upper: &Dir, content: &DirContent, entry: &DirEntry, real: Real) -> Option<NodeId> {
+        let name = entry.name.as_name();
+        let found = match entry.kind {
+            Kind::Directory => self.look(Some(upper), content, name).map(|sight| sight.is),
+            _ => layer::see(upper, name, self.stack.namespace).map(|seen| match seen {
+                Seen::Entry(found) => Resolution::Leaf(Part::Upper, found),
+                Seen::Nothing | Seen::Whiteout => Resolution::Missing,
+            }),
+        };
+        found.map_or_else(|_| Some(self.table.id_of(real)), |found| self.identify(&found))
+    }
+
     /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device.
     fn each_entry(
         &self,
         upper: Option<&Dir>,
         content: &DirContent,
-        mut act: impl FnMut(&Part, u64, (&Dir, &DirEntry)) -> Result<()>,
+        mut act: impl FnMut(Layer, u64, (&Dir, &DirEntry)) -> Result<()>,
     ) -> Result<()> {
         let mut above: HashSet<NameBuf> = HashSet::new();
         let count = content.lower.len() + usize::from(upper.is_some());
-        let parts = upper.map(|_| Part::Upper).into_iter().chain(content.lower.iter().cloned().map(Part::Lower));
+        let parts = upper.map(|_| None).into_iter().chain(content.lower.iter().map(Some));
         for (depth, part) in parts.enumerate() {
             let opened;
-            let dir = match (&part, upper) {
-                (Part::Upper, Some(upper)) => upper,
-                (Part::Upper, None) => continue,
-                (Part::Lower(lower), _) => {
+            let (dir, layer) = match (part, upper) {
+                (None, Some(upper)) => (upper, Layer::Upper),
+                (None, None) => continue,
+                (Some(lower), _) => {
                     opened = self.lower_fd(lower)?;
-                    &*opened
+                    (&*opened, Layer::Lower)
                 }
             };
             let dev = dir.stat_self()?.dev;
@@ -174,7 +192,7 @@ impl Union {
                         Err(e) => return Err(e),
                     };
                 if !whiteout {
-                    act(&part, dev, (dir, &entry))?;
+                    act(layer, dev, (dir, &entry))?;
                 }
                 if depth + 1 < count {
                     above.insert(entry.name);

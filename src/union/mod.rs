@@ -36,23 +36,24 @@ mod link;
 mod locate;
 mod lookup;
 mod merge;
+mod moving;
 mod node;
 mod remove;
 mod rename;
 mod table;
 mod xattr;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use crate::layer::Stack;
-use crate::layer::marks::is_opaque;
+use crate::layer::{Asked, Index, LowerDir, Mark, Marks, Namespace, Stack};
 use crate::sys::xattr::Of;
-use crate::sys::{self, Errno, FsStat, Kind, Result};
+use crate::sys::{self, Dir, Errno, FsStat, Kind, OFlags, Result};
 
-pub use crate::layer::{OpenError, Owners};
+pub use crate::layer::{OpenError, Owners, RedirectDir};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
 pub use merge::DirItem;
@@ -62,14 +63,16 @@ pub use rename::{How, Slot};
 pub use xattr::Wanted;
 
 use descriptors::Descriptors;
-use node::{Content, DirContent, LowerDir, Node, Real, State, UpperPart};
-use table::Table;
+use node::{Content, DirContent, Node, Real, State, UpperPart};
+use table::{FileSystem, Table};
 
 /// What a union is made of.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Topmost first.
     pub lower: Vec<PathBuf>,
+    /// Below all others, topmost first: only the data of metadata-only files is looked for in these.
+    pub data_only: Vec<PathBuf>,
     /// Without, nothing can be changed.
     pub upper: Option<UpperSpec>,
     pub owners: Owners,
@@ -77,6 +80,13 @@ pub struct Spec {
     pub squash: Option<Owner>,
     /// Syncs nothing: a crash of the host may lose what was written since the mount.
     pub volatile: bool,
+    /// Unset: renamed directories leave and follow marks.
+    pub redirect: Option<RedirectDir>,
+    /// Whether a change of attributes copies up no data. Unset: where the kernel reads such files, which
+    /// it does not with `user.` marks.
+    pub metacopy: Option<bool>,
+    /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
+    pub user_marks: bool,
 }
 
 /// The two directories of a writable union.
@@ -90,7 +100,17 @@ pub struct UpperSpec {
 impl Spec {
     /// A read-only union with owners as they are.
     pub fn new(lower: Vec<PathBuf>) -> Spec {
-        Spec { lower, upper: None, owners: Owners::Real, squash: None, volatile: false }
+        Spec {
+            lower,
+            data_only: Vec::new(),
+            upper: None,
+            owners: Owners::Real,
+            squash: None,
+            volatile: false,
+            redirect: None,
+            metacopy: None,
+            user_marks: false,
+        }
     }
 }
 
@@ -105,12 +125,14 @@ pub struct Owner {
 #[derive(Debug)]
 pub struct Union {
     stack: Stack,
+    /// With an upper layer.
+    index: Option<Index>,
     table: Table,
     descriptors: Descriptors,
     renaming: Mutex<()>,
-    serials: AtomicU64,
     squash: Option<Owner>,
     volatile: bool,
+    metacopy: bool,
     /// Who makes the files that this process makes.
     own: Owner,
 }
@@ -121,27 +143,39 @@ impl Union {
     /// # Errors
     /// What makes them unusable, named.
     pub fn open(spec: &Spec) -> Result<Union, OpenError> {
-        let upper = spec.upper.as_ref().map(|upper| (upper.dir.as_path(), upper.work.as_path()));
-        let stack = Stack::open(&spec.lower, upper, spec.owners)?;
-        let failed = |source| OpenError::Open {
-            what: "lower directory",
-            path: spec.lower.first().cloned().unwrap_or_default(),
-            source,
+        let stack = Stack::open(&Asked {
+            lower: &spec.lower,
+            data_only: &spec.data_only,
+            upper: spec.upper.as_ref().map(|upper| (upper.dir.as_path(), upper.work.as_path())),
+            owners: spec.owners,
+            user_marks: spec.user_marks,
+            redirects: spec.redirect.unwrap_or(RedirectDir::On),
+        })?;
+        let failed = |what, path: Option<&PathBuf>| {
+            let path = path.cloned().unwrap_or_default();
+            move |source| OpenError::Open { what, path, source }
         };
-        let mut devices = Vec::new();
-        for layer in stack.lower.iter().rev() {
-            devices.push(layer.root().stat_self().map_err(failed)?.dev);
-        }
-        let serials = AtomicU64::new(0);
-        let root = root_node(&stack, &serials).map_err(failed)?;
+        let lower_failed = || failed("lower directory", spec.lower.first());
+        let layers = stack.lower.iter().rev().map(|layer| file_system(layer.root()));
+        let layers = layers.collect::<Result<Vec<_>>>().map_err(lower_failed())?;
+        let table = Table::new(layers, root_node(&stack).map_err(lower_failed())?);
+        let index = match &stack.upper {
+            Some(upper) => {
+                let work = spec.upper.as_ref().map(|upper| &upper.work);
+                Some(upper.index(|origin| table.number_of(origin)).map_err(failed("index in work directory", work))?)
+            }
+            None => None,
+        };
+        let trusted = stack.upper.as_ref().is_some_and(|upper| upper.policy.marks == Namespace::Trusted);
         Ok(Union {
-            table: Table::new(devices, root),
             stack,
+            index,
+            table,
             descriptors: Descriptors::new(sys::raise_descriptor_limit()),
             renaming: Mutex::default(),
-            serials,
             squash: spec.squash,
             volatile: spec.volatile,
+            metacopy: spec.metacopy.unwrap_or(trusted),
             own: Owner { uid: sys::effective_uid(), gid: sys::effective_gid() },
         })
     }
@@ -165,37 +199,44 @@ impl Union {
         }
     }
 
-    fn lower_dir(&self, layer: usize, path: PathBuf) -> LowerDir {
-        new_lower_dir(&self.serials, layer, path)
-    }
-
     fn upper(&self) -> Result<&crate::layer::UpperLayer> {
         self.stack.upper.as_ref().ok_or(Errno::ROFS)
     }
+
+    fn index(&self) -> Result<&Index> {
+        self.index.as_ref().ok_or(Errno::ROFS)
+    }
 }
 
-fn new_lower_dir(serials: &AtomicU64, layer: usize, path: PathBuf) -> LowerDir {
-    LowerDir { layer, path: path.into(), serial: serials.fetch_add(1, Ordering::Relaxed) }
+fn file_system(dir: &Dir) -> Result<FileSystem> {
+    let uuid = dir.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY, 0).map(sys::filesystem_uuid);
+    Ok(FileSystem { dev: dir.stat_self()?.dev, uuid: uuid.unwrap_or_default() })
 }
 
 /// The root merges every layer down to the first that is opaque.
-fn root_node(stack: &Stack, serials: &AtomicU64) -> Result<Node> {
+fn root_node(stack: &Stack) -> Result<Node> {
+    let marks = |dir: &Dir| Marks::read(Of::fd(dir), stack.namespace);
     let top = match &stack.upper {
         Some(upper) => upper.root(),
         None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
     };
     let stat = top.stat_self()?;
-    let mut lower = Vec::new();
-    if !stack.upper.as_ref().map_or(Ok(false), |upper| is_opaque(Of::fd(upper.root())))? {
+    let mut content = DirContent {
+        upper: if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None },
+        lower: Vec::new(),
+        path: Path::new("/").into(),
+        impure: AtomicBool::new(false),
+        inherit: None,
+    };
+    let above = stack.upper.as_ref().map(|upper| marks(upper.root())).transpose()?.unwrap_or_default();
+    *content.impure.get_mut() = above.get(Mark::Impure).is_some();
+    if !above.is_opaque() {
         for (layer, dir) in stack.lower.iter().enumerate() {
-            lower.push(new_lower_dir(serials, layer, ".".into()).into());
-            if is_opaque(Of::fd(dir.root()))? {
+            content.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
+            if marks(dir.root())?.is_opaque() {
                 break;
             }
         }
     }
-    let upper = if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None };
-    let content = Content::Dir(DirContent { upper, lower, inherit: None });
-    let real = Real { dev: stat.dev, ino: stat.ino };
-    Ok(Node::new(NodeId::ROOT, Kind::Directory, State { places: Vec::new(), real, content }))
+    Ok(Node::new(NodeId::ROOT, Kind::Directory, Real::of(&stat), Vec::new(), Content::Dir(content)))
 }

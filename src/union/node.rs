@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::sys::{Dir, Kind, NameBuf, PathFd};
+use crate::layer::{Indexed, LowerDir, LowerFile};
+use crate::sys::{Dir, Kind, NameBuf, PathFd, Stat};
 
 use super::merge::Listing;
 
@@ -25,14 +27,10 @@ pub(super) struct Real {
     pub(super) ino: u64,
 }
 
-/// One directory of one lower layer. Lower layers never change, so its path is good for ever.
-#[derive(Debug)]
-pub(super) struct LowerDir {
-    pub(super) layer: usize,
-    /// Relative to the layer; `.` is the layer itself.
-    pub(super) path: Box<Path>,
-    /// Names this directory in the descriptor cache.
-    pub(super) serial: u64,
+impl Real {
+    pub(super) fn of(stat: &Stat) -> Real {
+        Real { dev: stat.dev, ino: stat.ino }
+    }
 }
 
 /// One name of a node, and the directory that has it.
@@ -57,23 +55,55 @@ pub(super) struct Node {
 pub(super) struct State {
     /// The names that are known; none when the node was removed while in use.
     pub(super) places: Vec<Place>,
-    /// The file that the content is in: of the upper layer after a copy-up.
+    /// The file that the attributes are in: of the upper layer after a copy-up.
     pub(super) real: Real,
+    /// The file below from which that was copied since the node is known.
+    pub(super) was: Option<Real>,
     pub(super) content: Content,
 }
 
 #[derive(Debug)]
 pub(super) enum Content {
     Dir(DirContent),
-    /// A file below, under this name of that directory.
-    Lower {
-        dir: Arc<LowerDir>,
-        name: NameBuf,
-    },
-    /// A file of the upper layer, under any of the node's places.
-    Upper,
-    /// A file of the upper layer whose last known name is gone.
+    Lower(LowerContent),
+    Upper(UpperContent),
+}
+
+/// A file of a lower layer.
+#[derive(Debug)]
+pub(super) struct LowerContent {
+    pub(super) file: LowerFile,
+    /// The layer has only the attributes.
+    pub(super) data: Option<DataBelow>,
+}
+
+/// A file of the upper layer.
+#[derive(Debug)]
+pub(super) struct UpperContent {
+    pub(super) at: Anchor,
+    /// Only the attributes are in the upper layer.
+    pub(super) data: Option<DataBelow>,
+}
+
+/// By what a file of the upper layer is found.
+#[derive(Clone, Debug)]
+pub(super) enum Anchor {
+    /// Any of the node's places.
+    Place,
+    /// The index, since some of its places may have a name below only.
+    Index(Arc<Indexed>),
+    /// Nothing: its last name is gone.
     Unlinked(Arc<PathFd>),
+}
+
+/// The data of a file that has its attributes elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct DataBelow {
+    pub(super) file: LowerFile,
+    /// By which the layers below together know the file.
+    pub(super) path: Box<Path>,
+    /// As `st_blocks` counts them.
+    pub(super) blocks: u64,
 }
 
 #[derive(Debug)]
@@ -81,6 +111,10 @@ pub(super) struct DirContent {
     pub(super) upper: UpperPart,
     /// The lower directories that merge, newest first.
     pub(super) lower: Vec<Arc<LowerDir>>,
+    /// By which the layers below together know what merges here.
+    pub(super) path: Box<Path>,
+    /// The upper part has entries that came from below, other than by the names that `lower` has.
+    pub(super) impure: AtomicBool,
     /// What new entries take over from the directory; unset until asked, and after each change of it.
     pub(super) inherit: Option<Inherit>,
 }
@@ -104,15 +138,16 @@ pub(super) struct Inherit {
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, kind: Kind, state: State) -> Node {
-        Node { id, kind, state: RwLock::new(state), copying: Mutex::new(()), listing: Mutex::new(None) }
+    pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
+        let state = RwLock::new(State { places, real, was: None, content });
+        Node { id, kind, state, copying: Mutex::new(()), listing: Mutex::new(None) }
     }
 
     pub(super) fn is_dir(&self) -> bool {
         self.kind == Kind::Directory
     }
 
-    /// Whether the content is in the upper layer.
+    /// Whether the attributes are in the upper layer, and so may the data be.
     pub(super) fn is_upper(&self) -> bool {
         self.state.read().is_upper()
     }
@@ -122,8 +157,30 @@ impl State {
     pub(super) fn is_upper(&self) -> bool {
         match &self.content {
             Content::Dir(dir) => !matches!(dir.upper, UpperPart::None),
-            Content::Lower { .. } => false,
-            Content::Upper | Content::Unlinked(_) => true,
+            Content::Lower(_) => false,
+            Content::Upper(_) => true,
+        }
+    }
+
+    /// Whether this is the file `real`, or was before it was copied up.
+    pub(super) fn is(&self, real: Real) -> bool {
+        self.real == real || self.was == Some(real)
+    }
+
+    /// Where the data is, of a file that has its attributes elsewhere.
+    pub(super) fn data_below(&self) -> Option<&DataBelow> {
+        match &self.content {
+            Content::Dir(_) => None,
+            Content::Lower(lower) => lower.data.as_ref(),
+            Content::Upper(upper) => upper.data.as_ref(),
+        }
+    }
+
+    /// The entry of the index, of a file that has several names below.
+    pub(super) fn indexed(&self) -> Option<&Arc<Indexed>> {
+        match &self.content {
+            Content::Upper(UpperContent { at: Anchor::Index(indexed), .. }) => Some(indexed),
+            _ => None,
         }
     }
 
@@ -139,6 +196,23 @@ impl State {
         match &mut self.content {
             Content::Dir(dir) => Some(dir),
             _ => None,
+        }
+    }
+}
+
+impl State {
+    /// What `stat` shows otherwise than the file that holds the attributes.
+    pub(super) fn adjust(&self, stat: &mut Stat) {
+        match &self.content {
+            // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
+            Content::Dir(dir) if dir.lower.len() + usize::from(self.is_upper()) > 1 => stat.nlink = 1,
+            _ => {}
+        }
+        if let Some(indexed) = self.indexed() {
+            stat.nlink = indexed.links(stat.nlink);
+        }
+        if let Some(data) = self.data_below() {
+            stat.blocks = data.blocks;
         }
     }
 }

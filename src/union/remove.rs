@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Resolution, Seen, whiteout};
+use crate::layer::{self, Found, Indexed, Part, Resolution, Seen, whiteout};
 use crate::sys::{Dir, Errno, Name, PathFd, Rename, Result};
 
 use super::Union;
-use super::copy_up::UpperDir;
-use super::lookup::{Part, real_of};
-use super::node::{Content, DirContent, Node, NodeId, UpperPart};
+use super::copy_up::{Need, UpperDir};
+use super::lookup::{Sight, top_of};
+use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 
 /// What kind of entry a removal expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,34 +17,21 @@ pub enum Remove {
     Dir,
 }
 
-/// One name of a directory that is about to change: what stands in the upper layer, and what below.
+/// One name of a directory that is about to change.
 pub(super) struct Entry {
     /// What the upper layer says.
     pub(super) above: Seen,
-    /// What the lower layers alone say.
-    pub(super) below: Resolution<Part>,
+    /// Whether the name would show something from below if the upper layer said nothing.
+    pub(super) is_below: bool,
+    /// What the union shows.
+    pub(super) sight: Sight,
 }
 
 impl Entry {
-    /// What the union shows.
-    pub(super) fn visible(&self) -> Resolution<Part> {
-        match &self.above {
-            Seen::Nothing => self.below.clone(),
-            Seen::Whiteout => Resolution::Missing,
-            Seen::Entry(found) if !found.is_dir() => Resolution::Leaf(Part::Upper, found.clone()),
-            Seen::Entry(found) => {
-                let mut parts = vec![(Part::Upper, found.clone())];
-                if let (false, Resolution::Dir(below)) = (found.opaque, &self.below) {
-                    parts.extend(below.iter().cloned());
-                }
-                Resolution::Dir(parts)
-            }
-        }
-    }
-
-    /// Whether the name would show something from below if the upper layer said nothing.
-    pub(super) fn is_below(&self) -> bool {
-        !matches!(self.below, Resolution::Missing)
+    /// Whether the name is one of several of a file that is only below. Before such a name goes, the file must be in
+    /// the index, where its names are counted.
+    pub(super) fn needs_index(&self) -> bool {
+        matches!(&self.sight.is, Resolution::Leaf(Part::Lower(_), found) if found.stat.nlink > 1)
     }
 }
 
@@ -59,71 +46,114 @@ impl Union {
         if !dir.is_upper() {
             // What cannot be removed copies no directory up.
             let (state, _) = self.read_dir_state(&dir)?;
-            let lower = &state.dir().ok_or(Errno::NOTDIR)?.lower;
-            self.check_kind(&self.look(None, lower, name)?, name, kind, None)?;
+            let content = state.dir().ok_or(Errno::NOTDIR)?;
+            self.check_kind(content, &self.look(None, content, name)?, name, kind, None)?;
         }
         let upper = self.upper_dir(&dir)?;
+        while !self.try_remove(&dir, &upper, name, kind)? {
+            let known = self.used(dir.id, name)?;
+            self.copy_up(&known.node, Need::Metadata)?;
+        }
+        Ok(())
+    }
+
+    /// Answers false when the file must be in the index first.
+    fn try_remove(&self, dir: &Arc<Node>, upper: &UpperDir, name: Name<'_>, kind: Remove) -> Result<bool> {
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        let entry = self.entry(&upper, content, name)?;
-        let visible = entry.visible();
+        let entry = self.entry(upper, content, name)?;
+        if entry.needs_index() && kind == Remove::File {
+            return Ok(false);
+        }
         let child_dir = match &entry.above {
             Seen::Entry(found) if found.is_dir() => Some(Arc::new(upper.open_dir(name.as_os_str())?)),
             _ => None,
         };
-        let child = self.known(&dir, name, &visible);
+        let child = self.known(dir, name, &entry.sight.is);
         let mut child_state = child.as_ref().map(|child| child.state.write());
-        self.check_kind(&visible, name, kind, child_dir.as_deref())?;
+        self.check_kind(content, &entry.sight, name, kind, child_dir.as_deref())?;
         let kept = match (&entry.above, &child) {
             (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(upper.open_path(name.as_os_str())?),
             _ => None,
         };
-        self.take_away(&upper, name, &entry)?;
+        self.take_away(upper, name, &entry)?;
         dir.listing_remove(name);
+        let last = self.count_down(&entry)?;
         if let (Some(child), Some(state)) = (&child, &mut child_state) {
-            self.unplace(child, state, (&dir, name), kept, child_dir);
+            self.unplace(child, state, (dir, name), last.or(kept), child_dir);
         }
         drop((child_state, state));
         if child.is_some() {
             self.table.release(dir.id, 1);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What the layers of a directory that is locked for a change say of `name`.
     pub(super) fn entry(&self, upper: &Dir, content: &DirContent, name: Name<'_>) -> Result<Entry> {
-        Ok(Entry { above: layer::see(upper, name)?, below: self.look(None, &content.lower, name)? })
+        let above = layer::see(upper, name, self.stack.namespace)?;
+        let below = self.look(None, content, name);
+        // What cannot be resolved is there all the same.
+        let is_below = !matches!(&below, Ok(Sight { is: Resolution::Missing, .. }));
+        let alone = |is| Sight { is, data: None };
+        let sight = match &above {
+            Seen::Nothing => below?,
+            Seen::Whiteout => alone(Resolution::Missing),
+            Seen::Entry(found) if found.redirect.is_some() || found.metacopy => {
+                self.look(Some(upper), content, name)?
+            }
+            Seen::Entry(found) if !found.is_dir() => alone(Resolution::Leaf(Part::Upper, found.clone())),
+            Seen::Entry(found) => {
+                let mut parts = vec![(Part::Upper, found.clone())];
+                if !found.opaque
+                    && let Resolution::Dir(below) = below?.is
+                {
+                    parts.extend(below);
+                }
+                alone(Resolution::Dir(parts))
+            }
+        };
+        Ok(Entry { above, is_below, sight })
     }
 
     /// The node of an entry, if it is known and has this name.
     pub(super) fn known(&self, dir: &Arc<Node>, name: Name<'_>, found: &Resolution<Part>) -> Option<Arc<Node>> {
-        let real = match found {
-            Resolution::Missing => return None,
-            Resolution::Leaf(_, found) => real_of(found),
-            Resolution::Dir(parts) => real_of(&parts.first()?.1),
-        };
-        let node = self.table.peek(self.identify(dir.id, name, found)?)?;
+        let real = Real::of(&top_of(found)?.1.stat);
+        let node = self.table.peek(self.identify(found)?)?;
         let known = {
             let state = node.state.read();
             let here = state.places.iter().any(|p| Arc::ptr_eq(&p.parent, dir) && p.name.as_name() == name);
-            here && state.real == real
+            here && state.is(real)
         };
         known.then_some(node)
     }
 
-    fn check_kind(&self, found: &Resolution<Part>, name: Name<'_>, kind: Remove, upper: Option<&Dir>) -> Result<()> {
-        match (found, kind) {
+    fn check_kind(
+        &self,
+        parent: &DirContent,
+        sight: &Sight,
+        name: Name<'_>,
+        kind: Remove,
+        upper: Option<&Dir>,
+    ) -> Result<()> {
+        match (&sight.is, kind) {
             (Resolution::Missing, _) => Err(Errno::NOENT),
             (Resolution::Leaf(..), Remove::File) => Ok(()),
             (Resolution::Leaf(..), Remove::Dir) => Err(Errno::NOTDIR),
             (Resolution::Dir(_), Remove::File) => Err(Errno::ISDIR),
-            (Resolution::Dir(_), Remove::Dir) => self.check_empty(found, name, upper),
+            (Resolution::Dir(_), Remove::Dir) => self.check_empty(parent, sight, name, upper),
         }
     }
 
     /// `upper` is the directory's own part in the upper layer.
-    pub(super) fn check_empty(&self, found: &Resolution<Part>, name: Name<'_>, upper: Option<&Dir>) -> Result<()> {
-        let Content::Dir(content) = self.content_of(name, found) else { return Err(Errno::NOTDIR) };
+    pub(super) fn check_empty(
+        &self,
+        parent: &DirContent,
+        sight: &Sight,
+        name: Name<'_>,
+        upper: Option<&Dir>,
+    ) -> Result<()> {
+        let Content::Dir(content) = self.content_of(parent, name, sight) else { return Err(Errno::NOTDIR) };
         if self.is_empty_dir(upper, &content)? { Ok(()) } else { Err(Errno::NOTEMPTY) }
     }
 
@@ -134,7 +164,7 @@ impl Union {
             Seen::Entry(found) => found,
             Seen::Nothing | Seen::Whiteout => return whiteout::create(upper, name),
         };
-        if entry.is_below() {
+        if entry.is_below {
             let (staged, ()) = layer.stage(whiteout::create)?;
             let how = if found.is_dir() { Rename::Exchange } else { Rename::Replace };
             return staged.publish(upper, name, how);
@@ -149,7 +179,20 @@ impl Union {
         }
     }
 
-    /// Takes one name from a node. What stays in use keeps a descriptor of its content.
+    /// After a name of a file of the index went: counts, and answers the file when it was the last.
+    pub(super) fn count_down(&self, entry: &Entry) -> Result<Option<PathFd>> {
+        let (indexed, hidden): (Arc<Indexed>, bool) = match &entry.sight.is {
+            Resolution::Leaf(Part::Index(indexed), _) => (indexed.clone(), true),
+            Resolution::Leaf(Part::Upper, found) => match self.indexed(found) {
+                Some(indexed) => (indexed, false),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        self.index()?.unlinked(&indexed, hidden)
+    }
+
+    /// Takes one name from a node. What stays in use keeps a descriptor of its content: `kept`.
     pub(super) fn unplace(
         &self,
         node: &Node,
@@ -159,6 +202,7 @@ impl Union {
         dir: Option<Arc<Dir>>,
     ) {
         state.places.retain(|p| !(Arc::ptr_eq(&p.parent, place.0) && p.name.as_name() == place.1));
+        let nameless = state.places.is_empty();
         match &mut state.content {
             Content::Dir(content) => {
                 if let Some(dir) = dir {
@@ -166,12 +210,17 @@ impl Union {
                 }
                 self.descriptors.forget(node.id);
             }
-            content @ Content::Upper if state.places.is_empty() => {
-                if let Some(fd) = kept {
-                    *content = Content::Unlinked(Arc::new(fd));
+            Content::Upper(upper) => {
+                let gone = match &upper.at {
+                    Anchor::Place => nameless,
+                    Anchor::Index(indexed) => self.index.as_ref().is_none_or(|i| i.of_number(indexed.number).is_none()),
+                    Anchor::Unlinked(_) => false,
+                };
+                if let (true, Some(fd)) = (gone, kept) {
+                    upper.at = Anchor::Unlinked(Arc::new(fd));
                 }
             }
-            _ => {}
+            Content::Lower(_) => {}
         }
     }
 }

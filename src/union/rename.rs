@@ -1,18 +1,22 @@
 //! Renaming.
+//!
+//! A directory that exists below takes a redirect mark along: the layers below keep it where it was. So does
+//! a file of which only the attributes were copied up. The mark is written first, in a form that is as true
+//! at the old place as at the new, so that a crash between the two changes nothing.
 
 use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::layer::{Mark, Resolution, Seen, whiteout};
+use crate::layer::{Mark, RedirectDir, Resolution, Seen, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Name, Rename, Result};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
-use super::node::{Content, Node, NodeId, Place, State};
+use super::lookup::Used;
+use super::node::{Content, DirContent, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
-use super::table::Table;
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]
@@ -30,22 +34,10 @@ pub enum How {
 }
 
 /// One side of a rename: the directory, held in the upper layer, and the name in it.
-struct Side<'a> {
-    dir: Arc<Node>,
-    upper: UpperDir,
-    name: Name<'a>,
-}
-
-/// A node that was looked up, until it is dropped.
-struct Used<'a> {
-    table: &'a Table,
-    node: Arc<Node>,
-}
-
-impl Drop for Used<'_> {
-    fn drop(&mut self) {
-        self.table.release(self.node.id, 1);
-    }
+pub(super) struct Side<'a> {
+    pub(super) dir: Arc<Node>,
+    pub(super) upper: UpperDir,
+    pub(super) name: Name<'a>,
 }
 
 /// How many uses of each directory a rename gives back: those of the names that are gone.
@@ -55,11 +47,20 @@ struct Freed {
     to: u64,
 }
 
+/// What came of an attempt.
+enum Tried {
+    Done,
+    /// Somebody changed an entry before the directories were locked.
+    Changed,
+    /// What is to be replaced is one of several names of a file that must be counted first.
+    NeedsIndex,
+}
+
 impl Union {
     /// Moves `from` to `to`.
     ///
     /// # Errors
-    /// As `renameat2(2)`; `EXDEV` for a directory that exists below.
+    /// As `renameat2(2)`; `EXDEV` for a directory that exists below, where no redirects are made.
     pub fn rename(&self, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
         self.upper()?;
         let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
@@ -67,31 +68,29 @@ impl Union {
             let source = self.movable(from)?;
             let target = if how == How::Exchange { Some(self.movable(to)?) } else { None };
             // Only when both may move: what is refused copies nothing up.
-            for moved in [Some(&source), target.as_ref()].into_iter().flatten() {
-                self.copy_up(&moved.node, Need::Data)?;
+            for (slot, moved) in [(from, Some(&source)), (to, target.as_ref())] {
+                let Some(Used { node, .. }) = moved else { continue };
+                self.copy_up(node, self.need_to_move())?;
+                self.link_up(node, &Place { parent: self.dir_node(slot.dir)?, name: slot.name.to_owned() })?;
             }
             let target = target.as_ref().map(|target| &target.node);
-            if self.try_rename((from, &source.node), (to, target), how)?.is_some() {
-                return Ok(());
+            match self.try_rename((from, &source.node), (to, target), how)? {
+                Tried::Done => return Ok(()),
+                Tried::Changed => {}
+                Tried::NeedsIndex => self.copy_up(&self.used(to.dir, to.name)?.node, Need::Metadata)?,
             }
         }
     }
 
     /// The node of an entry that is to be moved.
     fn movable(&self, slot: Slot<'_>) -> Result<Used<'_>> {
-        let id = self.lookup(slot.dir, slot.name)?.ok_or(Errno::NOENT)?.id;
-        let used = Used { table: &self.table, node: self.node(id)? };
+        let used = self.used(slot.dir, slot.name)?;
         let is_below = used.node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
-        if is_below { Err(Errno::XDEV) } else { Ok(used) }
+        let refused = is_below && self.stack.redirects != RedirectDir::On;
+        if refused { Err(Errno::XDEV) } else { Ok(used) }
     }
 
-    /// `None` when somebody changed an entry before the directories were locked.
-    fn try_rename(
-        &self,
-        from: (Slot<'_>, &Arc<Node>),
-        to: (Slot<'_>, Option<&Arc<Node>>),
-        how: How,
-    ) -> Result<Option<()>> {
+    fn try_rename(&self, from: (Slot<'_>, &Arc<Node>), to: (Slot<'_>, Option<&Arc<Node>>), how: How) -> Result<Tried> {
         let ((from, source), (to, target)) = (from, to);
         let (from_dir, to_dir) = (self.dir_node(from.dir)?, self.dir_node(to.dir)?);
         if source.is_dir() && is_within(&to_dir, source) {
@@ -112,32 +111,37 @@ impl Union {
         let arriving = self.entry(&to.upper, to_content, to.name)?;
         let is_there = |entry: &Entry, side: &Side<'_>, node: &Arc<Node>| {
             matches!(entry.above, Seen::Entry(_))
-                && self.known(&side.dir, side.name, &entry.visible()).is_some_and(|known| Arc::ptr_eq(&known, node))
+                && self.known(&side.dir, side.name, &entry.sight.is).is_some_and(|known| Arc::ptr_eq(&known, node))
         };
         if !is_there(&leaving, &from, source) || target.is_some_and(|target| !is_there(&arriving, &to, target)) {
-            return Ok(None);
+            return Ok(Tried::Changed);
+        }
+        if how == How::Replace && !source.is_dir() && arriving.needs_index() {
+            return Ok(Tried::NeedsIndex);
         }
         let freed = match target {
-            Some(target) => self.exchange((&from, &leaving, source), (&to, &arriving, target))?,
-            None => self.replace((&from, &leaving, source), (&to, &arriving), how)?,
+            Some(target) => {
+                self.exchange((&from, from_content, &leaving, source), (&to, to_content, &arriving, target))?
+            }
+            None => self.replace((&from, &leaving, source), (&to, to_content, &arriving), how)?,
         };
         drop((from_state, to_state));
         self.table.release(from.dir.id, freed.from);
         self.table.release(to.dir.id, freed.to);
-        Ok(Some(()))
+        Ok(Tried::Done)
     }
 
-    fn exchange(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry, &Arc<Node>)) -> Result<Freed> {
-        let ((from, leaving, source), (to, arriving, target)) = (from, to);
+    fn exchange(
+        &self,
+        from: (&Side<'_>, &DirContent, &Entry, &Arc<Node>),
+        to: (&Side<'_>, &DirContent, &Entry, &Arc<Node>),
+    ) -> Result<Freed> {
+        let ((from, from_content, leaving, source), (to, to_content, arriving, target)) = (from, to);
         if Arc::ptr_eq(source, target) {
             return Ok(Freed::default());
         }
-        if source.is_dir() && arriving.is_below() {
-            self.make_opaque(&from.upper, from.name)?;
-        }
-        if target.is_dir() && leaving.is_below() {
-            self.make_opaque(&to.upper, to.name)?;
-        }
+        self.mark_for_move((source, from), (to, to_content, arriving))?;
+        self.mark_for_move((target, to), (from, from_content, leaving))?;
         let mut states = (source.state.write(), target.state.write());
         from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
         replace_place(&mut states.0, from, to);
@@ -150,15 +154,19 @@ impl Union {
         Ok(Freed::default())
     }
 
-    fn replace(&self, from: (&Side<'_>, &Entry, &Arc<Node>), to: (&Side<'_>, &Entry), how: How) -> Result<Freed> {
-        let ((from, leaving, source), (to, arriving)) = (from, to);
-        let visible = arriving.visible();
-        let victim = self.known(&to.dir, to.name, &visible);
+    fn replace(
+        &self,
+        (from, leaving, source): (&Side<'_>, &Entry, &Arc<Node>),
+        (to, content, arriving): (&Side<'_>, &DirContent, &Entry),
+        how: How,
+    ) -> Result<Freed> {
+        let visible = &arriving.sight.is;
+        let victim = self.known(&to.dir, to.name, visible);
         let victim_dir = match is_upper_dir(&arriving.above) {
             Some(_) => Some(Arc::new(to.upper.open_dir(to.name.as_os_str())?)),
             None => None,
         };
-        match &visible {
+        match visible {
             Resolution::Missing => {}
             _ if how == How::NoReplace => return Err(Errno::EXIST),
             // Two names of one file: rename(2) does nothing.
@@ -168,25 +176,24 @@ impl Union {
             Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
             Resolution::Leaf(..) => {}
             Resolution::Dir(_) if !source.is_dir() => return Err(Errno::ISDIR),
-            Resolution::Dir(_) => self.check_empty(&visible, to.name, victim_dir.as_deref())?,
+            Resolution::Dir(_) => self.check_empty(content, &arriving.sight, to.name, victim_dir.as_deref())?,
         }
         let kept = match (&arriving.above, &victim) {
             (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(to.upper.open_path(to.name.as_os_str())?),
             _ => None,
         };
-        if source.is_dir() && (arriving.is_below() || arriving.above == Seen::Whiteout) {
-            self.make_opaque(&from.upper, from.name)?;
-        }
+        self.mark_for_move((source, from), (to, content, arriving))?;
         let mut state = source.state.write();
         let mut victim_state = victim.as_ref().map(|victim| victim.state.write());
-        self.move_in_upper(from, leaving.is_below(), to, arriving, source.is_dir())?;
+        self.move_in_upper(from, leaving.is_below, to, arriving, source.is_dir())?;
+        let last = self.count_down(arriving)?;
         replace_place(&mut state, from, to);
         self.table.hold(&to.dir);
         from.dir.listing_remove(from.name);
         to.dir.listing_remove(to.name);
         to.dir.listing_add(to.name, source.kind, source.id);
         if let (Some(victim), Some(state)) = (&victim, &mut victim_state) {
-            self.unplace(victim, state, (&to.dir, to.name), kept, victim_dir);
+            self.unplace(victim, state, (&to.dir, to.name), last.or(kept), victim_dir);
         }
         Ok(Freed { from: 1, to: u64::from(victim.is_some()) })
     }
@@ -226,10 +233,6 @@ impl Union {
             layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")
         })?;
         staged.publish(upper, name, Rename::Exchange)
-    }
-
-    fn make_opaque(&self, upper: &Dir, name: Name<'_>) -> Result<()> {
-        self.upper()?.policy.marks.set(Of::Name(upper, name), Mark::Opaque, b"y")
     }
 }
 

@@ -1,8 +1,9 @@
 //! The nodes that the kernel knows, by number, and the numbers.
 //!
 //! A node stays while the kernel counts lookups of it or a known node has its name in it. Numbers are
-//! the inode numbers of the host where one file system holds all layers, so that they are the same
-//! after a remount; the file system's index is in the top byte.
+//! the inode numbers of the host, with the file system's index in the top byte: bottom layer first, so
+//! that they are the same after a remount, and with further layers on top. What was copied up keeps the
+//! number that it had below, by its origin mark.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::sys::{Errno, Name, Result};
+use crate::layer::Origin;
+use crate::sys::{Errno, Result};
 
 use super::node::{Node, NodeId, Real};
 
@@ -27,25 +29,36 @@ struct Slot {
     uses: u64,
 }
 
+/// What tells one file system from another: while it is mounted, and on disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileSystem {
+    pub(super) dev: u64,
+    pub(super) uuid: [u8; 16],
+}
+
 #[derive(Debug)]
 pub(super) struct Table {
     shards: [Mutex<HashMap<NodeId, Slot>>; SHARDS],
-    /// Devices in the order in which they were met.
-    filesystems: RwLock<Vec<u64>>,
+    /// In the order in which they were met.
+    filesystems: RwLock<Vec<FileSystem>>,
     /// Files copied up since they were looked up: they keep the number they had below.
     moved: RwLock<HashMap<Real, NodeId>>,
 }
 
 impl Table {
-    pub(super) fn new(devices: impl IntoIterator<Item = u64>, root: Node) -> Table {
+    /// `layers` are those of the layers, bottom first.
+    pub(super) fn new(layers: impl IntoIterator<Item = FileSystem>, root: Node) -> Table {
+        let mut filesystems: Vec<FileSystem> = Vec::new();
+        for layer in layers {
+            if filesystems.iter().all(|known| known.dev != layer.dev) {
+                filesystems.push(layer);
+            }
+        }
         let table = Table {
             shards: std::array::from_fn(|_| Mutex::default()),
-            filesystems: RwLock::default(),
+            filesystems: RwLock::new(filesystems),
             moved: RwLock::default(),
         };
-        for dev in devices {
-            table.filesystem(dev);
-        }
         let id = root.id;
         table.shard(id).lock().insert(id, Slot { node: Arc::new(root), uses: 1 });
         table
@@ -56,37 +69,49 @@ impl Table {
     }
 
     fn filesystem(&self, dev: u64) -> usize {
-        if let Some(known) = self.filesystems.read().iter().position(|&d| d == dev) {
+        let find = |all: &[FileSystem]| all.iter().position(|known| known.dev == dev);
+        if let Some(known) = find(&self.filesystems.read()) {
             return known;
         }
         let mut all = self.filesystems.write();
-        all.iter().position(|&d| d == dev).unwrap_or_else(|| {
-            all.push(dev);
+        find(&all).unwrap_or_else(|| {
+            all.push(FileSystem { dev, uuid: [0; 16] });
             all.len() - 1
         })
     }
 
+    /// The identity on disk of the file system that is mounted as `dev`.
+    pub(super) fn uuid(&self, dev: u64) -> [u8; 16] {
+        let found = self.filesystem(dev);
+        self.filesystems.read()[found].uuid
+    }
+
     /// The number of a file of the host.
     pub(super) fn id_of(&self, real: Real) -> NodeId {
-        if let Some(&id) = self.moved.read().get(&real) {
-            return id;
-        }
-        let filesystem = self.filesystem(real.dev) as u64;
-        let fits = real.ino >> FILESYSTEM_SHIFT == 0 && filesystem < 0x7f;
-        // Numbers 0 and 1 mean nothing and the root to FUSE.
-        if fits && !(filesystem == 0 && real.ino <= NodeId::ROOT.0) {
-            NodeId(filesystem << FILESYSTEM_SHIFT | real.ino)
-        } else {
-            made_up(&(real, filesystem))
+        match self.moved.read().get(&real) {
+            Some(&id) => id,
+            None => compose(self.filesystem(real.dev), real.ino),
         }
     }
 
-    /// The number of one name of a file that has several names below. As in the kernel's overlayfs, each is
-    /// a file of its own in a writable union, since a change would separate them.
-    pub(super) fn id_of_name(&self, parent: NodeId, name: Name<'_>, real: Real) -> NodeId {
-        match self.moved.read().get(&real) {
-            Some(&id) => id,
-            None => made_up(&(parent, name, real)),
+    /// Whether the node `id`, whose attributes are in `real`, has its number from elsewhere.
+    pub(super) fn is_copy(&self, real: Real, id: NodeId) -> bool {
+        compose(self.filesystem(real.dev), real.ino) != id
+    }
+
+    /// The number of the file of the host that `origin` says was copied up as `real`.
+    pub(super) fn id_of_copy(&self, real: Real, origin: Origin) -> NodeId {
+        self.number_of(origin).map_or_else(|| self.id_of(real), NodeId)
+    }
+
+    /// The number that an origin names.
+    pub(super) fn number_of(&self, origin: Origin) -> Option<u64> {
+        match origin {
+            Origin::Number(number) => (number > NodeId::ROOT.0).then_some(number),
+            Origin::Inode { uuid, ino } => {
+                let found = self.filesystems.read().iter().position(|known| known.uuid == uuid);
+                found.map(|filesystem| compose(filesystem, ino).0)
+            }
         }
     }
 
@@ -123,7 +148,7 @@ impl Table {
                 Ok(known) => known,
                 Err(new) => return self.settle(new),
             };
-            if known.state.read().real == real {
+            if known.state.read().is(real) {
                 return known;
             }
             self.release(id, 1);
@@ -164,9 +189,20 @@ impl Table {
         }
     }
 
-    /// Keeps the number of a node whose content is now in another file.
+    /// Keeps the number of a node whose content is now in another file, while it is known: not every file
+    /// can carry a mark.
     pub(super) fn remember_moved(&self, real: Real, id: NodeId) {
         self.moved.write().insert(real, id);
+    }
+}
+
+fn compose(filesystem: usize, ino: u64) -> NodeId {
+    let fits = ino >> FILESYSTEM_SHIFT == 0 && filesystem < 0x7f;
+    // Numbers 0 and 1 mean nothing and the root to FUSE.
+    if fits && !(filesystem == 0 && ino <= NodeId::ROOT.0) {
+        NodeId((filesystem as u64) << FILESYSTEM_SHIFT | ino)
+    } else {
+        made_up(&(filesystem, ino))
     }
 }
 

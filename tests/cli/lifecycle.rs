@@ -64,6 +64,38 @@ fn the_forms_that_other_programs_use_mean_the_same() {
 }
 
 #[test]
+fn a_live_mount_becomes_read_only_and_writable_again() {
+    need!(root, fuse);
+    let place = Place::new();
+    assert_eq!(place.overfuse(&format!("mount {WRITABLE},nosuid at")).0, 0);
+    let file = place.path().join("at/file");
+    for (options, writes, flags) in [
+        ("remount,ro", false, "ro,nosuid"),
+        ("remount,rw", true, "rw,nosuid"),
+        // As mount.fuse3 puts it, for mount(8).
+        (
+            "ro,nosuid,nodev,relatime,remount,user_id=0,group_id=0,default_permissions,allow_other",
+            false,
+            "ro,nosuid,nodev",
+        ),
+        ("rw,remount,suid,dev", true, "rw"),
+    ] {
+        assert_eq!(place.overfuse(&format!("overfuse at -o {options}")), (0, String::new()), "{options}");
+        assert_eq!(fs::write(&file, "x").is_ok(), writes, "{options}");
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let at = place.path().join("at");
+        let mount = mounts.lines().find(|line| line.split(' ').nth(1) == at.to_str()).unwrap();
+        assert!(mount.contains(&format!(" {flags},relatime")), "{options}: {mount}");
+    }
+    assert_eq!(
+        place.overfuse("mount -o remount,rw,threads=x at"),
+        (125, "overfuse: option threads: \"x\" is no number".into())
+    );
+    assert_eq!(place.overfuse("umount at").0, 0);
+    assert_eq!(place.overfuse("mount -o remount,rw at"), (125, "overfuse: nothing is mounted at at".into()));
+}
+
+#[test]
 fn what_was_written_is_there_when_it_is_mounted_again_at_once() {
     need!(root, fuse);
     let place = Place::new();

@@ -80,37 +80,3 @@ fn what_cannot_be_linked_is_refused() {
         at.link("x", "nowhere/z").gives("ENOENT");
     });
 }
-
-#[test]
-fn a_name_of_a_lower_hard_link_can_be_removed_and_the_other_stays() {
-    need!(fuse, overlay);
-    check("upper:\n lower:\n f a 644 x\n h b a", |at| {
-        at.unlink("a").gives("ok");
-        at.read("b").gives("x");
-    });
-}
-
-#[test]
-fn names_of_a_lower_hard_link_become_files_of_their_own() {
-    need!(fuse, overlay);
-    check("upper:\n lower:\n f a 644 x\n h b a\n h c a\n f d 644 d", |at| {
-        for name in ["a", "b", "c"] {
-            at.stat(name).gives("100644 0:0 1 bytes links=3");
-        }
-        at.append("a", "+").gives("ok");
-        at.read("b").gives("x");
-        for name in ["a", "b", "c"] {
-            at.stat(name);
-        }
-        at.chmod("b", 0o600).gives("ok");
-        at.link("c", "e").gives("ok");
-        at.append("e", "-").gives("ok");
-        for name in ["a", "b", "c", "e"] {
-            at.stat(name);
-            at.read(name);
-        }
-        at.unlink("c").gives("ok");
-        at.rename("d", "a").gives("ok");
-        at.stat("e");
-    });
-}

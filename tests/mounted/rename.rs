@@ -86,19 +86,6 @@ fn a_directory_replaces_only_an_empty_directory() {
     );
 }
 
-/// The kernel without `redirect_dir` answers the same. Programs then copy and delete.
-#[test]
-fn a_directory_that_exists_below_is_not_moved() {
-    need!(fuse, overlay);
-    check("upper:\n f merged/u 644 x\n f new/x 644 x\n lower:\n f merged/l 644 x\n f lower/x 644 x", |at| {
-        at.rename("merged", "a").gives("EXDEV");
-        at.rename("lower", "b").gives("EXDEV");
-        at.rename_with("lower", "new", EXCHANGE).gives("EXDEV");
-        at.rename_with("new", "lower", EXCHANGE).gives("EXDEV");
-        at.list("").gives("lower/ merged/ new/");
-    });
-}
-
 #[test]
 fn noreplace_refuses_what_is_seen_and_only_that() {
     need!(fuse, overlay);

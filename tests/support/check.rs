@@ -24,6 +24,28 @@ pub fn check(layers: &str, operations: impl Fn(&At)) {
     }
 }
 
+/// Runs `operations` on `layers` mounted by Overfuse alone: for what the kernel does not do, or not in a user
+/// namespace. Fails unless the tree is the same after a remount and the lower layers are untouched.
+///
+/// A test calls this after `need!(fuse)`.
+#[track_caller]
+pub fn check_alone(layers: &str, operations: impl Fn(&At)) {
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), layers);
+    let before: Vec<Snapshot> = layers.lowers.iter().map(|lower| snapshot(lower)).collect();
+    let mount = |at: &str| Subject::Overfuse.mount(&layers, &dir.path().join(at));
+    let mounted = mount("at");
+    operations(&At::new(mounted.at()));
+    let live = snapshot(mounted.at());
+    mounted.unmount();
+    let mounted = mount("again");
+    live.assert_eq(&snapshot(mounted.at()), "the tree differs after a remount");
+    mounted.unmount();
+    for (lower, before) in layers.lowers.iter().zip(before) {
+        before.assert_eq(&snapshot(lower), &format!("changed {}", lower.display()));
+    }
+}
+
 /// As [`check`], without an upper: nothing changes, whatever is tried.
 #[track_caller]
 pub fn check_read_only(layers: &str, operations: impl Fn(&At)) {

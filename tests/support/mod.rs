@@ -13,7 +13,7 @@ pub mod subject;
 pub mod tree;
 
 pub use at::{At, Outcome};
-pub use check::{check, check_read_only};
+pub use check::{check, check_alone, check_read_only};
 pub use scratch::scratch;
 pub use snapshot::{Snapshot, snapshot};
 pub use subject::{Layers, Mounted, Subject};

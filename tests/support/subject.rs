@@ -112,7 +112,7 @@ impl Subject {
         match self {
             Subject::Kernel => {
                 // The features that a later issue brings are off on both sides.
-                let private = if is_root() { "index=off,metacopy=off,redirect_dir=off" } else { "userxattr" };
+                let private = if is_root() { "index=on,metacopy=on,redirect_dir=on,xino=on" } else { "userxattr" };
                 let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options");
                 rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
                     .map_err(|error| error.to_string())?;

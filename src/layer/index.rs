@@ -1,0 +1,210 @@
+//! The index: one file for all names of a lower file that has several.
+//!
+//! In the kernel's format (`index=on`): the directory `index` in the work directory holds, for each such file
+//! that was copied up, a hard link to the copy, named by the file handle of the original. What has only
+//! lower names is found through it, so that they stay names of one file. The mark `nlink` says how
+//! many names the union shows beyond those that the upper layer's file system counts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, Errno, Name, NameBuf, PathFd, Rename, Result};
+
+use super::marks::{Mark, Marks, Namespace};
+use super::{Origin, Staged};
+
+const DIRECTORY: &str = "index";
+
+/// One file of the index.
+#[derive(Debug)]
+pub struct Indexed {
+    pub name: NameBuf,
+    /// What the union calls the file.
+    pub number: u64,
+    /// The inode of the copy.
+    pub ino: u64,
+    /// Names that the union shows, less the links that the copy has.
+    hidden: Mutex<i64>,
+}
+
+#[derive(Debug)]
+pub struct Index {
+    /// The work directory, in which the index is made when it is first needed.
+    work: Dir,
+    namespace: Namespace,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dir: Option<Arc<Dir>>,
+    by_number: HashMap<u64, Arc<Indexed>>,
+    by_ino: HashMap<u64, Arc<Indexed>>,
+}
+
+impl Indexed {
+    /// Names that the union shows, less the links that the copy has.
+    pub fn hidden(&self) -> i64 {
+        *self.hidden.lock()
+    }
+
+    /// How many names the union shows, of a copy that has `links`.
+    pub fn links(&self, links: u32) -> u32 {
+        u32::try_from(i64::from(links) + self.hidden()).unwrap_or(0)
+    }
+}
+
+impl Index {
+    /// Reads what `work` holds. `number_of` says what the union calls a file.
+    ///
+    /// # Errors
+    /// As `getdents64(2)` and `getxattr(2)`.
+    pub(super) fn open(work: Dir, namespace: Namespace, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
+        let mut state = State::default();
+        match work.open_dir(DIRECTORY) {
+            Err(Errno::NOENT) => {}
+            dir => {
+                let dir = dir?;
+                for entry in dir.entries()? {
+                    let of = Of::Name(&dir, entry.name.as_name());
+                    let marks = Marks::read(of, namespace)?;
+                    let named = || entry.name.as_os_str().to_str().and_then(Origin::of_index_name);
+                    let origin = marks.get(Mark::Origin).and_then(Origin::decode).or_else(named);
+                    // What cannot be understood is another's, or of a stack that is gone.
+                    let Some(number) = origin.and_then(&number_of) else { continue };
+                    let links = dir.stat(entry.name.as_name())?.nlink;
+                    let hidden = marks.get(Mark::Links).and_then(parse_links).unwrap_or(-1);
+                    if i64::from(links) + hidden <= 0 {
+                        continue;
+                    }
+                    state.insert(Indexed { name: entry.name, number, ino: entry.ino, hidden: Mutex::new(hidden) });
+                }
+                state.dir = Some(Arc::new(dir));
+            }
+        }
+        Ok(Index { work, namespace, state: RwLock::new(state) })
+    }
+
+    /// The copy of the file that the union calls `number`.
+    pub fn of_number(&self, number: u64) -> Option<Arc<Indexed>> {
+        self.state.read().by_number.get(&number).cloned()
+    }
+
+    /// The file of the upper layer's file system that has this inode.
+    pub fn of_inode(&self, ino: u64) -> Option<Arc<Indexed>> {
+        self.state.read().by_ino.get(&ino).cloned()
+    }
+
+    /// Where the copies are.
+    ///
+    /// # Errors
+    /// As `mkdirat(2)`.
+    pub fn dir(&self) -> Result<Arc<Dir>> {
+        if let Some(dir) = &self.state.read().dir {
+            return Ok(dir.clone());
+        }
+        let mut state = self.state.write();
+        if let Some(dir) = &state.dir {
+            return Ok(dir.clone());
+        }
+        match self.work.make_dir(Name::new(DIRECTORY)?, 0o700) {
+            Err(Errno::EXIST) => {}
+            other => other?,
+        }
+        let dir = Arc::new(self.work.open_dir(DIRECTORY)?);
+        state.dir = Some(dir.clone());
+        Ok(dir)
+    }
+
+    /// Publishes a copy of a file that has `links` names below.
+    ///
+    /// # Errors
+    /// As `setxattr(2)` and `renameat2(2)`.
+    pub fn publish(&self, staged: Staged<'_>, name: &str, number: u64, links: u32) -> Result<Arc<Indexed>> {
+        let dir = self.dir()?;
+        let name = NameBuf::new(name)?;
+        let hidden = i64::from(links) - 1;
+        self.write_links(Of::Name(staged.dir(), staged.name()), hidden)?;
+        let ino = staged.dir().stat(staged.name())?.ino;
+        // What stands there and was passed over when the index was read is stale.
+        staged.publish(&dir, name.as_name(), Rename::Replace)?;
+        let indexed = Indexed { name, number, ino, hidden: Mutex::new(hidden) };
+        Ok(self.state.write().insert(indexed))
+    }
+
+    /// Gives the copy the further name `name` in `upper`, which the union showed all along.
+    ///
+    /// # Errors
+    /// As `linkat(2)`.
+    pub fn link_up(&self, indexed: &Indexed, upper: &Dir, name: Name<'_>) -> Result<()> {
+        let dir = self.dir()?;
+        let mut hidden = indexed.hidden.lock();
+        upper.link_from(&dir, indexed.name.as_name(), name)?;
+        *hidden -= 1;
+        // In this order a crash leaves a count that is too high, never one too low.
+        self.write_links(Of::Name(&dir, indexed.name.as_name()), *hidden)
+    }
+
+    /// After one name went: of those that only the layers below have, if `hidden`. Answers the file when no
+    /// name is left; it is then no longer in the index.
+    ///
+    /// # Errors
+    /// As `setxattr(2)` and `unlinkat(2)`.
+    pub fn unlinked(&self, indexed: &Indexed, hidden: bool) -> Result<Option<PathFd>> {
+        let dir = self.dir()?;
+        let name = indexed.name.as_name();
+        let mut count = indexed.hidden.lock();
+        if hidden {
+            *count -= 1;
+            self.write_links(Of::Name(&dir, name), *count)?;
+        }
+        let links = dir.stat(name)?.nlink;
+        if i64::from(links) + *count > 0 {
+            return Ok(None);
+        }
+        let file = dir.open_path(name.as_os_str())?;
+        dir.remove_file(name)?;
+        let mut state = self.state.write();
+        state.by_number.remove(&indexed.number);
+        state.by_ino.remove(&indexed.ino);
+        Ok(Some(file))
+    }
+
+    fn write_links(&self, of: Of<'_>, hidden: i64) -> Result<()> {
+        match self.namespace.set(of, Mark::Links, format!("U{hidden:+}").as_bytes()) {
+            // Links and devices carry no user.* attribute: their count is then that of the copy.
+            Err(Errno::PERM) if self.namespace == Namespace::User => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl State {
+    fn insert(&mut self, indexed: Indexed) -> Arc<Indexed> {
+        let indexed = Arc::new(indexed);
+        self.by_number.insert(indexed.number, indexed.clone());
+        self.by_ino.insert(indexed.ino, indexed.clone());
+        indexed
+    }
+}
+
+/// `U+1` or `U-1`: relative to the links of the copy. (`L…`, relative to the file below, is what the kernel
+/// writes for the moment of a change.)
+fn parse_links(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.strip_prefix('U')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_counts_are_read_as_the_kernel_writes_them() {
+        for (text, hidden) in [("U+0", Some(0)), ("U+2", Some(2)), ("U-1", Some(-1)), ("L+0", None), ("U", None)] {
+            assert_eq!(parse_links(text.as_bytes()), hidden, "{text}");
+        }
+    }
+}

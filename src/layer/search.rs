@@ -1,0 +1,267 @@
+//! Search: asks layer after layer for one name, and goes where redirects lead.
+//!
+//! Yields what [`resolve`](super::resolve) wants to hear. Where a layer says that what it has continues
+//! under another name or path, the layers below are asked for that. Opens what it needs through
+//! [`Layers`], since a mount keeps descriptors and a comparison does not.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Result, Stat};
+
+use super::{Found, Namespace, Redirect, Resolution, Seen, resolve, see};
+
+/// One directory of one lower layer. Lower layers never change, so its path is good for ever.
+#[derive(Debug)]
+pub struct LowerDir {
+    pub layer: usize,
+    /// Relative to the layer; `.` is the layer itself.
+    pub path: Box<Path>,
+    /// Names this directory in a cache of descriptors.
+    pub serial: u64,
+}
+
+/// One file of one lower layer.
+#[derive(Clone, Debug)]
+pub struct LowerFile {
+    pub dir: Arc<LowerDir>,
+    pub name: NameBuf,
+}
+
+/// Where one layer has an entry.
+#[derive(Clone, Debug)]
+pub enum Part {
+    Upper,
+    Lower(LowerFile),
+    /// In the index: a file of several names below, which the upper layer has for all of them.
+    Index(Arc<super::Indexed>),
+}
+
+/// The lower layers, topmost first.
+pub trait Layers {
+    /// How many take part in a search; data-only layers follow them.
+    fn count(&self) -> usize;
+    fn data_only(&self) -> usize;
+    /// The directory that is the layer.
+    ///
+    /// # Errors
+    /// `EIO` for a layer that there is not.
+    fn root(&self, layer: usize) -> Result<&Dir>;
+    /// # Errors
+    /// As `openat2(2)`.
+    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>>;
+    /// In whose marks to believe.
+    fn namespace(&self) -> Namespace;
+    /// Whether directories may continue elsewhere.
+    fn follows_redirects(&self) -> bool;
+}
+
+impl LowerDir {
+    pub fn new(layer: usize, path: impl Into<Box<Path>>) -> LowerDir {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        LowerDir { layer, path: path.into(), serial: SERIAL.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The directory `name` in this one.
+    pub fn child(&self, name: &OsStr) -> LowerDir {
+        let path = if &*self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) };
+        LowerDir::new(self.layer, path)
+    }
+}
+
+/// What a name is, and for a metadata-only file which file has its data.
+#[derive(Debug)]
+pub struct Look {
+    pub is: Resolution<Part>,
+    pub data: Option<(LowerFile, Stat)>,
+}
+
+/// What `upper`, and then the layers of `parents`, say of `name`.
+///
+/// # Errors
+/// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
+pub fn look(layers: &impl Layers, upper: Option<&Dir>, parents: &[Arc<LowerDir>], name: Name<'_>) -> Result<Look> {
+    let mut search = Search { layers, upper, aim: Aim::Name { parents, name: name.to_owned() } };
+    let is = resolve(&mut search)?;
+    let data = match &is {
+        Resolution::Leaf(_, found) if found.metacopy => Some(search.data()?),
+        Resolution::Dir(parts) if parts.last().is_some_and(|(_, end)| end.redirect.is_some() && !end.opaque) => {
+            return Err(Errno::IO);
+        }
+        _ => None,
+    };
+    Ok(Look { is, data })
+}
+
+/// What the layers below are to be asked for.
+#[derive(Debug)]
+enum Aim<'a> {
+    /// A name in these directories.
+    Name { parents: &'a [Arc<LowerDir>], name: NameBuf },
+    /// A path, from the root of this layer and those below it.
+    Path { path: PathBuf, layer: usize },
+}
+
+/// The answers, newest layer first.
+struct Search<'a, L> {
+    layers: &'a L,
+    upper: Option<&'a Dir>,
+    aim: Aim<'a>,
+}
+
+impl<'a, L: Layers> Search<'a, L> {
+    /// After a metadata-only file: the file that has its data.
+    ///
+    /// # Errors
+    /// `EIO` where there is none.
+    fn data(&mut self) -> Result<(LowerFile, Stat)> {
+        for answer in self.by_ref() {
+            match answer? {
+                (_, Seen::Nothing) => {}
+                (_, Seen::Entry(found)) if found.metacopy => {}
+                (Part::Lower(file), Seen::Entry(found)) if found.stat.kind == Kind::Regular => {
+                    return Ok((file, found.stat));
+                }
+                _ => return Err(Errno::IO),
+            }
+        }
+        // Data-only layers are found by absolute redirects alone.
+        let Aim::Path { path, .. } = &self.aim else { return Err(Errno::IO) };
+        let count = self.layers.count();
+        for layer in count..count + self.layers.data_only() {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let dir = LowerDir::new(layer, within(parent));
+            let opened = match self.layers.root(layer)?.open_dir(&dir.path) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                other => other?,
+            };
+            let name = NameBuf::new(name)?;
+            match opened.stat(name.as_name()) {
+                Err(Errno::NOENT) => {}
+                Ok(stat) if stat.kind == Kind::Regular => return Ok((LowerFile { dir: Arc::new(dir), name }, stat)),
+                Ok(_) => return Err(Errno::IO),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Errno::IO)
+    }
+
+    fn ask(&mut self) -> Result<Option<(Part, Seen)>> {
+        if let Some(upper) = self.upper.take() {
+            let Aim::Name { name, .. } = &self.aim else { return Err(Errno::IO) };
+            let seen = see(upper, name.as_name(), self.layers.namespace())?;
+            self.turn(&seen, 0)?;
+            return Ok(Some((Part::Upper, seen)));
+        }
+        match &mut self.aim {
+            Aim::Name { parents, name } => {
+                let Some((dir, rest)) = parents.split_first() else { return Ok(None) };
+                *parents = rest;
+                let name = name.clone();
+                let seen = see(&*self.layers.open(dir)?, name.as_name(), self.layers.namespace())?;
+                self.turn(&seen, dir.layer + 1)?;
+                Ok(Some((Part::Lower(LowerFile { dir: dir.clone(), name }), seen)))
+            }
+            Aim::Path { path, layer } => {
+                if *layer >= self.layers.count() {
+                    return Ok(None);
+                }
+                let (here, path) = (*layer, path.clone());
+                *layer += 1;
+                let walked = walk(self.layers, here, &path)?;
+                if let Aim::Path { path, .. } = &mut self.aim {
+                    *path = walked.continues;
+                }
+                self.turn(&walked.seen, here + 1)?;
+                Ok(Some((Part::Lower(walked.file), walked.seen)))
+            }
+        }
+    }
+
+    /// Goes on where `seen` says that it continues: from the root of layer `below`, or beside.
+    fn turn(&mut self, seen: &Seen, below: usize) -> Result<()> {
+        let Seen::Entry(Found { redirect: Some(redirect), opaque: false, metacopy, .. }) = seen else { return Ok(()) };
+        // With user.* marks, whoever may write a file's attributes could show it the data of another.
+        if !self.layers.follows_redirects() || (*metacopy && self.layers.namespace() == Namespace::User) {
+            return Err(Errno::PERM);
+        }
+        match (redirect, &mut self.aim) {
+            (Redirect::Sibling(to), Aim::Name { name, .. }) => *name = to.clone(),
+            (Redirect::Sibling(to), Aim::Path { path, .. }) => path.set_file_name(to.as_os_str()),
+            (Redirect::Path(path), aim) => *aim = Aim::Path { path: path.clone(), layer: below },
+        }
+        Ok(())
+    }
+}
+
+impl<L: Layers> Iterator for Search<'_, L> {
+    type Item = Result<(Part, Seen)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.ask().transpose()
+    }
+}
+
+/// What one layer says of a path.
+struct Walked {
+    file: LowerFile,
+    seen: Seen,
+    /// The path by which the layers below have it.
+    continues: PathBuf,
+}
+
+/// Follows an absolute path step by step, as the layer's own marks have it.
+fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
+    let mut steps = path.iter().skip(1).map(NameBuf::new).collect::<Result<Vec<_>>>()?;
+    let last = steps.pop().ok_or(Errno::INVAL)?;
+    let mut dir = layers.root(layer)?.open_dir(".")?;
+    let mut continues = PathBuf::from("/");
+    let mut last_layer = false;
+    let end = |seen, continues: PathBuf| {
+        let dir = Arc::new(LowerDir::new(layer, within(path.parent().unwrap_or(path))));
+        Ok(Walked { file: LowerFile { dir, name: last.clone() }, seen, continues })
+    };
+    for (done, step) in steps.iter().enumerate() {
+        match see(&dir, step.as_name(), layers.namespace())? {
+            // The step itself was redirected by a layer above; what follows it keeps its names.
+            Seen::Nothing => {
+                continues.extend(steps[done..].iter().map(NameBuf::as_os_str));
+                continues.push(last.as_os_str());
+                let seen = if last_layer { Seen::Whiteout } else { Seen::Nothing };
+                return end(seen, continues);
+            }
+            Seen::Entry(found) if found.is_dir() => {
+                continues.push(step.as_os_str());
+                match found.redirect {
+                    Some(redirect) if !found.opaque => {
+                        last_layer &= !matches!(redirect, Redirect::Path(_));
+                        continues = redirect.from(&continues);
+                    }
+                    _ => last_layer |= found.opaque,
+                }
+                dir = dir.open_dir(step.as_os_str())?;
+            }
+            Seen::Whiteout | Seen::Entry(_) => return end(Seen::Whiteout, continues),
+        }
+    }
+    continues.push(last.as_os_str());
+    let seen = match see(&dir, last.as_name(), layers.namespace())? {
+        Seen::Nothing if last_layer => Seen::Whiteout,
+        Seen::Entry(found) if last_layer && !matches!(found.redirect, Some(Redirect::Path(_))) => {
+            Seen::Entry(Found { opaque: found.is_dir(), ..found })
+        }
+        seen => seen,
+    };
+    end(seen, continues)
+}
+
+/// An absolute path of the union as one relative to a layer.
+fn within(path: &Path) -> PathBuf {
+    match path.strip_prefix("/") {
+        Ok(relative) if relative.as_os_str().is_empty() => ".".into(),
+        Ok(relative) => relative.into(),
+        Err(_) => path.into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! What a file or directory of the upper layer must say of itself before it gets another name.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::layer::{Mark, Namespace, Redirect, Seen};
+use crate::sys::xattr::Of;
+use crate::sys::{Errno, NameBuf, Result};
+
+use super::Union;
+use super::copy_up::{Need, UpperDir};
+use super::node::{Content, DirContent, Node, NodeId, State};
+use super::remove::Entry;
+use super::rename::Side;
+
+impl Union {
+    /// How much of a file must be in the upper layer before it gets another name: with `user.` marks, no file
+    /// finds its data under a name that is not its own.
+    pub(super) fn need_to_move(&self) -> Need {
+        if self.stack.namespace == Namespace::User { Need::Data } else { Need::Metadata }
+    }
+
+    /// Marks `node`, which is at `from`, for its place at `to`, where `arriving` is.
+    pub(super) fn mark_for_move(
+        &self,
+        (node, from): (&Arc<Node>, &Side<'_>),
+        (to, content, arriving): (&Side<'_>, &DirContent, &Entry),
+    ) -> Result<()> {
+        let of = Of::Name(&from.upper, from.name);
+        let state = node.state.read();
+        let came_from_below = match &state.content {
+            Content::Dir(moved) if !moved.lower.is_empty() => {
+                // A name alone leads nowhere in another directory.
+                let stays = Arc::ptr_eq(&from.dir, &to.dir) && !content.lower.is_empty();
+                let redirect = match moved.path.file_name() {
+                    Some(name) if stays && moved.path.parent() == Some(&content.path) => {
+                        Redirect::Sibling(NameBuf::new(name)?)
+                    }
+                    _ => Redirect::Path(moved.path.to_path_buf()),
+                };
+                self.mark_redirect(of, &redirect)?;
+                true
+            }
+            Content::Dir(_) => {
+                if arriving.is_below || arriving.above == Seen::Whiteout {
+                    self.stack.namespace.set(of, Mark::Opaque, b"y")?;
+                }
+                false
+            }
+            Content::Lower(_) => false,
+            Content::Upper(_) => {
+                self.mark_data(&state, of)?;
+                self.came_from_below(&state, node.id)
+            }
+        };
+        if came_from_below { self.mark_impure(&to.upper, content) } else { Ok(()) }
+    }
+
+    /// Before a file gets a further name: says where its data is, if that was not copied up.
+    pub(super) fn mark_data(&self, state: &State, of: Of<'_>) -> Result<()> {
+        match state.data_below() {
+            Some(data) => self.mark_redirect(of, &Redirect::Path(data.path.to_path_buf())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a file of the upper layer has the number of one below.
+    pub(super) fn came_from_below(&self, state: &State, id: NodeId) -> bool {
+        self.table.is_copy(state.real, id)
+    }
+
+    /// Says of a directory that its entries must be asked where they come from.
+    pub(super) fn mark_impure(&self, dir: &UpperDir, content: &DirContent) -> Result<()> {
+        if !content.lower.is_empty() || content.impure.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.stack.namespace.set(Of::fd(&**dir), Mark::Impure, b"y")
+    }
+
+    fn mark_redirect(&self, of: Of<'_>, redirect: &Redirect) -> Result<()> {
+        match self.stack.namespace.set(of, Mark::Redirect, redirect.value()) {
+            // Too long for the file system: as if there were no redirects, so that mv(1) copies.
+            Err(Errno::NOSPC | Errno::RANGE | Errno::TOOBIG) => Err(Errno::XDEV),
+            other => other,
+        }
+    }
+}
