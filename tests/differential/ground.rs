@@ -86,7 +86,7 @@ impl Drop for Ground {
 }
 
 fn mount_by_kernel(layers: &Layers, at: &Path) -> Result<(), String> {
-    let private = if is_root() { crate::features::KERNEL_AS_ROOT } else { "userxattr" };
+    let private = if is_root() { "index=on,redirect_dir=on,metacopy=on,xino=on" } else { "userxattr" };
     let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options have no NUL");
     rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
         .map_err(|error| format!("mounting {layers:?}: {error}"))

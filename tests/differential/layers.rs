@@ -36,7 +36,7 @@ pub enum Entry {
 
 pub fn any() -> impl Strategy<Value = Stack> {
     let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
-    (upper, vec(entries(), 1..=4), linked()).prop_map(|(mut upper, lowers, linked)| {
+    (upper, vec(entries(), 1..=4), any_flag()).prop_map(|(mut upper, lowers, linked)| {
         prune(&mut upper, &lowers.iter().collect::<Vec<_>>());
         Stack { upper, lowers, linked }
     })
@@ -110,10 +110,6 @@ pub fn target() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&["a", "b/c", "../a", "nowhere"][..])
 }
 
-fn linked() -> impl Strategy<Value = bool> {
-    any_flag().prop_map(|linked| linked && crate::features::LINKS_SURVIVE)
-}
-
 fn any_flag() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.2)
 }
@@ -168,6 +164,8 @@ fn write_entries(
                 writeln!(f, "{kind} {path} {mode:o} {}", attributes(owner, xattr))?;
                 write_entries(f, &format!("{path}/"), entries, letter, first)?;
             }
+            // Above the root of the tree is that of the host.
+            Entry::Symlink(target) if below.is_empty() => writeln!(f, "l {path} {}", target.trim_start_matches("../"))?,
             Entry::Symlink(target) => writeln!(f, "l {path} {target}")?,
             Entry::Fifo => writeln!(f, "p {path} 644")?,
             Entry::Whiteout => writeln!(f, "w {path}")?,

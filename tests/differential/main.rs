@@ -10,7 +10,6 @@
 mod support;
 
 mod deliberate;
-mod features;
 mod generate;
 mod ground;
 mod layers;

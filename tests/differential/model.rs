@@ -267,8 +267,11 @@ impl FileSystem for Model {
 
     fn change(&mut self, ino: Ino, change: Change) -> Result<()> {
         if let Some(size) = change.size {
-            self.content_mut(ino).resize(size as usize, 0);
-            self.files[ino].mtime = Time::New;
+            let content = self.content_mut(ino);
+            let changes = content.len() != size as usize;
+            content.resize(size as usize, 0);
+            // POSIX lets a file system take it either way.
+            self.files[ino].mtime = if changes { Time::New } else { Time::Any };
         }
         let file = &mut self.files[ino];
         file.owner = change.owner.unwrap_or(file.owner);

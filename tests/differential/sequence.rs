@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use overfuse::sys::Kind;
 use proptest::prelude::*;
 
-use crate::features;
 use crate::generate::{self, resolved};
 use crate::ground::{By, Ground};
 use crate::layers;
@@ -46,10 +45,8 @@ struct Run<'g> {
     sides: Vec<Side<'g>>,
     /// What was done, for who reads of a difference.
     steps: String,
-    /// Hard links of layers are files of their own once a new upper is put on them.
+    /// Whether layers have hard links, of which an index in the work directory tells.
     has_links: bool,
-    /// Directories below this number exist in a lower layer.
-    below: usize,
 }
 
 impl Sequence {
@@ -73,9 +70,8 @@ impl Sequence {
         let lowers = Layers::build_for(dir, &self.layers, "").lowers;
         let before: Vec<Snapshot> = lowers.iter().map(|lower| snapshot(lower)).collect();
         let model = stack::model(&self.layers, is_root());
-        let below = model.files.len();
         let has_links = self.layers.lines().any(|line| line.starts_with("h "));
-        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below };
+        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links };
         run.all(&self.operations).map_err(|differs| format!("{differs}\nafter\n{}", run.steps))?;
         for (lower, before) in lowers.iter().zip(before) {
             if let Some(diff) = before.diff(&snapshot(lower)) {
@@ -115,16 +111,13 @@ impl Run<'_> {
             Operation::Commit => {
                 self.steps += &format!("  {operation:?}\n");
                 self.model.close();
-                self.below = self.model.fs.files.len();
+                self.has_links = self.model.fs.files.iter().any(|file| file.links > 1);
                 return self.sides.iter_mut().try_for_each(Side::commit);
             }
             _ => {}
         }
         let expected = self.model.perform(operation);
         self.steps += &format!("  {operation:?}: {}\n", show(&expected));
-        if matches!(operation, Operation::Link { .. }) && !features::LINKS_SURVIVE {
-            self.has_links = true;
-        }
         let mut failure = None;
         self.sides.retain_mut(|side| {
             side.perform(operation, &expected).unwrap_or_else(|differs| {
@@ -161,22 +154,34 @@ impl Run<'_> {
         self.sides.iter_mut().zip(others).try_for_each(|(side, by)| side.remount(by))
     }
 
-    /// Whether all subjects can be asked to, as far as Overfuse is built.
+    /// Whether it is the same question to all subjects.
     fn is_possible(&mut self, operation: &Operation) -> bool {
+        let starts_at = |path: &&String| path.strip_prefix(OPEN)?.split_once('/')?.0.parse().ok();
+        if !operation.paths().iter().filter_map(starts_at).all(|slot| self.model.is_open(slot)) {
+            return false;
+        }
         match operation {
-            Operation::Rename { from, to, .. } if !features::RENAMES_BELOW => {
-                let mut is_below = |path: &str| {
-                    self.model
-                        .entry(path)
-                        .is_ok_and(|found| found.attr.kind == Kind::Directory && found.attr.ino < self.below as u64)
-                };
-                !is_below(from) && !is_below(to)
+            // Above the root of the tree is that of the host, for those that are mounted.
+            Operation::Symlink { target, path } => path.contains('/') || !climbs(target),
+            Operation::Link { from, to } => to.contains('/') || !self.is_climbing_link(from),
+            Operation::Rename { from, to, .. } => {
+                (to.contains('/') || !self.is_climbing_link(from)) && (from.contains('/') || !self.is_climbing_link(to))
             }
-            // The index of hard links stays in the work directory.
+            // A layer has no index: what it tells of links is lost.
             Operation::Commit => !self.has_links,
             _ => true,
         }
     }
+
+    fn is_climbing_link(&mut self, path: &str) -> bool {
+        self.model
+            .entry(path)
+            .is_ok_and(|found| found.attr.kind == Kind::Symlink && climbs(&String::from_utf8_lossy(&found.content)))
+    }
+}
+
+fn climbs(target: &str) -> bool {
+    target.starts_with("..")
 }
 
 impl fmt::Debug for Sequence {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use overfuse::sys::{Errno, Kind};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
+use crate::deliberate;
 use crate::ground::{By, Ground};
 use crate::model::Model;
 use crate::operations::{Answer, Operation, show};
 use crate::subject::{Entry, Subject};
 use crate::support::Layers;
 use crate::vfs::Vfs;
-use crate::{deliberate, features};
 
 pub struct Side<'g> {
     ground: &'g Ground,
@@ -28,7 +28,8 @@ pub struct Side<'g> {
     subject: Option<Box<dyn Subject>>,
     /// The inode numbers that Overfuse showed, by those of the model.
     numbers: HashMap<u64, u64>,
-    commits: usize,
+    /// Whether the kernel was here: see [`deliberate::TIMES_SLIP`].
+    slips: bool,
 }
 
 impl<'g> Side<'g> {
@@ -55,7 +56,7 @@ impl<'g> Side<'g> {
             start,
             subject: None,
             numbers: HashMap::new(),
-            commits: 0,
+            slips: false,
         };
         side.begin(by)?;
         Ok(side)
@@ -71,6 +72,7 @@ impl<'g> Side<'g> {
 
     fn begin(&mut self, by: By) -> Result<(), String> {
         self.by = by;
+        self.slips |= deliberate::TIMES_SLIP && by == By::Kernel;
         let started = self.ground.start(by, &self.layers, &self.at, self.forgetful, self.start);
         self.subject = Some(started.map_err(|error| format!("{}: {error}", self.name()))?);
         Ok(())
@@ -96,7 +98,7 @@ impl<'g> Side<'g> {
 
     pub fn remount(&mut self, by: By) -> Result<(), String> {
         self.end()?;
-        if !features::NUMBERS_STAY || by == By::Kernel {
+        if by == By::Kernel {
             self.numbers.clear();
         }
         self.begin(by)
@@ -105,7 +107,6 @@ impl<'g> Side<'g> {
     /// Makes the upper the topmost lower, and puts an empty one like it above.
     pub fn commit(&mut self) -> Result<(), String> {
         self.end()?;
-        self.commits += 1;
         self.numbers.clear();
         let (upper, work) = self.layers.upper.take().expect("sequences change their stacks");
         let next = |old: &Path| old.with_file_name(format!("{}+", old.file_name().expect("a name").display()));
@@ -152,7 +153,7 @@ impl<'g> Side<'g> {
     pub fn compare_entry(&mut self, model: &mut Vfs<Model>, path: &str) -> Result<Option<Entry>, String> {
         let (expected, seen) = (model.entry(path), self.subject().entry(path));
         match (&expected, &seen) {
-            (Ok(entry), Ok(seen)) if entry.is_shown_by(seen) => self.compare_number(path, entry, seen)?,
+            (Ok(entry), Ok(seen)) if entry.is_shown_by(seen, self.slips) => self.compare_number(path, entry, seen)?,
             (Err(a), Err(b)) if a == b => {}
             _ => {
                 return Err(format!(
@@ -192,7 +193,7 @@ impl<'g> Side<'g> {
     }
 
     fn promises_numbers(&self) -> bool {
-        features::NUMBERS_STAY && self.by != By::Kernel
+        self.by != By::Kernel
     }
 
     /// A file of the model has one number, and no two have the same.

@@ -137,14 +137,15 @@ pub fn runs(content: &[u8]) -> String {
 }
 
 impl Entry {
-    /// Whether `seen` shows what this one, the model's, demands.
-    pub fn is_shown_by(&self, seen: &Entry) -> bool {
+    /// Whether `seen` shows what this one, the model's, demands; `or_later` where a file may have been modified since.
+    pub fn is_shown_by(&self, seen: &Entry, or_later: bool) -> bool {
         let (a, b) = (&self.attr, &seen.attr);
         let dir = a.kind == Kind::Directory;
+        let later = or_later && a.kind == Kind::Regular && b.mtime == Time::New;
         a.kind == b.kind
             && (a.perm, a.uid, a.gid) == (b.perm, b.uid, b.gid)
             && (dir || (a.links, a.size) == (b.links, b.size))
-            && (a.mtime == b.mtime || a.mtime == Time::Any)
+            && (a.mtime == b.mtime || a.mtime == Time::Any || later)
             && self.content == seen.content
             && self.xattrs == seen.xattrs
     }

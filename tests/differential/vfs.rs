@@ -112,6 +112,10 @@ impl<F: FileSystem> Vfs<F> {
         self.dead.clear();
     }
 
+    pub fn is_open(&self, slot: usize) -> bool {
+        self.slots[slot].is_some()
+    }
+
     fn opened(&self, slot: usize) -> Result<Opened<F::Node>> {
         self.slots[slot].ok_or(Errno::BADF)
     }
