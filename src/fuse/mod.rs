@@ -17,12 +17,12 @@ use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
-    ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::sys::{Errno, Kind, Name, Result, SeekTo};
+use crate::sys::{Errno, Kind, Name, OFlags, Result, SeekTo, credentials};
 use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
 
 pub use options::{OptionError, Options};
@@ -42,6 +42,10 @@ pub(crate) struct Server {
     union: Arc<OnceLock<Union>>,
     /// Whether the kernel checks permissions, by mode and ACL.
     kernel_checks: bool,
+    /// Set before the first request is read.
+    notifier: Arc<OnceLock<Notifier>>,
+    /// Reading moves no time of access.
+    no_atime: bool,
     /// Everything that is created belongs to root: the only user there is.
     all_root: bool,
 }
@@ -54,6 +58,18 @@ impl Server {
     fn owner(&self, request: &Request) -> Owner {
         if self.all_root { Owner { uid: 0, gid: 0 } } else { Owner { uid: request.uid(), gid: request.gid() } }
     }
+
+    /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
+    fn drop_set_id(&self, ino: INodeNo, by: &Request) -> Result<()> {
+        if self.union()?.drop_set_id(id(ino), || credentials(by.pid()))?
+            && let Some(notifier) = self.notifier.get()
+        {
+            // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
+            // An error means that the kernel has forgotten the file.
+            let _ = notifier.inval_inode(ino, -1, 0);
+        }
+        Ok(())
+    }
 }
 
 impl Filesystem for Server {
@@ -65,7 +81,9 @@ impl Filesystem for Server {
             | InitFlags::FUSE_READDIRPLUS_AUTO
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT
-            | InitFlags::FUSE_DONT_MASK;
+            | InitFlags::FUSE_DONT_MASK
+            | InitFlags::FUSE_HANDLE_KILLPRIV_V2
+            | InitFlags::FUSE_NO_EXPORT_SUPPORT;
         if self.kernel_checks {
             wanted |= InitFlags::FUSE_POSIX_ACL;
         }
@@ -93,7 +111,7 @@ impl Filesystem for Server {
 
     fn setattr(
         &self,
-        _: &Request,
+        by: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -110,7 +128,13 @@ impl Filesystem for Server {
         to: ReplyAttr,
     ) {
         let change = Change { perm: mode, uid, gid, size, atime: set_time(atime), mtime: set_time(mtime) };
-        answer("setattr", to, || self.union()?.change(id(ino), change), reply::attr);
+        let set = || {
+            if size.is_some() || change.changes_owner() {
+                self.drop_set_id(ino, by)?;
+            }
+            self.union()?.change(id(ino), change)
+        };
+        answer("setattr", to, set, reply::attr);
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, to: ReplyData) {
@@ -189,26 +213,36 @@ impl Filesystem for Server {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         to: ReplyData,
     ) {
-        reply::data(to, size as usize, |buffer| self.union()?.read(id(ino), offset, buffer));
+        let quiet = self.no_atime || flags.0 & OFlags::NOATIME.bits().cast_signed() != 0;
+        reply::data(to, size as usize, |buffer| match quiet {
+            true => self.union()?.read_quietly(id(ino), offset, buffer),
+            false => self.union()?.read(id(ino), offset, buffer),
+        });
     }
 
     fn write(
         &self,
-        _: &Request,
+        by: &Request,
         ino: INodeNo,
         _: FileHandle,
         offset: u64,
         data: &[u8],
-        _: WriteFlags,
+        flags: WriteFlags,
         _: OpenFlags,
         _: Option<LockOwner>,
         to: ReplyWrite,
     ) {
-        answer("write", to, || self.union()?.write(id(ino), offset, data), reply::written);
+        let write = || {
+            if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+                self.drop_set_id(ino, by)?;
+            }
+            self.union()?.write(id(ino), offset, data)
+        };
+        answer("write", to, write, reply::written);
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, to: ReplyEmpty) {
@@ -313,9 +347,22 @@ impl Filesystem for Server {
         to.error(FuseErrno::ENOSYS);
     }
 
-    fn fallocate(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, length: u64, mode: i32, to: ReplyEmpty) {
+    fn fallocate(
+        &self,
+        by: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        to: ReplyEmpty,
+    ) {
         let mode = mode.cast_unsigned();
-        answer("fallocate", to, || self.union()?.allocate(id(ino), mode, offset, length), reply::done);
+        let allocate = || {
+            self.drop_set_id(ino, by)?;
+            self.union()?.allocate(id(ino), mode, offset, length)
+        };
+        answer("fallocate", to, allocate, reply::done);
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, to: ReplyLseek) {
@@ -334,7 +381,7 @@ impl Filesystem for Server {
 
     fn copy_file_range(
         &self,
-        _: &Request,
+        by: &Request,
         ino_in: INodeNo,
         _: FileHandle,
         offset_in: u64,
@@ -345,7 +392,10 @@ impl Filesystem for Server {
         _: CopyFileRangeFlags,
         to: ReplyWrite,
     ) {
-        let copy = || self.union()?.copy_range((id(ino_in), offset_in), (id(ino_out), offset_out), len.min(1 << 30));
+        let copy = || {
+            self.drop_set_id(ino_out, by)?;
+            self.union()?.copy_range((id(ino_in), offset_in), (id(ino_out), offset_out), len.min(1 << 30))
+        };
         answer("copy_file_range", to, copy, reply::written);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
-use fuser::{Config, MountOption, SessionACL};
+use fuser::{Config, MountOption, Notifier, SessionACL};
 
 use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
@@ -68,9 +68,12 @@ impl Session {
         }
         let at = canonical;
         let union = Arc::new(OnceLock::new());
+        let notifier = Arc::new(OnceLock::new());
         let server = Server {
             union: union.clone(),
+            notifier: notifier.clone(),
             kernel_checks: !options.no_permission_checks,
+            no_atime: options.no_atime,
             all_root: options.no_permission_checks || options.squash.is_some(),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
@@ -89,17 +92,28 @@ impl Session {
                     at: at.clone(),
                     message: e.to_string().trim().trim_start_matches("fusermount3: ").to_owned(),
                 })?;
-                return Ok(Session { inner: Some(inner), union, at });
+                return Ok(Session::of(inner, &notifier, union, at));
             }
             Err(sys::FuseMountError::Mount(source)) => return Err(MountError::Kernel { at, source }),
         };
         match fuser::Session::from_fd(server, device, SessionACL::All, config(options, Vec::new())) {
-            Ok(inner) => Ok(Session { inner: Some(inner), union, at }),
+            Ok(inner) => Ok(Session::of(inner, &notifier, union, at)),
             Err(error) => {
                 unmount(&at, true).ok();
                 Err(MountError::Kernel { at, source: errno(&error) })
             }
         }
+    }
+
+    fn of(
+        inner: fuser::Session<Server>,
+        notifier: &OnceLock<Notifier>,
+        union: Arc<OnceLock<Union>>,
+        at: PathBuf,
+    ) -> Session {
+        // This is the only one there is.
+        let _ = notifier.set(inner.notifier());
+        Session { inner: Some(inner), union, at }
     }
 
     /// Gives a reserved mount what it shall show.

@@ -155,7 +155,28 @@ impl Dir {
     /// # Errors
     /// As `open(2)` for reading and `getdents64(2)`.
     pub fn entries(&self) -> Result<Vec<DirEntry>> {
-        let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        self.list(self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?)
+    }
+
+    /// As [`entries`](Self::entries); the time of the last access stays as it is where this process may have that.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub fn entries_quietly(&self) -> Result<Vec<DirEntry>> {
+        let open = |flags| self.openat2(Path::new("."), flags | OFlags::DIRECTORY, 0);
+        self.list(quietly(OFlags::RDONLY, open)?)
+    }
+
+    /// As [`open_file`](Self::open_file) of an existing file; reading it leaves the time of the last access
+    /// as it is where this process may have that.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_file_quietly(&self, path: impl AsRef<Path>, flags: OFlags) -> Result<File> {
+        quietly(flags, |flags| self.open_file(path.as_ref(), flags, 0))
+    }
+
+    fn list(&self, fd: OwnedFd) -> Result<Vec<DirEntry>> {
         let mut buffer = vec![MaybeUninit::uninit(); 64 << 10];
         let mut raw = RawDir::new(fd, &mut buffer);
         let mut entries = Vec::new();
@@ -349,6 +370,23 @@ impl PathFd {
         // Following the link in /proc is what reopening means; it leads to this inode and no other.
         let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
         rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
+    }
+
+    /// As [`open`](Self::open); reading leaves the time of the last access as it is where this process may
+    /// have that.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn open_quietly(&self, flags: OFlags) -> Result<File> {
+        quietly(flags, |flags| self.open(flags))
+    }
+}
+
+/// Opens with `O_NOATIME`, or without where only the owner may.
+fn quietly<T>(flags: OFlags, open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
+    match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        other => other,
     }
 }
 

@@ -8,6 +8,7 @@
 mod capability;
 mod channel;
 pub mod copy;
+mod credentials;
 mod detached;
 mod dir;
 mod file;
@@ -27,6 +28,7 @@ pub mod xattr;
 
 pub use capability::{Capabilities, is_root_of_host};
 pub use channel::Channel;
+pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};
 pub use file::{File, SeekTo};

@@ -58,9 +58,11 @@ impl Union {
             let need = if size == 0 { Need::Nothing } else { Need::Data };
             self.upper_data(&node, need)?.set_len(size)?;
         }
-        if change.perm.is_some() || change.uid.is_some() || change.gid.is_some() || change.sets_times() {
+        // A change of nothing is `chown` to nobody: it takes set-id bits and capabilities as any other does.
+        let changes_owner = change.changes_owner() || change == Change::default();
+        if change.perm.is_some() || changes_owner || change.sets_times() {
             let file = self.upper_file(&node)?;
-            if change.uid.is_some() || change.gid.is_some() {
+            if changes_owner {
                 file.set_owner(change.uid, change.gid)?;
             }
             if let Some(perm) = change.perm {
@@ -76,6 +78,10 @@ impl Union {
 }
 
 impl Change {
+    pub fn changes_owner(&self) -> bool {
+        self.uid.is_some() || self.gid.is_some()
+    }
+
     fn sets_times(&self) -> bool {
         self.atime != SetTime::Keep || self.mtime != SetTime::Keep
     }

@@ -311,7 +311,7 @@ impl Union {
             file.set_len(0)?;
         } else {
             let capability = xattr::get(Of::fd(&*fd), OsStr::new(CAPABILITY))?;
-            sys::copy::contents(&self.lower_at(&data.file)?.open(OFlags::RDONLY)?, &file, stat.size)?;
+            sys::copy::contents(&self.lower_at(&data.file)?.open_quietly()?, &file, stat.size)?;
             // Writing takes rights from a program; that only its content arrives here is no reason.
             if let Some(value) = capability {
                 xattr::set(Of::fd(&*fd), OsStr::new(CAPABILITY), &value, Set::Any)?;
@@ -393,7 +393,7 @@ fn make_like(
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
             let to = dir.open_file(name.as_os_str(), flags, 0o600)?;
             match content {
-                Bring::From(from) => sys::copy::contents(&from.open(OFlags::RDONLY)?, &to, stat.size)?,
+                Bring::From(from) => sys::copy::contents(&from.open_quietly()?, &to, stat.size)?,
                 Bring::Size => to.set_len(stat.size)?,
                 Bring::Nothing => {}
             }

@@ -8,6 +8,7 @@ use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 use super::Union;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
+use super::locate::At;
 use super::node::{Node, NodeId};
 
 impl Union {
@@ -21,7 +22,7 @@ impl Union {
             return Err(Errno::INVAL);
         }
         self.at(&node, |at| match at {
-            super::locate::At::Name(dir, name) => dir.read_link(name.as_name()),
+            At::Name(dir, name) => dir.read_link(name.as_name()),
             other => other.path_fd()?.read_link(),
         })
     }
@@ -33,6 +34,23 @@ impl Union {
     pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id)?;
         self.content(&node)?.read_at(buffer, offset)
+    }
+
+    /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_quietly(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        let is_below = {
+            let state = node.state.read();
+            !state.is_upper() || state.data_below().is_some()
+        };
+        // Below, everything is read quietly.
+        if node.kind != Kind::Regular || is_below {
+            return self.content(&node)?.read_at(buffer, offset);
+        }
+        self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
 
     /// Copies the file up if need be and writes; answers the count.
@@ -107,8 +125,8 @@ impl Union {
             None => self.open_upper(node),
             // A lower file does not change: that its data was copied up meanwhile does no harm.
             Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
-                Some(file) => self.lower_at(&file)?.open(OFlags::RDONLY),
-                None => self.at(node, |at| at.open(OFlags::RDONLY)),
+                Some(file) => self.lower_at(&file)?.open_quietly(),
+                None => self.at(node, At::open_quietly),
             }),
         }
     }

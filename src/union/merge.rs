@@ -181,7 +181,11 @@ impl Union {
                 }
             };
             let dev = dir.stat_self()?.dev;
-            for entry in dir.entries()? {
+            let entries = match part {
+                None => dir.entries()?,
+                Some(_) => dir.entries_quietly()?,
+            };
+            for entry in entries {
                 if above.contains(&entry.name) {
                     continue;
                 }

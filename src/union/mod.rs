@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
+//! | `set_id` | which mode bits a change takes away |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `create`, `remove`, `rename`, `link` | the changing side |
 //!
@@ -40,6 +41,7 @@ mod moving;
 mod node;
 mod remove;
 mod rename;
+mod set_id;
 mod table;
 mod xattr;
 

@@ -206,6 +206,8 @@ impl State {
         match &self.content {
             // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
             Content::Dir(dir) if dir.lower.len() + usize::from(self.is_upper()) > 1 => stat.nlink = 1,
+            // Removed while in use: the layer that has it knows nothing of that.
+            Content::Lower(_) if self.places.is_empty() => stat.nlink = 0,
             _ => {}
         }
         if let Some(indexed) = self.indexed() {

@@ -8,33 +8,42 @@ use std::os::unix::fs::FileExt;
 use crate::need;
 use crate::support::{Layers, Subject, check, scratch};
 
-/// A shared map of a whole file.
-struct Map {
+/// A map of a whole file.
+pub struct Map {
     at: *mut libc::c_void,
     length: usize,
 }
 
 impl Map {
-    fn new(file: &File, protection: libc::c_int) -> io::Result<Map> {
+    pub fn new(file: &File, protection: libc::c_int) -> io::Result<Map> {
+        Map::with(file, protection, libc::MAP_SHARED)
+    }
+
+    /// A private map of a whole file, to read and write.
+    pub fn private(file: &File) -> io::Result<Map> {
+        Map::with(file, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE)
+    }
+
+    fn with(file: &File, protection: libc::c_int, kind: libc::c_int) -> io::Result<Map> {
         let length = file.metadata()?.len() as usize;
         // SAFETY: a fresh map at an address of the kernel's choice; nothing else points into it.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, kind, file.as_raw_fd(), 0) };
         if at == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Map { at, length }) }
     }
 
-    fn byte(&self, index: usize) -> u8 {
+    pub fn byte(&self, index: usize) -> u8 {
         assert!(index < self.length);
         // SAFETY: within the map; volatile, because the file may change behind it.
         unsafe { self.at.cast::<u8>().add(index).read_volatile() }
     }
 
-    fn set(&self, index: usize, byte: u8) {
+    pub fn set(&self, index: usize, byte: u8) {
         assert!(index < self.length);
         // SAFETY: within the map, which tests make writable before they write.
         unsafe { self.at.cast::<u8>().add(index).write_volatile(byte) }
     }
 
-    fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         // SAFETY: the whole of a live map.
         if unsafe { libc::msync(self.at, self.length, libc::MS_SYNC) } == 0 {
             Ok(())

@@ -72,6 +72,18 @@ impl At {
         }
     }
 
+    /// As [`At::as_user`], as a member of these other groups too.
+    pub fn as_member(&self, uid: u32, gid: u32, groups: &[u32], operations: impl FnOnce(&At)) {
+        // SAFETY: the system call itself, unlike the C library's wrapper, changes the calling thread alone.
+        let become_member = |groups: &[u32]| unsafe {
+            libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
+        };
+        become_member(groups);
+        // In a user namespace that maps ids by newgidmap this is allowed as well.
+        self.as_user(uid, gid, operations);
+        become_member(&[0]);
+    }
+
     /// Every operation and its outcome, one line each.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("no test thread panics while logging").clone()
@@ -264,6 +276,17 @@ impl At {
     pub fn chown(&self, path: &str, uid: u32, gid: u32) -> Outcome {
         let set = std::os::unix::fs::lchown(self.path(path), Some(uid), Some(gid));
         self.note(format_args!("chown {path} {uid}:{gid}"), set.map(|()| ""))
+    }
+
+    /// As a user's own program would, by path: `truncate(2)`, which opens nothing.
+    pub fn truncate_path(&self, path: &str, length: u64) -> Outcome {
+        let name = std::ffi::CString::new(self.path(path).into_os_string().into_encoded_bytes()).expect("a path");
+        // SAFETY: the path is NUL-terminated and outlives the call.
+        let cut = match unsafe { libc::truncate(name.as_ptr(), length as libc::off_t) } {
+            0 => Ok(""),
+            _ => Err(io::Error::last_os_error()),
+        };
+        self.note(format_args!("truncate by path {path} {length}"), cut)
     }
 
     /// Sets the time of modification, to the nanosecond, of the entry itself.

@@ -14,7 +14,7 @@ use super::{At, Layers, Subject, scratch, snapshot};
 pub fn check(layers: &str, operations: impl Fn(&At)) {
     let start = SystemTime::now();
     let [kernel, overfuse] = Subject::BOTH.map(|subject| run(subject, layers, &operations, start));
-    assert_eq!(kernel.log, overfuse.log, "the kernel's outcomes are on the left");
+    assert_same_outcomes(&kernel.log, &overfuse.log);
     for (what, by_kernel, by_overfuse) in [
         ("the mounted trees", &kernel.live, &overfuse.live),
         ("the trees after a remount", &kernel.remounted, &overfuse.remounted),
@@ -51,6 +51,14 @@ pub fn check_alone(layers: &str, operations: impl Fn(&At)) {
 pub fn check_read_only(layers: &str, operations: impl Fn(&At)) {
     assert!(!layers.contains("upper:"));
     check(layers, operations);
+}
+
+/// Fails with the operations, in their order, that were answered differently.
+#[track_caller]
+fn assert_same_outcomes(kernel: &[String], overfuse: &[String]) {
+    let pairs = kernel.iter().zip(overfuse).filter(|(by_kernel, by_overfuse)| by_kernel != by_overfuse);
+    let diff: String = pairs.map(|(by_kernel, by_overfuse)| format!("- {by_kernel}\n+ {by_overfuse}\n")).collect();
+    assert!(diff.is_empty() && kernel.len() == overfuse.len(), "outcomes differ (- kernel, + Overfuse):\n{diff}");
 }
 
 struct Run {

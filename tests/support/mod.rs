@@ -6,6 +6,7 @@
 
 pub mod at;
 pub mod check;
+pub mod child;
 pub mod need;
 pub mod scratch;
 pub mod snapshot;

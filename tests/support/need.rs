@@ -40,9 +40,19 @@ fn has(what: &str) -> bool {
         "fuse" => std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
         "overlay" => has_overlay(),
         "busybox" => has_static_busybox(),
+        "sqlite" => has_program("sqlite3"),
+        "git" => has_program("git"),
+        "dpkg" => has_program("dpkg-deb"),
+        "acl" => has_program("setfacl"),
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
+}
+
+/// Whether `program` is found where programs are.
+fn has_program(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Root of the machine: not of a user namespace, where device nodes and `trusted.*` are not to be had.

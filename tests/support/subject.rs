@@ -1,4 +1,4 @@
-//! The two that mount a stack of layers: kernel overlayfs, and Overfuse.
+//! The two that mount a stack of layers: kernel overlayfs, and Overfuse, or a peer in its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,8 +118,13 @@ impl Subject {
                     .map_err(|error| error.to_string())?;
             }
             Subject::Overfuse => {
-                let output = overfuse().arg("mount").args(["-o", &layers.options()]).arg(at).output();
-                succeeded(output.expect("start overfuse"))?;
+                let mut command = peer().unwrap_or_else(|| {
+                    let mut overfuse = overfuse();
+                    overfuse.arg("mount");
+                    overfuse
+                });
+                let output = command.args(["-o", &layers.options()]).arg(at).output();
+                succeeded(output.expect("start what mounts"))?;
             }
         }
         Ok(Mounted { at: at.into(), by: self, live: true })
@@ -129,6 +134,12 @@ impl Subject {
 /// The command under test; `OVERFUSE_TEST_BINARY` names it where the build directory cannot be reached.
 pub fn overfuse() -> Command {
     Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
+}
+
+/// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
+/// place, so that the failures tell what it does differently.
+fn peer() -> Option<Command> {
+    std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
 
 fn succeeded(output: Output) -> Result<(), String> {
@@ -173,10 +184,10 @@ impl Mounted {
 
     fn unmount_once(&self) -> Result<(), String> {
         match self.by {
-            Subject::Kernel => {
-                rustix::mount::unmount(&self.at, UnmountFlags::empty()).map_err(|error| error.to_string())
+            Subject::Overfuse if peer().is_none() => {
+                succeeded(overfuse().arg("umount").arg(&self.at).output().expect("start overfuse"))
             }
-            Subject::Overfuse => succeeded(overfuse().arg("umount").arg(&self.at).output().expect("start overfuse")),
+            _ => rustix::mount::unmount(&self.at, UnmountFlags::empty()).map_err(|error| error.to_string()),
         }
     }
 }
