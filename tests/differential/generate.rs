@@ -11,8 +11,9 @@ pub fn any(most: usize) -> impl Strategy<Value = Vec<Operation>> {
     vec(operation(), 1..most)
 }
 
-/// `#7`: the seventh path of the tree at that moment; `%7`: its seventh directory.
+/// `#7`: the seventh path of the tree at that moment; `%7`: its seventh directory; `&7`: its seventh that is none.
 const ENTRY: char = '#';
+const FILE: char = '&';
 const DIRECTORY: char = '%';
 
 /// A path to be made: mostly a name in a directory that exists.
@@ -30,6 +31,14 @@ fn present() -> impl Strategy<Value = String> {
         16 => (0..100usize).prop_map(|entry| format!("{ENTRY}{entry}")),
         2 => path(),
         1 => below_open(),
+    ]
+}
+
+/// As [`present`], of what is no directory.
+fn file() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (0..100usize).prop_map(|entry| format!("{FILE}{entry}")),
+        1 => present(),
     ]
 }
 
@@ -108,27 +117,27 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (fresh(), mode()).prop_map(|(path, mode)| Mkdir { path, mode }),
         1 => (target(), fresh()).prop_map(|(target, path)| Symlink { target, path }),
         1 => (fresh(), mode()).prop_map(|(path, mode)| Fifo { path, mode }),
-        4 => (present(), fresh()).prop_map(|(from, to)| Link { from, to }),
+        4 => (file(), fresh()).prop_map(|(from, to)| Link { from, to }),
     ];
     let removing = prop_oneof![
-        6 => present().prop_map(|path| Unlink { path }),
+        6 => file().prop_map(|path| Unlink { path }),
         3 => directory().prop_map(|path| Rmdir { path }),
         2 => present().prop_map(|path| RemoveTree { path }),
     ];
-    let destination = || prop_oneof![2 => fresh(), 1 => present(), 1 => directory()];
+    let destination = || prop_oneof![2 => fresh(), 1 => file(), 1 => directory()];
     let renaming = prop_oneof![
-        2 => (present(), destination(), how()).prop_map(|(from, to, how)| Rename { from, to, how }),
+        2 => (file(), destination(), how()).prop_map(|(from, to, how)| Rename { from, to, how }),
         3 => (directory(), destination(), how()).prop_map(|(from, to, how)| Rename { from, to, how }),
     ];
     let allocate = prop::sample::select(&[Allocate::Extend, Allocate::KeepSize, Allocate::PunchHole][..]);
     let wanted = prop::sample::select(&[Wanted::Any, Wanted::Any, Wanted::Create, Wanted::Replace][..]);
     let values = prop::sample::select(&["", "value", "another"][..]);
     let changing = prop_oneof![
-        6 => (prop_oneof![4 => present(), 1 => fresh()], writing(), offset(), length(), byte()).prop_map(
+        6 => (prop_oneof![4 => file(), 1 => fresh()], writing(), offset(), length(), byte()).prop_map(
             |(path, flags, offset, length, byte)| Write { path, flags, offset, length, byte }
         ),
-        1 => (present(), offset()).prop_map(|(path, length)| Truncate { path, length }),
-        1 => (present(), present()).prop_map(|(from, to)| CopyRange { from, to }),
+        1 => (file(), offset()).prop_map(|(path, length)| Truncate { path, length }),
+        1 => (file(), file()).prop_map(|(from, to)| CopyRange { from, to }),
         3 => (present(), mode()).prop_map(|(path, mode)| Chmod { path, mode }),
         1 => (present(), owner()).prop_map(|(path, owner)| Chown { path, owner }),
         1 => present().prop_map(|path| Utimes { path }),
@@ -138,11 +147,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     let looking = prop_oneof![
         3 => directory().prop_map(|path| List { path }),
         2 => present().prop_map(|path| Stat { path }),
-        1 => present().prop_map(|path| ReadLink { path }),
+        1 => file().prop_map(|path| ReadLink { path }),
         3 => Just(Look),
     ];
     let keeping_open = prop_oneof![
-        6 => (slot(), prop_oneof![4 => present(), 1 => fresh()], flags(), mode()).prop_map(
+        6 => (slot(), prop_oneof![6 => file(), 1 => fresh()], flags(), mode()).prop_map(
             |(slot, path, flags, mode)| Open { slot, path, flags, mode }
         ),
         2 => (slot(), directory())
@@ -182,9 +191,9 @@ pub fn resolved(operation: &Operation, entries: &[(String, bool)]) -> Operation 
 fn resolve(path: &str, entries: &[(String, bool)]) -> String {
     let (sign, rest) = path.split_at(1);
     let (number, below) = rest.split_once('/').unwrap_or((rest, ""));
-    let all = || entries.iter().map(|(path, _)| path.as_str());
     let found: Vec<&str> = match sign.chars().next().expect("no path is empty") {
-        ENTRY => all().collect(),
+        ENTRY => entries.iter().map(|(path, _)| path.as_str()).collect(),
+        FILE => entries.iter().filter(|(_, is_dir)| !is_dir).map(|(path, _)| path.as_str()).collect(),
         // The root is one to make something in.
         DIRECTORY => {
             let root = (!below.is_empty()).then_some("");

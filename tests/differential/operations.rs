@@ -6,7 +6,7 @@ use overfuse::sys::Errno;
 use rustix::fs::{FallocateFlags, OFlags};
 
 /// How many files and directories can be kept open at once.
-pub const SLOTS: usize = 3;
+pub const SLOTS: usize = 2;
 
 /// What a file begins with in `path` that starts at what is open in a slot.
 pub const OPEN: char = '@';
