@@ -12,6 +12,7 @@ mod support;
 mod deliberate;
 mod generate;
 mod ground;
+mod in_namespace;
 mod layers;
 mod model;
 mod mounted;
@@ -75,7 +76,7 @@ fn run(cases: u32, most: usize, subjects: &[By]) {
 #[test]
 fn random_sequences_do_the_same_on_the_model_and_on_a_union_without_a_mount() {
     need!(fuse, overlay);
-    run(3000, 40, &[By::Union]);
+    run(2000, 40, &[By::Union]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_whiteout_in_a_directory_that_merges_with_nothing_is_no_entry() {
 }
 
 #[test]
-fn a_name_of_a_lower_hard_link_that_is_opened_for_writing_becomes_a_file_of_its_own() {
+fn a_lower_file_that_is_open_by_one_name_and_written_by_another_is_one_file() {
     need!(fuse, overlay);
     check(
         "upper:\n lower:\n f a 644 x\n h b a",
@@ -55,7 +55,7 @@ fn a_name_of_a_lower_hard_link_that_is_opened_for_writing_becomes_a_file_of_its_
 }
 
 #[test]
-fn an_exchange_that_is_refused_copies_nothing_up() {
+fn a_file_with_two_names_and_a_directory_change_places_and_back() {
     need!(fuse, overlay);
     check(
         "upper:\n lower:\n f a 644 x\n h b a\n d c 755\n f c/d 644 y",
@@ -63,6 +63,36 @@ fn an_exchange_that_is_refused_copies_nothing_up() {
             Operation::Rename { from: "a".into(), to: "c".into(), how: How::Exchange },
             Operation::Rename { from: "c".into(), to: "a".into(), how: How::Exchange },
             Operation::Remount { swap: false },
+        ],
+    );
+}
+
+#[test]
+fn a_lower_file_that_is_removed_while_it_is_open_has_no_links() {
+    need!(fuse, overlay);
+    check(
+        "upper:\n lower:\n f a 644 x",
+        &[
+            Operation::Open { slot: 0, path: "a".into(), flags: OFlags::RDONLY, mode: 0 },
+            Operation::Unlink { path: "a".into() },
+            Operation::StatOpen { slot: 0 },
+            Operation::ChmodOpen { slot: 0, mode: 0o600 },
+            Operation::StatOpen { slot: 0 },
+        ],
+    );
+}
+
+#[test]
+fn a_change_of_a_lower_directory_that_is_removed_while_it_is_open_changes_no_other() {
+    need!(fuse, overlay);
+    check(
+        "upper:\n lower:\n d a 755",
+        &[
+            Operation::Open { slot: 0, path: "a".into(), flags: OFlags::DIRECTORY, mode: 0 },
+            Operation::Rmdir { path: "a".into() },
+            Operation::ChmodOpen { slot: 0, mode: 0o700 },
+            Operation::StatOpen { slot: 0 },
+            Operation::Look,
         ],
     );
 }

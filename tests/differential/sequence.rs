@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use overfuse::sys::Kind;
 use proptest::prelude::*;
 
+use crate::deliberate;
 use crate::generate::{self, resolved};
 use crate::ground::{By, Ground};
 use crate::layers;
 use crate::model::Model;
-use crate::operations::{OPEN, Operation, show};
+use crate::operations::{OPEN, Operation, SLOTS, show};
 use crate::side::Side;
 use crate::stack;
 use crate::subject::Subject;
@@ -47,6 +48,8 @@ struct Run<'g> {
     steps: String,
     /// Whether layers have hard links, of which an index in the work directory tells.
     has_links: bool,
+    /// Files below this number are in lower layers.
+    below: usize,
 }
 
 impl Sequence {
@@ -70,8 +73,9 @@ impl Sequence {
         let lowers = Layers::build_for(dir, &self.layers, "").lowers;
         let before: Vec<Snapshot> = lowers.iter().map(|lower| snapshot(lower)).collect();
         let model = stack::model(&self.layers, is_root());
-        let has_links = self.layers.lines().any(|line| line.starts_with("h "));
-        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links };
+        let below = model.files.len();
+        let has_links = self.layers.lines().any(|line| line.trim_start().starts_with("h "));
+        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below };
         run.all(&self.operations).map_err(|differs| format!("{differs}\nafter\n{}", run.steps))?;
         for (lower, before) in lowers.iter().zip(before) {
             if let Some(diff) = before.diff(&snapshot(lower)) {
@@ -84,6 +88,9 @@ impl Sequence {
 
 impl Run<'_> {
     fn all(&mut self, operations: &[Operation]) -> Result<(), String> {
+        if deliberate::is_beyond_user_marks(false, self.has_links) {
+            self.without_kernel()?;
+        }
         for operation in operations {
             let operation = resolved(operation, &self.model.fs.paths());
             if self.is_possible(&operation) {
@@ -96,6 +103,11 @@ impl Run<'_> {
         self.remount(true)?;
         self.look("mounted by the other")?;
         self.sides.drain(..).try_for_each(Side::stop)
+    }
+
+    fn without_kernel(&mut self) -> Result<(), String> {
+        self.sides.retain(|side| !side.is_of_kernel());
+        self.sides.iter_mut().try_for_each(Side::stay_ours)
     }
 
     fn step(&mut self, operation: &Operation) -> Result<(), String> {
@@ -111,10 +123,22 @@ impl Run<'_> {
             Operation::Commit => {
                 self.steps += &format!("  {operation:?}\n");
                 self.model.close();
+                self.below = self.model.fs.files.len();
                 self.has_links = self.model.fs.files.iter().any(|file| file.links > 1);
+                if deliberate::is_beyond_user_marks(false, self.has_links) {
+                    self.without_kernel()?;
+                }
                 return self.sides.iter_mut().try_for_each(Side::commit);
             }
             _ => {}
+        }
+        if deliberate::is_beyond_user_marks(self.renames_below(operation), false) {
+            for slot in 0..SLOTS {
+                let close = Operation::Close { slot };
+                let closed = self.model.perform(&close);
+                self.sides.iter_mut().try_for_each(|side| side.perform(&close, &closed).map(drop))?;
+            }
+            self.sides.iter_mut().try_for_each(Side::stay_ours)?;
         }
         let expected = self.model.perform(operation);
         self.steps += &format!("  {operation:?}: {}\n", show(&expected));
@@ -154,6 +178,17 @@ impl Run<'_> {
         self.sides.iter_mut().zip(others).try_for_each(|(side, by)| side.remount(by))
     }
 
+    /// Whether a directory is to be renamed that is in a lower layer.
+    fn renames_below(&mut self, operation: &Operation) -> bool {
+        let Operation::Rename { from, to, .. } = operation else { return false };
+        let (model, below) = (&mut self.model, self.below);
+        let mut is_below = |path: &str| {
+            let found = model.entry(path);
+            found.is_ok_and(|found| found.attr.kind == Kind::Directory && found.attr.ino < below as u64)
+        };
+        is_below(from) || is_below(to)
+    }
+
     /// Whether it is the same question to all subjects.
     fn is_possible(&mut self, operation: &Operation) -> bool {
         let starts_at = |path: &&String| path.strip_prefix(OPEN)?.split_once('/')?.0.parse().ok();
@@ -168,7 +203,10 @@ impl Run<'_> {
                 (to.contains('/') || !self.is_climbing_link(from)) && (from.contains('/') || !self.is_climbing_link(to))
             }
             // A layer has no index: what it tells of links is lost.
-            Operation::Commit => !self.has_links,
+            Operation::Commit => {
+                let mut files = self.model.fs.files.iter();
+                !self.has_links && !files.any(|file| file.links > 1 && deliberate::may_lose_links(file.kind()))
+            }
             _ => true,
         }
     }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use overfuse::sys::{Errno, Kind};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
-use crate::deliberate;
+use crate::deliberate::{self, Then};
 use crate::ground::{By, Ground};
 use crate::model::Model;
 use crate::operations::{Answer, Operation, show};
-use crate::subject::{Entry, Subject};
+use crate::subject::{Entry, Subject, kind_name};
 use crate::support::Layers;
 use crate::vfs::Vfs;
 
@@ -30,6 +30,7 @@ pub struct Side<'g> {
     numbers: HashMap<u64, u64>,
     /// Whether the kernel was here: see [`deliberate::TIMES_SLIP`].
     slips: bool,
+    kernel_may: bool,
 }
 
 impl<'g> Side<'g> {
@@ -57,6 +58,7 @@ impl<'g> Side<'g> {
             subject: None,
             numbers: HashMap::new(),
             slips: false,
+            kernel_may: true,
         };
         side.begin(by)?;
         Ok(side)
@@ -83,6 +85,16 @@ impl<'g> Side<'g> {
         subject.stop().map_err(|error| format!("{}: {error}", self.name()))
     }
 
+    pub fn is_of_kernel(&self) -> bool {
+        self.whose == By::Kernel
+    }
+
+    /// Keeps the kernel away from here on: see [`deliberate::is_beyond_user_marks`].
+    pub fn stay_ours(&mut self) -> Result<(), String> {
+        self.kernel_may = false;
+        if self.by == By::Kernel && self.whose != By::Kernel { self.remount(self.whose) } else { Ok(()) }
+    }
+
     pub fn stop(mut self) -> Result<(), String> {
         self.end()
     }
@@ -90,7 +102,7 @@ impl<'g> Side<'g> {
     /// Who comes next: the same, or the one that it changes places with.
     pub fn other_of(&self, swap: bool) -> By {
         match self.by {
-            By::Mount if swap => By::Kernel,
+            By::Mount if swap && self.kernel_may => By::Kernel,
             By::Kernel if swap => By::Mount,
             same => same,
         }
@@ -130,8 +142,9 @@ impl<'g> Side<'g> {
         if *expected == seen {
             return Ok(true);
         }
-        match deliberate::reason(self.by, operation, expected, &seen) {
-            Some(_) => self.end().map(|()| false),
+        match deliberate::then(self.by, operation, expected, &seen) {
+            Some(Then::GoesOn) => Ok(true),
+            Some(Then::Leaves) => self.end().map(|()| false),
             None => Err(format!("{} answers {} to the last step", self.name(), show(&seen))),
         }
     }
@@ -179,7 +192,9 @@ impl<'g> Side<'g> {
             return Err(format!("the listing of {path} differs\n  model: {expected:?}\n  {name}: {seen:?}"));
         }
         for (expected, seen) in expected.iter().zip(&seen) {
-            if self.promises_numbers() && self.numbers.get(&expected.ino).is_some_and(|known| *known != seen.ino) {
+            if self.promises_number(expected.kind)
+                && self.numbers.get(&expected.ino).is_some_and(|known| *known != seen.ino)
+            {
                 return Err(format!(
                     "{}: {path} lists {} with number {}, which is {:?} elsewhere",
                     self.name(),
@@ -192,13 +207,13 @@ impl<'g> Side<'g> {
         Ok(expected.into_iter().map(|entry| entry.name).collect())
     }
 
-    fn promises_numbers(&self) -> bool {
-        self.by != By::Kernel
+    fn promises_number(&self, kind: &str) -> bool {
+        self.by != By::Kernel && !deliberate::may_change_number(kind)
     }
 
     /// A file of the model has one number, and no two have the same.
     fn compare_number(&mut self, path: &str, entry: &Entry, seen: &Entry) -> Result<(), String> {
-        if !self.promises_numbers() {
+        if !self.promises_number(kind_name(entry.attr.kind)) {
             return Ok(());
         }
         let known = *self.numbers.entry(entry.attr.ino).or_insert(seen.attr.ino);
