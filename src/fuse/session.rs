@@ -134,6 +134,7 @@ impl Session {
     /// When a thread fails; the mount is then gone.
     pub fn serve(mut self) -> io::Result<()> {
         let Some(inner) = self.inner.take() else { return Ok(()) };
+        sys::obey_quotas()?;
         let result = inner.run();
         if result.is_err() {
             unmount(&self.at, true).ok();

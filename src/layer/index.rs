@@ -14,7 +14,7 @@ use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Name, NameBuf, PathFd, Rename, Result};
 
 use super::marks::{Mark, Marks, Namespace};
-use super::{Origin, Staged};
+use super::{LayerDir, Origin, Staged};
 
 const DIRECTORY: &str = "index";
 
@@ -40,7 +40,7 @@ pub struct Index {
 
 #[derive(Debug, Default)]
 struct State {
-    dir: Option<Arc<Dir>>,
+    dir: Option<Arc<LayerDir>>,
     by_number: HashMap<u64, Arc<Indexed>>,
     by_ino: HashMap<u64, Arc<Indexed>>,
 }
@@ -82,7 +82,7 @@ impl Index {
                     }
                     state.insert(Indexed { name: entry.name, number, ino: entry.ino, hidden: Mutex::new(hidden) });
                 }
-                state.dir = Some(Arc::new(dir));
+                state.dir = Some(Arc::new(LayerDir::of_kernel(dir, namespace)));
             }
         }
         Ok(Index { work, namespace, state: RwLock::new(state) })
@@ -102,7 +102,7 @@ impl Index {
     ///
     /// # Errors
     /// As `mkdirat(2)`.
-    pub fn dir(&self) -> Result<Arc<Dir>> {
+    pub fn dir(&self) -> Result<Arc<LayerDir>> {
         if let Some(dir) = &self.state.read().dir {
             return Ok(dir.clone());
         }
@@ -114,7 +114,7 @@ impl Index {
             Err(Errno::EXIST) => {}
             other => other?,
         }
-        let dir = Arc::new(self.work.open_dir(DIRECTORY)?);
+        let dir = Arc::new(LayerDir::of_kernel(self.work.open_dir(DIRECTORY)?, self.namespace));
         state.dir = Some(dir.clone());
         Ok(dir)
     }
@@ -175,8 +175,9 @@ impl Index {
 
     fn write_links(&self, of: Of<'_>, hidden: i64) -> Result<()> {
         match self.namespace.set(of, Mark::Links, format!("U{hidden:+}").as_bytes()) {
-            // Links and devices carry no user.* attribute: their count is then that of the copy.
-            Err(Errno::PERM) if self.namespace == Namespace::User => Ok(()),
+            // Links and devices carry no user.* attribute, nor does what its owner may not write: the count is then
+            // that of the copy.
+            Err(Errno::PERM | Errno::ACCESS) if self.namespace == Namespace::User => Ok(()),
             other => other,
         }
     }

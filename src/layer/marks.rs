@@ -1,8 +1,15 @@
 //! Marks: the private extended attributes by which union file systems annotate a layer.
 //!
-//! One table, mark by dialect. Every dialect is read, one is written: the kernel's, in the namespace
-//! that the [`Policy`](super::Policy) found.
+//! One table, mark by dialect. Two are read: the kernel's, in the namespace that the
+//! [`Policy`](super::Policy) found, and that of fuse-overlayfs as far as it does no harm. The first is written.
+//!
+//! The namespace that is not in use means nothing here, as in the kernel: `user.overlay.opaque` in a
+//! `trusted` mount is an attribute like any other, which its owner may set, and so must have no power.
+//! Attributes that look like marks and belong to a program, which may be another union file system in the mount,
+//! are kept apart by an escape, the kernel's since 6.7: `trusted.overlay.opaque` is on disk
+//! `trusted.overlay.overlay.opaque`.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -33,23 +40,46 @@ pub enum Mark {
     Impure,
     /// How many names a file of the index has, beside those in the upper layer.
     Links,
+    /// This empty file is a whiteout, if the directory's [`Mark::Opaque`] says that it may hold such.
+    Whiteout,
+    /// This file is itself, whatever its name would mean in a layer of another format. Overfuse's own.
+    Plain,
 }
 
-const ALL: [Mark; 6] = [Mark::Opaque, Mark::Redirect, Mark::Metacopy, Mark::Origin, Mark::Impure, Mark::Links];
+const ALL: [Mark; 8] = [
+    Mark::Opaque,
+    Mark::Redirect,
+    Mark::Metacopy,
+    Mark::Origin,
+    Mark::Impure,
+    Mark::Links,
+    Mark::Whiteout,
+    Mark::Plain,
+];
 
-/// Everything that begins so belongs to a union file system and is not shown.
-const PREFIXES: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs."];
+const TRUSTED: &str = "trusted.overlay.";
+const USER: &str = "user.overlay.";
+const FUSE_OVERLAYFS: &str = "user.fuseoverlayfs.";
+/// What a program's attribute has after the prefix on disk.
+const ESCAPE: &str = "overlay.";
+/// What fuse-overlayfs writes where it may not write the kernel's mark. Its other marks would lead
+/// elsewhere, which is nothing to believe of an attribute that everybody may set.
+const FUSE_OVERLAYFS_OPAQUE: &str = "user.fuseoverlayfs.opaque";
+/// The longest name of an attribute that Linux takes, in bytes.
+const KEY_MAX: usize = 255;
 
 impl Mark {
-    /// The attribute's name in each dialect: kernel as root, kernel with `userxattr`, fuse-overlayfs.
-    fn keys(self) -> [&'static str; 3] {
+    /// The attribute's name in each namespace of the kernel.
+    fn keys(self) -> [&'static str; 2] {
         match self {
-            Mark::Opaque => ["trusted.overlay.opaque", "user.overlay.opaque", "user.fuseoverlayfs.opaque"],
-            Mark::Redirect => ["trusted.overlay.redirect", "user.overlay.redirect", "user.fuseoverlayfs.redirect"],
-            Mark::Metacopy => ["trusted.overlay.metacopy", "user.overlay.metacopy", "user.fuseoverlayfs.metacopy"],
-            Mark::Origin => ["trusted.overlay.origin", "user.overlay.origin", "user.fuseoverlayfs.origin"],
-            Mark::Impure => ["trusted.overlay.impure", "user.overlay.impure", "user.fuseoverlayfs.impure"],
-            Mark::Links => ["trusted.overlay.nlink", "user.overlay.nlink", "user.fuseoverlayfs.nlink"],
+            Mark::Opaque => ["trusted.overlay.opaque", "user.overlay.opaque"],
+            Mark::Redirect => ["trusted.overlay.redirect", "user.overlay.redirect"],
+            Mark::Metacopy => ["trusted.overlay.metacopy", "user.overlay.metacopy"],
+            Mark::Origin => ["trusted.overlay.origin", "user.overlay.origin"],
+            Mark::Impure => ["trusted.overlay.impure", "user.overlay.impure"],
+            Mark::Links => ["trusted.overlay.nlink", "user.overlay.nlink"],
+            Mark::Whiteout => ["trusted.overlay.whiteout", "user.overlay.whiteout"],
+            Mark::Plain => ["trusted.overlay.overfuse.plain", "user.overlay.overfuse.plain"],
         }
     }
 }
@@ -61,11 +91,55 @@ impl Namespace {
     }
 
     fn key(self, mark: Mark) -> &'static OsStr {
-        let [trusted, user, _] = mark.keys();
+        let [trusted, user] = mark.keys();
         OsStr::new(match self {
             Namespace::Trusted => trusted,
             Namespace::User => user,
         })
+    }
+
+    /// What marks begin with, as far as any is believed.
+    fn prefixes(self) -> [&'static str; 2] {
+        match self {
+            Namespace::Trusted => [TRUSTED, FUSE_OVERLAYFS],
+            Namespace::User => [USER, FUSE_OVERLAYFS],
+        }
+    }
+
+    /// The prefix of `key` that makes it look like a mark, and what comes behind.
+    fn split(self, key: &OsStr) -> Option<(&'static str, &[u8])> {
+        let behind = |prefix: &'static str| Some((prefix, key.as_bytes().strip_prefix(prefix.as_bytes())?));
+        self.prefixes().into_iter().find_map(behind)
+    }
+
+    /// Where an attribute is kept that a program calls `key`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a prefix alone, `EOPNOTSUPP` for what is too long on disk.
+    pub fn on_disk<'k>(self, key: &'k OsStr) -> Result<Cow<'k, OsStr>> {
+        match self.split(key) {
+            None => Ok(Cow::Borrowed(key)),
+            Some((_, b"")) => Err(Errno::INVAL),
+            Some(_) if key.len() + ESCAPE.len() > KEY_MAX => Err(Errno::OPNOTSUPP),
+            Some((prefix, rest)) => Ok(Cow::Owned(joined(&[prefix, ESCAPE], rest))),
+        }
+    }
+
+    /// What programs call the attribute that is kept as `key`; `None` for a mark.
+    pub fn shown<'k>(self, key: &'k OsStr) -> Option<Cow<'k, OsStr>> {
+        let Some((prefix, rest)) = self.split(key) else { return Some(Cow::Borrowed(key)) };
+        match rest.strip_prefix(ESCAPE.as_bytes()) {
+            None | Some(b"") => None,
+            Some(rest) => Some(Cow::Owned(joined(&[prefix], rest))),
+        }
+    }
+
+    /// Whether a file has a mark.
+    ///
+    /// # Errors
+    /// As `getxattr(2)`.
+    pub fn has(self, of: Of<'_>, mark: Mark) -> Result<bool> {
+        Ok(xattr::get(of, self.key(mark))?.is_some())
     }
 
     /// Writes a mark in this namespace.
@@ -88,26 +162,29 @@ impl Namespace {
     }
 }
 
-/// The marks that one file carries.
+fn joined(prefixes: &[&str], rest: &[u8]) -> OsString {
+    let mut key = OsString::from(prefixes.concat());
+    key.push(OsStr::from_bytes(rest));
+    key
+}
+
+/// The marks that one file carries, whatever the dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks(Vec<(Mark, Vec<u8>)>);
 
 impl Marks {
     /// Reads all marks of a file: one system call where there is none.
     ///
-    /// A directory may be called opaque in any dialect. What leads elsewhere counts in `namespace` alone: a
-    /// mark that anybody may write must not lead root anywhere.
-    ///
     /// # Errors
     /// As `listxattr(2)` and `getxattr(2)`.
     pub fn read(of: Of<'_>, namespace: Namespace) -> Result<Marks> {
         let mut marks = Marks::default();
         for key in xattr::list(of)? {
-            let means = |mark: &Mark| match mark {
-                Mark::Opaque => mark.keys().iter().any(|k| OsStr::new(k) == key),
-                _ => namespace.key(*mark) == key,
+            let mark = match key == FUSE_OVERLAYFS_OPAQUE {
+                true => Some(Mark::Opaque),
+                false => ALL.into_iter().find(|&mark| namespace.key(mark) == key),
             };
-            if let Some(mark) = ALL.into_iter().find(means)
+            if let Some(mark) = mark
                 && let Some(value) = xattr::get(of, &key)?
             {
                 marks.0.push((mark, value));
@@ -120,9 +197,14 @@ impl Marks {
         self.0.iter().find(|(m, _)| *m == mark).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether the directory hides what is below it. (`x` only says that it may hold xattr whiteouts.)
+    /// Whether the directory hides what is below it.
     pub fn is_opaque(&self) -> bool {
-        self.get(Mark::Opaque).is_some_and(|value| value == b"y")
+        self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"y")
+    }
+
+    /// Whether the directory may hold whiteouts that are files with [`Mark::Whiteout`].
+    pub fn may_hold_whiteouts(&self) -> bool {
+        self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"x")
     }
 }
 
@@ -130,16 +212,18 @@ impl Marks {
 ///
 /// # Errors
 /// As `listxattr(2)` and `getxattr(2)`.
-pub fn is_opaque(of: Of<'_>) -> Result<bool> {
-    Marks::read(of, Namespace::User).map(|marks| marks.is_opaque())
+pub fn is_opaque(of: Of<'_>, namespace: Namespace) -> Result<bool> {
+    Marks::read(of, namespace).map(|marks| marks.is_opaque())
 }
 
-/// Whether `key` belongs to a union file system, so that no user of a mount or image may see or set it.
+/// Whether `key` is private to a union file system of whatever kind, so that it must not leave in an archive,
+/// nor come from one.
 pub fn is_mark(key: &OsStr) -> bool {
-    key == OsStr::new(ownership::KEY) || PREFIXES.iter().any(|prefix| key.as_bytes().starts_with(prefix))
+    let begins = |prefix: &str| key.as_bytes().starts_with(prefix.as_bytes());
+    key == OsStr::new(ownership::KEY) || [TRUSTED, USER, FUSE_OVERLAYFS].into_iter().any(begins)
 }
 
-/// The attributes that belong to the file itself.
+/// The attributes that belong to the file itself, in an archive.
 ///
 /// # Errors
 /// As `listxattr(2)`.
@@ -164,10 +248,41 @@ mod tests {
     }
 
     #[test]
+    fn attributes_of_programs_are_kept_apart_from_marks() {
+        for (namespace, key, disk) in [
+            (Namespace::Trusted, "user.k", "user.k"),
+            (Namespace::Trusted, "trusted.overlay", "trusted.overlay"),
+            (Namespace::Trusted, "trusted.overlay.opaque", "trusted.overlay.overlay.opaque"),
+            (Namespace::Trusted, "trusted.overlay.overlay.x", "trusted.overlay.overlay.overlay.x"),
+            (Namespace::Trusted, "user.overlay.opaque", "user.overlay.opaque"),
+            (Namespace::User, "user.overlay.opaque", "user.overlay.overlay.opaque"),
+            (Namespace::User, "trusted.overlay.opaque", "trusted.overlay.opaque"),
+            (Namespace::User, "user.fuseoverlayfs.opaque", "user.fuseoverlayfs.overlay.opaque"),
+        ] {
+            let kept = namespace.on_disk(OsStr::new(key)).unwrap();
+            assert_eq!((&*kept, namespace.shown(&kept).as_deref()), (OsStr::new(disk), Some(OsStr::new(key))));
+        }
+    }
+
+    #[test]
+    fn what_no_program_may_have_is_refused_and_not_shown() {
+        let long = format!("trusted.overlay.{}", "k".repeat(232));
+        for (key, error) in [("trusted.overlay.", Errno::INVAL), (long.as_str(), Errno::OPNOTSUPP)] {
+            assert_eq!(Namespace::Trusted.on_disk(OsStr::new(key)).unwrap_err(), error, "{key}");
+        }
+        assert!(Namespace::Trusted.on_disk(OsStr::new(&long[1..])).is_ok());
+        assert!(Namespace::Trusted.on_disk(OsStr::new(&long[..247])).is_ok());
+        for key in ["trusted.overlay.opaque", "trusted.overlay.", "trusted.overlay.overlay.", "user.fuseoverlayfs.x"] {
+            assert_eq!(Namespace::Trusted.shown(OsStr::new(key)), None, "{key}");
+        }
+    }
+
+    #[test]
     fn only_y_makes_a_directory_opaque() {
         let marked = |value: &[u8]| Marks(vec![(Mark::Opaque, value.to_vec())]);
         assert!(marked(b"y").is_opaque());
         assert!(!marked(b"x").is_opaque());
+        assert!(marked(b"x").may_hold_whiteouts());
         assert!(!Marks::default().is_opaque());
     }
 }

@@ -4,6 +4,7 @@
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
 
+mod dir;
 mod index;
 pub mod marks;
 mod nesting;
@@ -17,6 +18,7 @@ mod stack;
 mod stage;
 pub mod whiteout;
 
+pub use dir::LayerDir;
 pub use index::{Index, Indexed};
 pub use marks::{Mark, Marks, Namespace};
 pub use origin::Origin;
@@ -83,11 +85,8 @@ impl Found {
     }
 }
 
-/// Asks one directory of one layer for `name`, whose marks are in `namespace`.
-///
-/// # Errors
-/// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
-pub fn see(dir: &Dir, name: Name<'_>, namespace: Namespace) -> Result<Seen> {
+/// What a directory has under `name`, in the kernel's format alone; marks are in `namespace`.
+fn see(dir: &Dir, name: Name<'_>, namespace: Namespace) -> Result<Seen> {
     let stat = match dir.stat(name) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(Seen::Nothing),

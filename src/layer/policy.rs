@@ -1,10 +1,13 @@
 //! Policy: every difference between root and rootless, found by trying, once.
 
-use crate::sys::xattr::Of;
-use crate::sys::{Dir, Kind, Name, Result};
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+
+use crate::sys::xattr::{self, Of};
+use crate::sys::{Dir, Errno, Kind, Name, Result};
 
 use super::marks::{Mark, Namespace};
-use super::ownership::Owners;
+use super::ownership::{self, Owners};
 
 /// How this process keeps on disk what a layer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,33 @@ pub enum RedirectDir {
 }
 
 impl Policy {
+    /// Where an attribute is kept that a program calls `key`.
+    ///
+    /// # Errors
+    /// `EPERM` for the record of owners; else as [`Namespace::on_disk`].
+    pub fn on_disk<'k>(&self, key: &'k OsStr) -> Result<Cow<'k, OsStr>> {
+        if self.is_record(key) { Err(Errno::PERM) } else { self.marks.on_disk(key) }
+    }
+
+    /// What programs call the attribute that is kept as `key`; `None` for what is private to the layer.
+    pub fn shown<'k>(&self, key: &'k OsStr) -> Option<Cow<'k, OsStr>> {
+        if self.is_record(key) { None } else { self.marks.shown(key) }
+    }
+
+    /// The attributes that a file has of its own, as they are called on disk.
+    ///
+    /// # Errors
+    /// As `listxattr(2)`.
+    pub fn own_xattrs(&self, of: Of<'_>) -> Result<Vec<OsString>> {
+        let mut keys = xattr::list(of)?;
+        keys.retain(|key| self.shown(key).is_some());
+        Ok(keys)
+    }
+
+    fn is_record(&self, key: &OsStr) -> bool {
+        self.owners == Owners::Recorded && key == ownership::KEY
+    }
+
     /// Tries in a scratch file of `dir`, which must be writable, what this process may do.
     ///
     /// # Errors

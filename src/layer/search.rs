@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Result, Stat};
+use crate::sys::{Errno, Kind, Name, NameBuf, Result, Stat};
 
-use super::{Found, Namespace, Redirect, Resolution, Seen, resolve, see};
+use super::{Found, LayerDir, Namespace, Redirect, Resolution, Seen, resolve};
 
 /// One directory of one lower layer. Lower layers never change, so its path is good for ever.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ pub trait Layers {
     ///
     /// # Errors
     /// `EIO` for a layer that there is not.
-    fn root(&self, layer: usize) -> Result<&Dir>;
+    fn root(&self, layer: usize) -> Result<&LayerDir>;
     /// # Errors
     /// As `openat2(2)`.
-    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>>;
+    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>>;
     /// In whose marks to believe.
     fn namespace(&self) -> Namespace;
     /// Whether directories may continue elsewhere.
@@ -82,7 +82,7 @@ pub struct Look {
 ///
 /// # Errors
 /// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
-pub fn look(layers: &impl Layers, upper: Option<&Dir>, parents: &[Arc<LowerDir>], name: Name<'_>) -> Result<Look> {
+pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &[Arc<LowerDir>], name: Name<'_>) -> Result<Look> {
     let mut search = Search { layers, upper, aim: Aim::Name { parents, name: name.to_owned() } };
     let is = resolve(&mut search)?;
     let data = match &is {
@@ -107,7 +107,7 @@ enum Aim<'a> {
 /// The answers, newest layer first.
 struct Search<'a, L> {
     layers: &'a L,
-    upper: Option<&'a Dir>,
+    upper: Option<&'a LayerDir>,
     aim: Aim<'a>,
 }
 
@@ -151,7 +151,7 @@ impl<'a, L: Layers> Search<'a, L> {
     fn ask(&mut self) -> Result<Option<(Part, Seen)>> {
         if let Some(upper) = self.upper.take() {
             let Aim::Name { name, .. } = &self.aim else { return Err(Errno::IO) };
-            let seen = see(upper, name.as_name(), self.layers.namespace())?;
+            let seen = upper.see(name.as_name())?;
             self.turn(&seen, 0)?;
             return Ok(Some((Part::Upper, seen)));
         }
@@ -160,7 +160,7 @@ impl<'a, L: Layers> Search<'a, L> {
                 let Some((dir, rest)) = parents.split_first() else { return Ok(None) };
                 *parents = rest;
                 let name = name.clone();
-                let seen = see(&*self.layers.open(dir)?, name.as_name(), self.layers.namespace())?;
+                let seen = self.layers.open(dir)?.see(name.as_name())?;
                 self.turn(&seen, dir.layer + 1)?;
                 Ok(Some((Part::Lower(LowerFile { dir: dir.clone(), name }), seen)))
             }
@@ -224,7 +224,7 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
         Ok(Walked { file: LowerFile { dir, name: last.clone() }, seen, continues })
     };
     for (done, step) in steps.iter().enumerate() {
-        match see(&dir, step.as_name(), layers.namespace())? {
+        match dir.see(step.as_name())? {
             // The step itself was redirected by a layer above; what follows it keeps its names.
             Seen::Nothing => {
                 continues.extend(steps[done..].iter().map(NameBuf::as_os_str));
@@ -247,7 +247,7 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
         }
     }
     continues.push(last.as_os_str());
-    let seen = match see(&dir, last.as_name(), layers.namespace())? {
+    let seen = match dir.see(last.as_name())? {
         Seen::Nothing if last_layer => Seen::Whiteout,
         Seen::Entry(found) if last_layer && !matches!(found.redirect, Some(Redirect::Path(_))) => {
             Seen::Entry(Found { opaque: found.is_dir(), ..found })

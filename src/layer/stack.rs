@@ -9,16 +9,16 @@ use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
-use super::{Index, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir};
+use super::{Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir};
 
 /// A layer that is only read.
 #[derive(Debug)]
 pub struct LowerLayer {
-    root: Dir,
+    root: LayerDir,
 }
 
 impl LowerLayer {
-    pub fn root(&self) -> &Dir {
+    pub fn root(&self) -> &LayerDir {
         &self.root
     }
 }
@@ -26,7 +26,7 @@ impl LowerLayer {
 /// The layer that takes every change, with the work directory in which changes are built.
 #[derive(Debug)]
 pub struct UpperLayer {
-    root: Dir,
+    root: LayerDir,
     work: Work,
     /// The directory in which that of `work` and the index are.
     scratch: Dir,
@@ -36,7 +36,7 @@ pub struct UpperLayer {
 }
 
 impl UpperLayer {
-    pub fn root(&self) -> &Dir {
+    pub fn root(&self) -> &LayerDir {
         &self.root
     }
 
@@ -115,12 +115,12 @@ impl Layers for Stack {
         self.data_only.len()
     }
 
-    fn root(&self, layer: usize) -> Result<&Dir> {
+    fn root(&self, layer: usize) -> Result<&LayerDir> {
         let found = self.lower.get(layer).or_else(|| self.data_only.get(layer - self.lower.len()));
         found.map(LowerLayer::root).ok_or(Errno::IO)
     }
 
-    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
         self.root(dir.layer)?.open_dir(&dir.path).map(Arc::new)
     }
 
@@ -151,6 +151,11 @@ pub enum OpenError {
 }
 
 impl Stack {
+    /// How what a layer needs is kept on disk.
+    pub fn policy(&self) -> Policy {
+        Policy { marks: self.namespace, owners: self.owners }
+    }
+
     /// Opens and checks the directories.
     ///
     /// # Errors
@@ -161,21 +166,18 @@ impl Stack {
             return Err(OpenError::NoLower);
         }
         check_nesting(&[lower, data_only].concat(), upper)?;
-        let open = |path: &PathBuf| match Dir::open_host(path) {
-            Ok(root) => Ok(LowerLayer { root }),
-            Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
-        };
-        let lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
-        let data_only = data_only.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
-        let mut upper = upper.map(|(upper, work)| open_upper(upper, work, owners)).transpose()?;
-        if let Some(upper) = upper.as_mut().filter(|_| user_marks) {
-            upper.policy.marks = Namespace::User;
-        }
+        let upper = upper.map(|(upper, work)| open_upper(upper, work, owners, user_marks)).transpose()?;
         let namespace = match &upper {
             Some(upper) => upper.policy.marks,
             None if user_marks => Namespace::User,
             None => Namespace::of_this_process(),
         };
+        let open = |path: &PathBuf| match Dir::open_host(path) {
+            Ok(root) => Ok(LowerLayer { root: LayerDir::new(root, namespace) }),
+            Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
+        };
+        let lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let data_only = data_only.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
         Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }
 
@@ -192,7 +194,7 @@ impl Stack {
     }
 }
 
-fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, OpenError> {
+fn open_upper(upper: &Path, work: &Path, owners: Owners, user_marks: bool) -> Result<UpperLayer, OpenError> {
     let fail = |what, path: &Path| {
         let path = path.to_path_buf();
         move |source| OpenError::Open { what, path, source }
@@ -219,11 +221,12 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners) -> Result<UpperLayer, O
     })?;
     let staging = Work::open(&work_dir).map_err(fail("work directory", work))?;
     let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
+    let marks = if user_marks { Namespace::User } else { probed.marks };
     Ok(UpperLayer {
-        root: upper_dir,
+        root: LayerDir::new(upper_dir, marks),
         work: staging,
         scratch: work_dir,
-        policy: Policy { owners, ..probed },
+        policy: Policy { marks, owners },
         _lock: lock,
     })
 }

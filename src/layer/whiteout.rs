@@ -1,6 +1,47 @@
 //! Whiteouts: entries that say a name is gone.
+//!
+//! | format | says that `NAME` is gone | says that a directory hides what is below |
+//! |---|---|---|
+//! | kernel overlayfs | character device 0/0 called `NAME` | attribute `opaque` = `y` |
+//! | … without devices | empty file `NAME` with the attribute `whiteout`, in a directory with `opaque` = `x` | |
+//! | OCI layers, AUFS, fuse-overlayfs without devices | empty file `.wh.NAME` | empty file `.wh..wh..opq` in it |
+//!
+//! All are read, the first is written. Beside its whiteout an entry stands for itself, as in an archive: a file
+//! hides what is below in any case, a directory begins afresh. AUFS's own `.wh..wh.aufs`, `.wh..wh.plnk` and
+//! `.wh..wh.orph` are not shown.
+//!
+//! # Names that look like whiteouts
+//!
+//! A program in a mount may call a file `.wh.x`: it may be unpacking a layer, or be a union file system itself.
+//! The kernel's overlayfs lets it, fuse-overlayfs 1.10 refuses some of the ways to make one, and after a remount 1.10
+//! and 2.0 hide `x`. Here such a name is a name like any other, and stays one: a file that could be taken for a whiteout
+//! is born with [`Mark::Plain`], which the kernel does not show, so that both show the same tree. Only files
+//! need it, and the directories that AUFS keeps: what is no empty file is no whiteout.
 
-use crate::sys::{Dir, Kind, Name, Result};
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::sys::xattr::Of;
+use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Rename, Result, SetTime, Stat};
+
+use super::marks::{Mark, Marks, Namespace};
+
+/// What the names of whiteouts begin with.
+const PREFIX: &[u8] = b".wh.";
+/// In a directory that hides what is below it.
+const OPAQUE: &str = ".wh..wh..opq";
+/// What AUFS keeps in a layer's root for itself.
+const OF_AUFS: [&[u8]; 3] = [b".wh..wh.aufs", b".wh..wh.plnk", b".wh..wh.orph"];
+/// How many names of a directory are asked for one by one, before it is read as a whole.
+const PROBES: u8 = 8;
+/// A whiteout until it gets its name.
+const DEVICE: &str = ".wh..wh.overfuse";
 
 /// Makes `name` in `dir` a whiteout, the character device 0/0 that the kernel's overlayfs knows.
 ///
@@ -8,4 +49,276 @@ use crate::sys::{Dir, Kind, Name, Result};
 /// As `mknodat(2)`; `EEXIST` when the name is taken.
 pub fn create(dir: &Dir, name: Name<'_>) -> Result<()> {
     dir.make_node(name, Kind::CharDevice, 0, 0)
+}
+
+/// Whether readers of some format could take a file called so for a whiteout.
+pub fn looks_like_one(name: Name<'_>) -> bool {
+    name.as_bytes().starts_with(PREFIX)
+}
+
+/// Sees to it that a file that shall be called `name` is taken for nothing but itself.
+///
+/// # Errors
+/// As `setxattr(2)`.
+pub fn keep_plain(of: Of<'_>, name: Name<'_>, namespace: Namespace) -> Result<()> {
+    if !looks_like_one(name) {
+        return Ok(());
+    }
+    match namespace.set(of, Mark::Plain, b"y") {
+        // Links and devices carry no user.* attribute, and need none.
+        Err(Errno::PERM | Errno::OPNOTSUPP) if namespace == Namespace::User => Ok(()),
+        other => other,
+    }
+}
+
+/// What one directory of a layer is known to hold of other formats than the kernel's, as far as somebody asked.
+///
+/// Nothing is asked twice, and most directories cost next to no system call: [`PROBES`] names that are missing are looked
+/// for as whiteouts one by one; then the directory is read, once, and found to hold none.
+#[derive(Debug, Default)]
+pub(super) struct Foreign {
+    probed: AtomicU8,
+    /// The names that `.wh.` files say are gone, once the directory was read.
+    gone: RwLock<Option<HashSet<NameBuf>>>,
+    /// Whether files with [`Mark::Whiteout`] are whiteouts here.
+    marked: OnceLock<bool>,
+    /// Nothing is left of other formats.
+    adopted: AtomicBool,
+}
+
+impl Foreign {
+    /// What is known of a directory that can hold nothing of the kind.
+    pub(super) fn nothing() -> Foreign {
+        Foreign {
+            gone: RwLock::new(Some(HashSet::new())),
+            marked: OnceLock::from(false),
+            adopted: AtomicBool::new(true),
+            ..Foreign::default()
+        }
+    }
+
+    /// Whether a `.wh.` file says that `name` is gone.
+    pub(super) fn hides(&self, dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+        if let Some(gone) = &*self.gone.read() {
+            return Ok(!gone.is_empty() && gone.contains(&name.to_owned()));
+        }
+        if self.probed.load(Ordering::Relaxed) < PROBES {
+            self.probed.fetch_add(1, Ordering::Relaxed);
+            return probe(dir, namespace, name);
+        }
+        let entries = match dir.entries_quietly() {
+            // It can be searched and not read.
+            Err(Errno::ACCESS) => return probe(dir, namespace, name),
+            other => other?,
+        };
+        let gone = gone_of(dir, namespace, &entries)?;
+        Ok(self.gone.write().get_or_insert(gone).contains(&name.to_owned()))
+    }
+
+    /// Whether `.wh.` files may have been replaced since somebody looked.
+    pub(super) fn may_have_changed(&self) -> bool {
+        self.gone.read().is_none()
+    }
+
+    /// Whether the empty file `name` is a whiteout.
+    pub(super) fn is_marked(&self, dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+        Ok(self.may_be_marked(dir, namespace)? && namespace.has(Of::Name(dir, name), Mark::Whiteout)?)
+    }
+
+    fn may_be_marked(&self, dir: &Dir, namespace: Namespace) -> Result<bool> {
+        match self.marked.get() {
+            Some(known) => Ok(*known),
+            None => {
+                let marks = Marks::read(Of::fd(dir), namespace)?;
+                Ok(*self.marked.get_or_init(|| marks.may_hold_whiteouts()))
+            }
+        }
+    }
+
+    /// See [`LayerDir::list`](super::LayerDir::list).
+    pub(super) fn list(&self, dir: &Dir, namespace: Namespace, all: Vec<DirEntry>) -> Result<Listed> {
+        let gone = match &*self.gone.read() {
+            Some(known) => known.clone(),
+            None => gone_of(dir, namespace, &all)?,
+        };
+        let marked = self.may_be_marked(dir, namespace)?;
+        let mut listed = Listed { entries: Vec::with_capacity(all.len()), gone: gone.iter().cloned().collect() };
+        self.gone.write().get_or_insert(gone);
+        for entry in all {
+            let name = entry.name.as_name();
+            let is_whiteout = match entry.kind {
+                Kind::CharDevice => dir.stat(name).map(|stat| stat.is_whiteout_device()),
+                Kind::Regular if marked => is_marked_whiteout(dir, namespace, name),
+                _ => Ok(false),
+            };
+            match is_whiteout {
+                Ok(true) => listed.gone.push(entry.name),
+                Ok(false) if is_private(dir, namespace, name, entry.kind)? => {}
+                Ok(false) => listed.entries.push(entry),
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(listed)
+    }
+
+    /// See [`LayerDir::adopt`](super::LayerDir::adopt). What is read meanwhile sees the one or the other.
+    pub(super) fn adopt(&self, dir: &Dir, namespace: Namespace) -> Result<()> {
+        if self.adopted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut known = self.gone.write();
+        let entries = dir.entries_quietly()?;
+        let files = gone_of(dir, namespace, &entries)?;
+        let opaque_file = Name::new(OPAQUE)?;
+        let opaque_by_file = is_file_of(dir, namespace, opaque_file)?;
+        let devices =
+            if self.may_be_marked(dir, namespace)? { marked_of(dir, namespace, &entries)? } else { Vec::new() };
+        let marks = Marks::read(Of::fd(dir), namespace)?;
+        if !files.is_empty() || !devices.is_empty() || opaque_by_file || marks.is_opaque() {
+            let before = dir.stat_self()?;
+            for name in devices {
+                make_device(dir, name.as_name())?;
+            }
+            let opaque = opaque_by_file || marks.is_opaque();
+            if opaque {
+                namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
+            }
+            for name in &files {
+                // In an opaque directory there is nothing left for it to hide.
+                take_file(dir, namespace, name.as_name(), !opaque)?;
+            }
+            if opaque_by_file {
+                dir.remove_file(opaque_file)?;
+            }
+            dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))?;
+        }
+        *known = Some(HashSet::new());
+        self.adopted.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Puts a device where a marked file says that `name` is gone.
+fn make_device(dir: &Dir, name: Name<'_>) -> Result<()> {
+    let device = Name::new(DEVICE)?;
+    create(dir, device).or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })?;
+    dir.rename(device, dir, name, Rename::Replace)
+}
+
+/// Removes the file that says that `name` is gone, after a device says so, if one shall.
+fn take_file(dir: &Dir, namespace: Namespace, name: Name<'_>, device: bool) -> Result<()> {
+    if device {
+        match create(dir, name) {
+            Err(Errno::EXIST) if dir.stat(name)?.kind == Kind::Directory => {
+                namespace.set(Of::Name(dir, name), Mark::Opaque, b"y")?;
+            }
+            Err(Errno::EXIST) => {}
+            other => other?,
+        }
+    }
+    let file = NameBuf::new(OsStr::from_bytes(&[PREFIX, name.as_bytes()].concat()))?;
+    dir.remove_file(file.as_name())
+}
+
+/// Looks for one whiteout.
+fn probe(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+    let file = [PREFIX, name.as_bytes()].concat();
+    match Name::new(OsStr::from_bytes(&file)) {
+        Ok(file) if target_of(file).is_some() => is_file_of(dir, namespace, file),
+        // Too long to be a name.
+        _ => Ok(false),
+    }
+}
+
+/// The names that `.wh.` files among `entries` say are gone.
+fn gone_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<HashSet<NameBuf>> {
+    let mut gone = HashSet::new();
+    for entry in entries {
+        let name = entry.name.as_name();
+        if entry.kind == Kind::Regular
+            && let Some(target) = target_of(name)
+            && is_file_of(dir, namespace, name)?
+        {
+            gone.insert(target.to_owned());
+        }
+    }
+    Ok(gone)
+}
+
+/// The marked files among `entries`.
+fn marked_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<Vec<NameBuf>> {
+    let mut marked = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::Regular) {
+        if is_marked_whiteout(dir, namespace, entry.name.as_name())? {
+            marked.push(entry.name.clone());
+        }
+    }
+    Ok(marked)
+}
+
+fn is_marked_whiteout(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+    Ok(dir.stat(name)?.size == 0 && namespace.has(Of::Name(dir, name), Mark::Whiteout)?)
+}
+
+/// What a directory of one layer says of names, whatever the format.
+#[derive(Debug)]
+pub struct Listed {
+    pub entries: Vec<DirEntry>,
+    /// Names that are gone from the layers below; some may have an entry here.
+    pub gone: Vec<NameBuf>,
+}
+
+impl Listed {
+    /// Every name that something is said of, in the order of the bytes.
+    pub fn names(self) -> BTreeSet<NameBuf> {
+        self.entries.into_iter().map(|entry| entry.name).chain(self.gone).collect()
+    }
+}
+
+/// Whether a file is there for other union file systems, so that it is not shown.
+///
+/// # Errors
+/// As `fstatat(2)` and `getxattr(2)`.
+pub(super) fn is_private(dir: &Dir, namespace: Namespace, name: Name<'_>, kind: Kind) -> Result<bool> {
+    match kind {
+        _ if !looks_like_one(name) => Ok(false),
+        Kind::Regular | Kind::Directory if OF_AUFS.contains(&name.as_bytes()) => {
+            Ok(!namespace.has(Of::Name(dir, name), Mark::Plain)?)
+        }
+        Kind::Regular => is_file_of(dir, namespace, name),
+        _ => Ok(false),
+    }
+}
+
+/// Whether `.wh..wh..opq` says that directory `name` hides what is below it.
+///
+/// # Errors
+/// As `openat2(2)` and `getxattr(2)`.
+pub(super) fn is_opaque_by_file(dir: &Dir, namespace: Namespace, name: Option<Name<'_>>) -> Result<bool> {
+    let file = Name::new(OPAQUE)?;
+    let Some(name) = name else { return is_file_of(dir, namespace, file) };
+    match dir.open_path(Path::new(name.as_os_str()).join(OPAQUE)) {
+        Ok(_) => is_file_of(&dir.open_dir(name.as_os_str())?, namespace, file),
+        Err(Errno::NOENT | Errno::ACCESS) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether `name`, which begins as such a name does, is a whiteout or a mark.
+fn is_file_of(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+    match dir.stat(name) {
+        Ok(Stat { kind: Kind::Regular, size: 0, .. }) => Ok(!namespace.has(Of::Name(dir, name), Mark::Plain)?),
+        Ok(_) | Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The name that the whiteout `name` says is gone.
+fn target_of(name: Name<'_>) -> Option<Name<'_>> {
+    let target = name.as_bytes().strip_prefix(PREFIX)?;
+    if name.as_bytes() == OPAQUE.as_bytes() || OF_AUFS.contains(&name.as_bytes()) {
+        return None;
+    }
+    Name::new(OsStr::from_bytes(target)).ok()
 }

@@ -62,3 +62,12 @@ impl Capabilities {
         rth::set_capabilities(None, sets)
     }
 }
+
+/// The calling thread, and those that it starts, exceed no quota for others: as overlayfs does for its mounter.
+///
+/// # Errors
+/// As `capset(2)`.
+pub fn obey_quotas() -> Result<()> {
+    let sets = rth::capabilities(None)?;
+    rth::set_capabilities(None, CapabilitySets { effective: sets.effective - CapabilitySet::SYS_RESOURCE, ..sets })
+}

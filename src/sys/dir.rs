@@ -13,6 +13,9 @@ use rustix::io::retry_on_intr;
 
 use super::{Errno, File, FsStat, Kind, Name, NameBuf, Result, SetTime, Stat};
 
+/// The longest path that one system call takes, in bytes, with the NUL behind it.
+const PATH_MAX: usize = 4096;
+
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An `O_PATH` descriptor of a directory.
@@ -97,7 +100,19 @@ impl Dir {
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
-        self.openat2(path.as_ref(), OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)
+        let path = path.as_ref();
+        let open = |dir: &Dir, path: &Path| dir.openat2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir);
+        match open(self, path) {
+            Err(Errno::NAMETOOLONG) if path.as_os_str().len() >= PATH_MAX => {}
+            other => return other,
+        }
+        // Trees can be deeper than a path is long: step by step then.
+        let mut steps = path.iter();
+        let mut dir = open(self, Path::new(steps.next().ok_or(Errno::NOENT)?))?;
+        for step in steps {
+            dir = open(&dir, Path::new(step))?;
+        }
+        Ok(dir)
     }
 
     /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.

@@ -26,7 +26,7 @@ pub mod signal;
 mod stat;
 pub mod xattr;
 
-pub use capability::{Capabilities, is_root_of_host};
+pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};

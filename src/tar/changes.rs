@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::path::PATH_MAX;
-use crate::layer::marks::{is_opaque, visible_xattrs};
-use crate::layer::{self, Found, Policy, Resolution, Seen, resolve};
+use crate::layer::marks::visible_xattrs;
+use crate::layer::{Found, LayerDir, Policy, Resolution, Seen, resolve};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Stat};
 
@@ -49,9 +49,11 @@ impl fmt::Display for ChangeKind {
 pub fn changes(upper: &Dir, lower: &[Dir], policy: Policy) -> Result<Vec<Change>, Error> {
     let root = Path::new("/");
     let mut walk = Walk { policy, changes: Vec::new() };
-    let hides = is_opaque(Of::fd(upper)).map_err(fail(root))?;
-    let lower: Vec<&Dir> = lower.iter().collect();
-    walk.children(root, upper, hides, &lower)?;
+    let layer = |dir: &Dir| Ok(LayerDir::new(dir.open_dir(".")?, policy.marks));
+    let lower = lower.iter().map(layer).collect::<sys::Result<Vec<_>>>().map_err(fail(root))?;
+    let upper = layer(upper).map_err(fail(root))?;
+    let hides = upper.is_opaque().map_err(fail(root))?;
+    walk.children(root, &upper, hides, &lower.iter().collect::<Vec<_>>())?;
     let mut changes = walk.changes;
     changes.sort_by(|a, b| OsStr::cmp(a.path.as_os_str(), b.path.as_os_str()));
     Ok(changes)
@@ -65,9 +67,9 @@ struct Walk {
 /// What the lower layers together have under one name.
 enum Below<'a> {
     Nothing,
-    Leaf(&'a Dir, Stat),
+    Leaf(&'a LayerDir, Stat),
     /// The merged directory, topmost first, with the attributes of the first.
-    Dir(&'a Dir, Stat, Vec<Dir>),
+    Dir(&'a LayerDir, Stat, Vec<LayerDir>),
 }
 
 impl Walk {
@@ -76,20 +78,19 @@ impl Walk {
     }
 
     /// Compares what is in a directory; with `hides`, what only `lower` has is deleted.
-    fn children(&mut self, path: &Path, upper: &Dir, hides: bool, lower: &[&Dir]) -> Result<(), Error> {
+    fn children(&mut self, path: &Path, upper: &LayerDir, hides: bool, lower: &[&LayerDir]) -> Result<(), Error> {
         // Each level of a tree takes some of the stack.
         if path.as_os_str().len() >= PATH_MAX {
             return Err(fail(path)(Errno::NAMETOOLONG));
         }
         let mut names = BTreeSet::new();
-        for entry in upper.entries().map_err(fail(path))? {
-            let name = entry.name;
+        for name in upper.list_quietly().map_err(fail(path))?.names() {
             let path = path.join(name.as_os_str());
-            match layer::see(upper, name.as_name(), self.policy.marks).map_err(fail(&path))? {
+            match upper.see(name.as_name()).map_err(fail(&path))? {
                 Seen::Nothing => continue,
                 Seen::Whiteout if hides => continue,
                 Seen::Whiteout => {
-                    if !matches!(below(lower, name.as_name(), self.policy).map_err(fail(&path))?, Below::Nothing) {
+                    if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
                         self.tell(ChangeKind::Deleted, &path);
                     }
                 }
@@ -104,14 +105,14 @@ impl Walk {
     }
 
     /// Tells of what `lower` has beside `kept`.
-    fn deleted(&mut self, path: &Path, lower: &[&Dir], kept: &BTreeSet<NameBuf>) -> Result<(), Error> {
+    fn deleted(&mut self, path: &Path, lower: &[&LayerDir], kept: &BTreeSet<NameBuf>) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for dir in lower {
-            names.extend(dir.entries().map_err(fail(path))?.into_iter().map(|entry| entry.name));
+            names.extend(dir.list_quietly().map_err(fail(path))?.names());
         }
         for name in names.difference(kept) {
             let path = path.join(name.as_os_str());
-            if !matches!(below(lower, name.as_name(), self.policy).map_err(fail(&path))?, Below::Nothing) {
+            if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
                 self.tell(ChangeKind::Deleted, &path);
             }
         }
@@ -121,15 +122,15 @@ impl Walk {
     fn entry(
         &mut self,
         path: &Path,
-        upper: &Dir,
+        upper: &LayerDir,
         name: Name<'_>,
         found: &Found,
         hidden: bool,
-        lower: &[&Dir],
+        lower: &[&LayerDir],
     ) -> Result<(), Error> {
         let fail = fail(path);
         let told = self.changes.len();
-        let below = below(lower, name, self.policy).map_err(fail)?;
+        let below = below(lower, name).map_err(fail)?;
         let mut hides = found.opaque || hidden;
         let (kind, lower) = match &below {
             Below::Nothing => (Some(ChangeKind::Added), &[][..]),
@@ -139,7 +140,7 @@ impl Walk {
                 (self.compare(upper, name, found.stat, dir, *stat).map_err(fail)?, merged.as_slice())
             }
         };
-        let lower: Vec<&Dir> = lower.iter().collect();
+        let lower: Vec<&LayerDir> = lower.iter().collect();
         if found.is_dir() {
             let dir = upper.open_dir(name.as_os_str()).map_err(fail)?;
             self.children(path, &dir, hides, &lower)?;
@@ -156,10 +157,10 @@ impl Walk {
     /// Whether the two differ in anything that users see; of directories not in their times.
     fn compare(
         &self,
-        upper: &Dir,
+        upper: &LayerDir,
         name: Name<'_>,
         new: Stat,
-        lower: &Dir,
+        lower: &LayerDir,
         old: Stat,
     ) -> sys::Result<Option<ChangeKind>> {
         let (new_of, old_of) = (Of::Name(upper, name), Of::Name(lower, name));
@@ -182,8 +183,8 @@ fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
 }
 
 /// Asks the lower layers, topmost first, as a union does.
-fn below<'a>(lower: &[&'a Dir], name: Name<'_>, policy: Policy) -> sys::Result<Below<'a>> {
-    let seen = lower.iter().map(|&dir| Ok((dir, layer::see(dir, name, policy.marks)?)));
+fn below<'a>(lower: &[&'a LayerDir], name: Name<'_>) -> sys::Result<Below<'a>> {
+    let seen = lower.iter().map(|&dir| Ok((dir, dir.see(name)?)));
     Ok(match resolve(seen)? {
         Resolution::Missing => Below::Nothing,
         Resolution::Leaf(dir, found) => Below::Leaf(dir, found.stat),

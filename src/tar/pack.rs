@@ -14,9 +14,9 @@ use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{self, Mark, Marks, Policy, Seen};
+use crate::layer::{LayerDir, Mark, Marks, Policy, Seen};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Dir, Errno, File, Name, NameBuf, OFlags, Stat, device_major, device_minor};
+use crate::sys::{self, Dir, Errno, File, Name, OFlags, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
 
@@ -33,9 +33,10 @@ pub fn pack<W: Write>(upper: &Dir, policy: Policy, writer: W) -> Result<W, Error
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
     let stat = upper.stat_self().map_err(fail)?;
-    let opaque = layer::marks::is_opaque(Of::fd(upper)).map_err(fail)?;
-    packer.entry(root, Of::fd(upper), stat, None)?;
-    packer.children(upper, Path::new(""), opaque)?;
+    let upper = LayerDir::new(upper.open_dir(".").map_err(fail)?, policy.marks);
+    let opaque = upper.is_opaque().map_err(fail)?;
+    packer.entry(root, Of::fd(&upper), stat, None)?;
+    packer.children(&upper, Path::new(""), opaque)?;
     packer.to.finish()
 }
 
@@ -48,7 +49,7 @@ struct Packer<W> {
 }
 
 impl<W: Write> Packer<W> {
-    fn children(&mut self, dir: &Dir, path: &Path, opaque: bool) -> Result<(), Error> {
+    fn children(&mut self, dir: &LayerDir, path: &Path, opaque: bool) -> Result<(), Error> {
         // Deeper than any tool could unpack it.
         if path.as_os_str().len() >= PATH_MAX {
             return Err(fail(path, "list it")(Errno::NAMETOOLONG));
@@ -56,12 +57,9 @@ impl<W: Write> Packer<W> {
         if opaque {
             self.whiteout(path.join(OPAQUE))?;
         }
-        let mut names: Vec<NameBuf> =
-            dir.entries().map_err(fail(path, "list it"))?.into_iter().map(|entry| entry.name).collect();
-        names.sort_unstable();
-        for name in &names {
+        for name in &dir.list_quietly().map_err(fail(path, "list it"))?.names() {
             let path = path.join(name.as_os_str());
-            match layer::see(dir, name.as_name(), self.policy.marks).map_err(fail(&path, "read its attributes"))? {
+            match dir.see(name.as_name()).map_err(fail(&path, "read its attributes"))? {
                 Seen::Nothing => {}
                 Seen::Whiteout => self.whiteout(whiteout_path(&path, name.as_name()))?,
                 Seen::Entry(found) => {

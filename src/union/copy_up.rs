@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::layer::{Mark, Origin, Owners, Recorded, Staged, marks};
+use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, whiteout};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
 
@@ -29,12 +29,12 @@ pub(super) enum Need {
 /// A directory that is in the upper layer, to be changed.
 #[derive(Debug)]
 pub(super) struct UpperDir {
-    dir: Arc<Dir>,
+    dir: Arc<LayerDir>,
 }
 
 impl Deref for UpperDir {
-    type Target = Dir;
-    fn deref(&self) -> &Dir {
+    type Target = LayerDir;
+    fn deref(&self) -> &LayerDir {
         &self.dir
     }
 }
@@ -106,7 +106,9 @@ impl Union {
     /// The directory in the upper layer, copied up if need be.
     pub(super) fn upper_dir(&self, node: &Arc<Node>) -> Result<UpperDir> {
         self.copy_up(node, Need::Metadata)?;
-        Ok(UpperDir { dir: self.upper_fd(node)?.ok_or(Errno::IO)? })
+        let dir = self.upper_fd(node)?.ok_or(Errno::IO)?;
+        dir.adopt()?;
+        Ok(UpperDir { dir })
     }
 
     /// The file in the upper layer, copied up if need be, to change its attributes.
@@ -134,11 +136,27 @@ impl Union {
         if missing() == (false, false) {
             return Ok(());
         }
+        self.copy_up_path(node)?;
         let _only_one = node.copying.lock();
         if missing().0 {
             self.bring(node, need)?;
         }
         if missing().1 { self.bring_data(node, need) } else { Ok(()) }
+    }
+
+    /// Copies up the directories that lead to a node, topmost first: a path can be longer than the stack is deep.
+    fn copy_up_path(&self, node: &Arc<Node>) -> Result<()> {
+        let above = |node: &Node| node.state.read().places.first().map(|place| place.parent.clone());
+        let mut path = Vec::new();
+        let mut next = above(node);
+        while let Some(dir) = next.filter(|dir| !dir.is_upper()) {
+            next = above(&dir);
+            path.push(dir);
+        }
+        path.iter().rev().try_for_each(|dir| {
+            let _only_one = dir.copying.lock();
+            if dir.is_upper() { Ok(()) } else { self.bring(dir, Need::Metadata) }
+        })
     }
 
     /// Publishes a copy of a node that is only below.
@@ -157,9 +175,10 @@ impl Union {
                 (None, _) => Bring::From(from.clone()),
             };
             let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
-            let like = self.stack.owners.stat(from.of(), stat)?;
-            clone_attributes(&from, &like, (dir, name), self.stack.owners, self.own)?;
+            // First, since the mode to come may forbid it to the owner.
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
+            let like = self.stack.owners.stat(from.of(), stat)?;
+            clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
             {
@@ -239,6 +258,7 @@ impl Union {
             if !state.places.first().is_some_and(same) {
                 continue;
             }
+            whiteout::keep_plain(Of::Name(staged.dir(), staged.name()), name.as_name(), self.stack.namespace)?;
             quietly(&dir, || staged.publish(&dir, name.as_name(), Rename::NoReplace))?;
             // Nobody may see the node half moved: its state is locked since before the copy had its name.
             settle(&mut state, Anchor::Place, real, data);
@@ -287,6 +307,8 @@ impl Union {
         if !node.state.read().places.iter().any(is_there) {
             return Ok(());
         }
+        let copy = self.index()?.dir()?;
+        whiteout::keep_plain(Of::Name(&copy, indexed.name.as_name()), place.name.as_name(), self.stack.namespace)?;
         let linked = quietly(&dir, || match self.index()?.link_up(&indexed, &dir, place.name.as_name()) {
             Err(Errno::EXIST) => Ok(()),
             other => other,
@@ -415,13 +437,14 @@ fn make_like(
 }
 
 /// Gives `to` the owner, extended attributes, mode and times of `from`, whose users see `like`.
-fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), owners: Owners, own: Owner) -> Result<()> {
+fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), policy: Policy, own: Owner) -> Result<()> {
+    let owners = policy.owners;
     let (dir, name) = to;
     let of = Of::Name(dir, name);
     if owners == Owners::Real && (like.uid, like.gid) != (own.uid, own.gid) {
         dir.set_owner(name, Some(like.uid), Some(like.gid))?;
     }
-    for key in marks::visible_xattrs(from.of())? {
+    for key in policy.own_xattrs(from.of())? {
         let Some(value) = xattr::get(from.of(), &key)? else { continue };
         match xattr::set(of, &key, &value, Set::Any) {
             // The host's own labels, and what only the host's root may set, are the host's to decide.

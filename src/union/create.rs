@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Mark, Owners, Part, Resolution, Seen};
+use crate::layer::{Found, LayerDir, Mark, Owners, Part, Resolution, Seen, whiteout};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
 
@@ -80,11 +80,11 @@ impl Union {
     }
 
     /// Checks that nothing is visible under `name`; answers whether a whiteout stands there.
-    pub(super) fn check_free(&self, upper: &Dir, content: &DirContent, name: Name<'_>) -> Result<bool> {
+    pub(super) fn check_free(&self, upper: &LayerDir, content: &DirContent, name: Name<'_>) -> Result<bool> {
         if matches!(content.upper, UpperPart::Removed(_)) {
             return Err(Errno::NOENT);
         }
-        match layer::see(upper, name, self.stack.namespace)? {
+        match upper.see(name)? {
             Seen::Entry(_) => Err(Errno::EXIST),
             Seen::Whiteout => Ok(true),
             Seen::Nothing => match self.look(None, content, name)?.is {
@@ -118,13 +118,15 @@ impl Union {
     ) -> Result<Option<File>> {
         let layer = self.upper()?;
         let made_as = Owner { uid: self.own.uid, gid: inherit.group.unwrap_or(self.own.gid) };
-        if !replaces_whiteout && self.stack.owners == Owners::Real && plan.owner == made_as {
+        let simple = !replaces_whiteout && !whiteout::looks_like_one(name);
+        if simple && self.stack.owners == Owners::Real && plan.owner == made_as {
             // Complete with the one call that makes it.
             return plan.make_bare(upper, name, self.stack.owners);
         }
-        let finish = |dir: &Dir, name: Name<'_>| {
-            let file = plan.make_bare(dir, name, self.stack.owners)?;
-            plan.finish(dir, name, self)?;
+        let finish = |dir: &Dir, staged: Name<'_>| {
+            let file = plan.make_bare(dir, staged, self.stack.owners)?;
+            plan.finish(dir, staged, self)?;
+            whiteout::keep_plain(Of::Name(dir, staged), name, self.stack.namespace)?;
             Ok(file)
         };
         let (staged, file) = if inherit.default_acl {

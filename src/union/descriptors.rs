@@ -10,7 +10,8 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::sys::{Dir, File, Result};
+use crate::layer::LayerDir;
+use crate::sys::{File, Result};
 
 use super::node::NodeId;
 
@@ -34,7 +35,7 @@ pub(super) enum FileKey {
 
 #[derive(Debug)]
 pub(super) struct Descriptors {
-    dirs: Sharded<DirKey, Dir>,
+    dirs: Sharded<DirKey, LayerDir>,
     files: Sharded<FileKey, File>,
 }
 
@@ -47,9 +48,15 @@ impl Descriptors {
         Descriptors { dirs: Sharded::new(limit / 2), files: Sharded::new(limit / 4) }
     }
 
-    pub(super) fn dir(&self, key: DirKey, open: impl FnOnce() -> Result<Dir>) -> Result<Arc<Dir>> {
+    pub(super) fn dir(&self, key: DirKey, open: impl FnOnce() -> Result<LayerDir>) -> Result<Arc<LayerDir>> {
         let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
         self.dirs.get(hash, key, open)
+    }
+
+    /// What is open already.
+    pub(super) fn open_dir(&self, key: DirKey) -> Option<Arc<LayerDir>> {
+        let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
+        self.dirs.shard(hash).lock().get(&key).cloned()
     }
 
     pub(super) fn file(&self, key: FileKey, open: impl FnOnce() -> Result<File>) -> Result<Arc<File>> {

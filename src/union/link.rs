@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::layer::whiteout;
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
@@ -26,6 +27,7 @@ impl Union {
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
         let replaces_whiteout = self.check_free(&upper, content, name)?;
+        whiteout::keep_plain(Of::fd(&*file), name, self.stack.namespace)?;
         let came_from_below = {
             let state = node.state.read();
             self.mark_data(&state, Of::fd(&*file))?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 
-use crate::layer::{Layers, LowerDir, LowerFile, Namespace};
+use crate::layer::{LayerDir, Layers, LowerDir, LowerFile, Namespace};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
+use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
 
 use super::descriptors::DirKey;
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
@@ -15,8 +15,8 @@ use super::{Owner, Union};
 /// The topmost file or directory that a node's attributes and data come from.
 #[derive(Clone, Debug)]
 pub(super) enum At {
-    Name(Arc<Dir>, NameBuf),
-    Dir(Arc<Dir>),
+    Name(Arc<LayerDir>, NameBuf),
+    Dir(Arc<LayerDir>),
     Fd(Arc<PathFd>),
 }
 
@@ -74,11 +74,11 @@ impl Layers for Union {
         self.stack.data_only()
     }
 
-    fn root(&self, layer: usize) -> Result<&Dir> {
+    fn root(&self, layer: usize) -> Result<&LayerDir> {
         self.stack.root(layer)
     }
 
-    fn open(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
         self.descriptors.dir(DirKey::Lower(dir.serial), || self.stack.root(dir.layer)?.open_dir(&dir.path))
     }
 
@@ -93,7 +93,7 @@ impl Layers for Union {
 
 impl Union {
     /// The descriptor of one directory of one lower layer.
-    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<Dir>> {
+    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
         Layers::open(self, dir)
     }
 
@@ -104,34 +104,61 @@ impl Union {
 
     /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
     /// and none of a parent while it holds one of a child.
-    pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<Dir>>> {
+    pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<LayerDir>>> {
+        // A loop, since a tree can be deeper than the stack: the directories that must be opened first, deepest first.
+        let mut closed: Vec<Arc<Node>> = Vec::new();
+        let mut parent: Option<(NodeId, Arc<LayerDir>)> = None;
         loop {
+            let here = closed.last().map_or(node, |above| above);
             let (real, place) = {
-                let state = node.state.read();
+                let state = here.state.read();
                 match &state.dir().ok_or(Errno::NOTDIR)?.upper {
-                    UpperPart::None => return Ok(None),
-                    UpperPart::Removed(dir) => return Ok(Some(dir.clone())),
+                    UpperPart::None if closed.is_empty() => return Ok(None),
+                    UpperPart::None => return Err(Errno::STALE),
+                    UpperPart::Removed(dir) if closed.is_empty() => return Ok(Some(dir.clone())),
+                    UpperPart::Removed(dir) => {
+                        parent = Some((here.id, dir.clone()));
+                        drop(state);
+                        closed.pop();
+                        continue;
+                    }
                     UpperPart::Here => (state.real, state.places.first().cloned()),
                 }
             };
-            let opened = self.descriptors.dir(DirKey::Upper(node.id), || {
-                let Some(place) = &place else { return self.upper()?.root().open_dir(".") };
-                let parent = self.upper_fd(&place.parent)?.ok_or(Errno::STALE)?;
-                let dir = parent.open_dir(place.name.as_os_str())?;
-                let stat = dir.stat_self()?;
-                // Another directory may have been given the name between two steps.
-                if Real::of(&stat) == real { Ok(dir) } else { Err(Errno::STALE) }
-            });
+            let key = DirKey::Upper(here.id);
+            let opened = match (self.descriptors.open_dir(key), &place, &parent) {
+                (Some(open), ..) => Ok(open),
+                (None, None, _) => self.descriptors.dir(key, || self.upper()?.root().open_dir(".")),
+                (None, Some(place), Some((id, dir))) if *id == place.parent.id => {
+                    self.descriptors.dir(key, || open_child(dir, place, real))
+                }
+                (None, Some(place), _) => {
+                    let above = place.parent.clone();
+                    closed.push(above);
+                    continue;
+                }
+            };
             match opened {
-                Ok(dir) => return Ok(Some(dir)),
-                Err(Errno::STALE | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if moved_from(node, &place) => {}
+                Ok(dir) if closed.is_empty() => return Ok(Some(dir)),
+                Ok(dir) => {
+                    parent = Some((here.id, dir));
+                    closed.pop();
+                }
+                // Moved while its parents were opened: they are others now.
+                Err(Errno::STALE | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if moved_from(here, &place) => {
+                    closed.clear();
+                    parent = None;
+                }
                 Err(e) => return Err(e),
             }
         }
     }
 
     /// A directory's state, unchanging while the answer lives, with the descriptor of its upper part.
-    pub(super) fn read_dir_state<'n>(&self, node: &'n Node) -> Result<(RwLockReadGuard<'n, State>, Option<Arc<Dir>>)> {
+    pub(super) fn read_dir_state<'n>(
+        &self,
+        node: &'n Node,
+    ) -> Result<(RwLockReadGuard<'n, State>, Option<Arc<LayerDir>>)> {
         loop {
             let upper = self.upper_fd(node)?;
             let state = node.state.read();
@@ -197,6 +224,12 @@ impl Union {
         let node = self.table.get(id)?;
         if node.is_dir() { Ok(node) } else { Err(Errno::NOTDIR) }
     }
+}
+
+/// Another directory may have been given the name between two steps.
+fn open_child(parent: &LayerDir, place: &Place, real: Real) -> Result<LayerDir> {
+    let dir = parent.open_dir(place.name.as_os_str())?;
+    if Real::of(&dir.stat_self()?) == real { Ok(dir) } else { Err(Errno::STALE) }
 }
 
 fn is_first_place(state: &State, place: &Place) -> bool {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::layer::{self, Found, LowerFile, Part, Resolution};
+use crate::layer::{self, Found, LayerDir, LowerFile, Part, Resolution};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, Kind, Name, Result, Stat};
+use crate::sys::{Errno, Kind, Name, Result, Stat};
 
 use super::node::{
     Anchor, Content, DataBelow, DirContent, LowerContent, Node, NodeId, Place, Real, State, UpperContent, UpperPart,
@@ -64,7 +64,7 @@ impl Union {
     }
 
     /// What the layers of a directory say of `name`: `upper`, if given, and then those below.
-    pub(super) fn look(&self, upper: Option<&Dir>, content: &DirContent, name: Name<'_>) -> Result<Sight> {
+    pub(super) fn look(&self, upper: Option<&LayerDir>, content: &DirContent, name: Name<'_>) -> Result<Sight> {
         let looked = layer::look(self, upper, &content.lower, name)?;
         let mut sight = Sight { is: looked.is, data: None };
         if let Some((file, stat)) = looked.data {
@@ -86,7 +86,7 @@ impl Union {
         let Some(index) = &self.index else { return Ok(below) };
         let number = self.table.id_of(Real::of(&found.stat)).0;
         let Some(indexed) = index.of_number(number) else { return Ok(below) };
-        let layer::Seen::Entry(copy) = layer::see(&*index.dir()?, indexed.name.as_name(), self.stack.namespace)? else {
+        let layer::Seen::Entry(copy) = index.dir()?.see(indexed.name.as_name())? else {
             return Ok(below);
         };
         let data = copy.metacopy.then(|| {
@@ -113,7 +113,7 @@ impl Union {
     pub(super) fn intern(
         &self,
         (parent, content): (&Arc<Node>, &DirContent),
-        upper: Option<&Dir>,
+        upper: Option<&LayerDir>,
         name: Name<'_>,
         sight: &Sight,
     ) -> Result<Option<(Arc<Node>, Stat)>> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
 
-use crate::layer::{self, Owners, Part, Resolution, Seen};
+use crate::layer::{LayerDir, Owners, Part, Resolution, Seen};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Result};
 
@@ -119,7 +119,7 @@ impl Union {
     }
 
     /// Whether a directory shows no entry. It may hold whiteouts.
-    pub(super) fn is_empty_dir(&self, upper: Option<&Dir>, content: &DirContent) -> Result<bool> {
+    pub(super) fn is_empty_dir(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<bool> {
         let mut empty = true;
         self.each_entry(upper, content, |_, _, _| {
             empty = false;
@@ -128,7 +128,7 @@ impl Union {
         Ok(empty)
     }
 
-    fn list(&self, upper: Option<&Dir>, content: &DirContent) -> Result<Listing> {
+    fn list(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Listing> {
         let mut listing = Listing::default();
         let mixed = content.impure.load(Ordering::Relaxed) || !content.lower.is_empty();
         self.each_entry(upper, content, |layer, dev, (dir, entry)| {
@@ -148,11 +148,11 @@ impl Union {
 
     /// The number of an entry of the upper layer that may have come from below. One that cannot be resolved is
     /// listed all the same.
-    fn number_in_upper(&self, upper: &Dir, content: &DirContent, entry: &DirEntry, real: Real) -> Option<NodeId> {
+    fn number_in_upper(&self, upper: &LayerDir, content: &DirContent, entry: &DirEntry, real: Real) -> Option<NodeId> {
         let name = entry.name.as_name();
         let found = match entry.kind {
             Kind::Directory => self.look(Some(upper), content, name).map(|sight| sight.is),
-            _ => layer::see(upper, name, self.stack.namespace).map(|seen| match seen {
+            _ => upper.see(name).map(|seen| match seen {
                 Seen::Entry(found) => Resolution::Leaf(Part::Upper, found),
                 Seen::Nothing | Seen::Whiteout => Resolution::Missing,
             }),
@@ -163,9 +163,9 @@ impl Union {
     /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device.
     fn each_entry(
         &self,
-        upper: Option<&Dir>,
+        upper: Option<&LayerDir>,
         content: &DirContent,
-        mut act: impl FnMut(Layer, u64, (&Dir, &DirEntry)) -> Result<()>,
+        mut act: impl FnMut(Layer, u64, (&LayerDir, &DirEntry)) -> Result<()>,
     ) -> Result<()> {
         let mut above: HashSet<NameBuf> = HashSet::new();
         let count = content.lower.len() + usize::from(upper.is_some());
@@ -181,26 +181,17 @@ impl Union {
                 }
             };
             let dev = dir.stat_self()?.dev;
-            let entries = match part {
-                None => dir.entries()?,
-                Some(_) => dir.entries_quietly()?,
+            let listed = match part {
+                None => dir.list()?,
+                Some(_) => dir.list_quietly()?,
             };
-            for entry in entries {
-                if above.contains(&entry.name) {
-                    continue;
+            for entry in &listed.entries {
+                if !above.contains(&entry.name) {
+                    act(layer, dev, (dir, entry))?;
                 }
-                let whiteout = entry.kind == Kind::CharDevice
-                    && match dir.stat(entry.name.as_name()) {
-                        Ok(stat) => stat.is_whiteout_device(),
-                        Err(Errno::NOENT) => continue,
-                        Err(e) => return Err(e),
-                    };
-                if !whiteout {
-                    act(layer, dev, (dir, &entry))?;
-                }
-                if depth + 1 < count {
-                    above.insert(entry.name);
-                }
+            }
+            if depth + 1 < count {
+                above.extend(listed.entries.into_iter().map(|entry| entry.name).chain(listed.gone));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
 //! | `set_id` | which mode bits a change takes away |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
-//! | `create`, `remove`, `rename`, `link` | the changing side |
+//! | `create`, `remove`, `rename`, `moving`, `link` | the changing side |
 //!
 //! # Semantics
 //!
@@ -17,16 +17,22 @@
 //! - A lower file is copied up at its first change, with mode, owner, times, extended attributes and
 //!   holes, and with the directories that lead to it. An open file is one file before and after.
 //! - A removal leaves a whiteout where a lower layer has the name, computed from the layers at that moment.
-//! - A directory that exists below cannot be renamed (`EXDEV`), as in overlayfs without `redirect_dir`.
-//! - Names of one lower file with several links are files of their own in a writable union.
+//! - A change of attributes alone leaves the data below until the first write (metacopy).
+//! - A directory that exists below is renamed with all that is in it: a redirect mark says where the layers
+//!   below have it.
+//! - Names of one lower file stay names of one file, by the index; what was copied up keeps its number, by
+//!   its origin mark. All of that lasts over a remount, by us or by the kernel.
+//! - What a mark says is believed in one namespace: `trusted.`, or where that cannot be, `user.`; and by a
+//!   `user.` mark no file finds its data under another name.
 //! - Everything becomes visible by one rename of what was built in the work directory.
 //!
 //! # Lock order
 //!
 //! `renaming` (for moves between two directories) → `Node::copying` → `Node::state` of a directory →
-//! of a directory below it → of a file → `Node::listing` → the table's and the descriptors' own locks.
-//! Two unrelated directories are locked in the order of their numbers, under `renaming`. No lock is
-//! held while the content of a file is copied, but `copying` of that file.
+//! of a directory below it → of a file → `Node::listing` → the locks of the index, the table and the
+//! descriptors. Two unrelated directories are locked in the order of their numbers, under `renaming`; so are
+//! two entries of directories that are locked. No lock is held while the content of a file is copied, but
+//! `copying` of that file.
 
 mod attr;
 mod copy_up;
@@ -51,8 +57,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, Mark, Marks, Namespace, Stack};
-use crate::sys::xattr::Of;
+use crate::layer::{Asked, Index, LowerDir, Mark, Namespace, Stack};
 use crate::sys::{self, Dir, Errno, FsStat, Kind, OFlags, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir};
@@ -217,7 +222,6 @@ fn file_system(dir: &Dir) -> Result<FileSystem> {
 
 /// The root merges every layer down to the first that is opaque.
 fn root_node(stack: &Stack) -> Result<Node> {
-    let marks = |dir: &Dir| Marks::read(Of::fd(dir), stack.namespace);
     let top = match &stack.upper {
         Some(upper) => upper.root(),
         None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
@@ -230,12 +234,12 @@ fn root_node(stack: &Stack) -> Result<Node> {
         impure: AtomicBool::new(false),
         inherit: None,
     };
-    let above = stack.upper.as_ref().map(|upper| marks(upper.root())).transpose()?.unwrap_or_default();
-    *content.impure.get_mut() = above.get(Mark::Impure).is_some();
-    if !above.is_opaque() {
+    let upper = stack.upper.as_ref().map(|upper| upper.root());
+    *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
+    if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
         for (layer, dir) in stack.lower.iter().enumerate() {
             content.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
-            if marks(dir.root())?.is_opaque() {
+            if dir.root().is_opaque()? {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Mark, Namespace, Redirect, Seen};
+use crate::layer::{Mark, Namespace, Redirect, Seen, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, NameBuf, Result};
 
@@ -27,6 +27,7 @@ impl Union {
         (to, content, arriving): (&Side<'_>, &DirContent, &Entry),
     ) -> Result<()> {
         let of = Of::Name(&from.upper, from.name);
+        whiteout::keep_plain(of, to.name, self.stack.namespace)?;
         let state = node.state.read();
         let came_from_below = match &state.content {
             Content::Dir(moved) if !moved.lower.is_empty() => {

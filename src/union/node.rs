@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::layer::{Indexed, LowerDir, LowerFile};
-use crate::sys::{Dir, Kind, NameBuf, PathFd, Stat};
+use crate::layer::{Indexed, LayerDir, LowerDir, LowerFile};
+use crate::sys::{Kind, NameBuf, PathFd, Stat};
 
 use super::merge::Listing;
 
@@ -126,7 +126,7 @@ pub(super) enum UpperPart {
     /// A directory of the upper layer, at the node's place.
     Here,
     /// As `Here`, but removed.
-    Removed(Arc<Dir>),
+    Removed(Arc<LayerDir>),
 }
 
 /// What a new entry takes over from its directory.

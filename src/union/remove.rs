@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::layer::{self, Found, Indexed, Part, Resolution, Seen, whiteout};
-use crate::sys::{Dir, Errno, Name, PathFd, Rename, Result};
+use crate::layer::{Found, Indexed, LayerDir, Part, Resolution, Seen, whiteout};
+use crate::sys::{Errno, Name, PathFd, Rename, Result};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
@@ -90,8 +90,8 @@ impl Union {
     }
 
     /// What the layers of a directory that is locked for a change say of `name`.
-    pub(super) fn entry(&self, upper: &Dir, content: &DirContent, name: Name<'_>) -> Result<Entry> {
-        let above = layer::see(upper, name, self.stack.namespace)?;
+    pub(super) fn entry(&self, upper: &LayerDir, content: &DirContent, name: Name<'_>) -> Result<Entry> {
+        let above = upper.see(name)?;
         let below = self.look(None, content, name);
         // What cannot be resolved is there all the same.
         let is_below = !matches!(&below, Ok(Sight { is: Resolution::Missing, .. }));
@@ -134,7 +134,7 @@ impl Union {
         sight: &Sight,
         name: Name<'_>,
         kind: Remove,
-        upper: Option<&Dir>,
+        upper: Option<&LayerDir>,
     ) -> Result<()> {
         match (&sight.is, kind) {
             (Resolution::Missing, _) => Err(Errno::NOENT),
@@ -151,7 +151,7 @@ impl Union {
         parent: &DirContent,
         sight: &Sight,
         name: Name<'_>,
-        upper: Option<&Dir>,
+        upper: Option<&LayerDir>,
     ) -> Result<()> {
         let Content::Dir(content) = self.content_of(parent, name, sight) else { return Err(Errno::NOTDIR) };
         if self.is_empty_dir(upper, &content)? { Ok(()) } else { Err(Errno::NOTEMPTY) }
@@ -199,7 +199,7 @@ impl Union {
         state: &mut super::State,
         place: (&Arc<Node>, Name<'_>),
         kept: Option<PathFd>,
-        dir: Option<Arc<Dir>>,
+        dir: Option<Arc<LayerDir>>,
     ) {
         state.places.retain(|p| !(Arc::ptr_eq(&p.parent, place.0) && p.name.as_name() == place.1));
         let nameless = state.places.is_empty();

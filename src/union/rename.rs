@@ -142,7 +142,7 @@ impl Union {
         }
         self.mark_for_move((source, from), (to, to_content, arriving))?;
         self.mark_for_move((target, to), (from, from_content, leaving))?;
-        let mut states = (source.state.write(), target.state.write());
+        let mut states = write_both(source, target);
         from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
         replace_place(&mut states.0, from, to);
         replace_place(&mut states.1, to, from);
@@ -183,8 +183,13 @@ impl Union {
             _ => None,
         };
         self.mark_for_move((source, from), (to, content, arriving))?;
-        let mut state = source.state.write();
-        let mut victim_state = victim.as_ref().map(|victim| victim.state.write());
+        let (mut state, mut victim_state) = match &victim {
+            Some(victim) => {
+                let (state, victim_state) = write_both(source, victim);
+                (state, Some(victim_state))
+            }
+            None => (source.state.write(), None),
+        };
         self.move_in_upper(from, leaving.is_below, to, arriving, source.is_dir())?;
         let last = self.count_down(arriving)?;
         replace_place(&mut state, from, to);
@@ -233,6 +238,17 @@ impl Union {
             layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")
         })?;
         staged.publish(upper, name, Rename::Exchange)
+    }
+}
+
+/// Locks two entries in the order that all use: they may be entries of other directories too.
+fn write_both<'n>(one: &'n Node, other: &'n Node) -> (RwLockWriteGuard<'n, State>, RwLockWriteGuard<'n, State>) {
+    if one.id < other.id {
+        let first = one.state.write();
+        (first, other.state.write())
+    } else {
+        let second = other.state.write();
+        (one.state.write(), second)
     }
 }
 

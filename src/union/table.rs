@@ -196,6 +196,18 @@ impl Table {
     }
 }
 
+/// A node owns its parent: without this, the last one to go would take a whole path along, one call deeper
+/// with each directory.
+impl Drop for Table {
+    fn drop(&mut self) {
+        let nodes: Vec<_> = self.shards.iter().flat_map(|shard| shard.lock().drain().collect::<Vec<_>>()).collect();
+        let places: Vec<_> =
+            nodes.iter().map(|(_, slot)| std::mem::take(&mut slot.node.state.write().places)).collect();
+        drop(nodes);
+        drop(places);
+    }
+}
+
 fn compose(filesystem: usize, ino: u64) -> NodeId {
     let fits = ino >> FILESYSTEM_SHIFT == 0 && filesystem < 0x7f;
     // Numbers 0 and 1 mean nothing and the root to FUSE.

@@ -1,8 +1,9 @@
-//! Extended attributes of nodes. Marks of union file systems are neither shown nor settable.
+//! Extended attributes of nodes. What is private to the layer is neither shown nor settable; what programs
+//! have that would look like it is kept under another name.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
-use crate::layer::marks;
 use crate::sys::xattr::{self, Set};
 use crate::sys::{Errno, Result};
 
@@ -16,28 +17,27 @@ impl Union {
     /// # Errors
     /// As `getxattr(2)`; `ENODATA` for a mark.
     pub fn xattr(&self, id: NodeId, key: &OsStr) -> Result<Vec<u8>> {
-        if marks::is_mark(key) {
-            return Err(Errno::NODATA);
-        }
+        let key = self.key_of_existing(key)?;
         let node = self.node(id)?;
-        self.at(&node, |at| xattr::get_strict(at.of(), key))
+        self.at(&node, |at| xattr::get_strict(at.of(), &key))
     }
 
     /// # Errors
     /// As `listxattr(2)`.
     pub fn xattrs(&self, id: NodeId) -> Result<Vec<OsString>> {
         let node = self.node(id)?;
-        self.at(&node, |at| marks::visible_xattrs(at.of()))
+        let policy = self.stack.policy();
+        let keys = self.at(&node, |at| xattr::list(at.of()))?;
+        Ok(keys.iter().filter_map(|key| policy.shown(key).map(Cow::into_owned)).collect())
     }
 
     /// # Errors
     /// As `setxattr(2)`; `EPERM` for a mark.
     pub fn set_xattr(&self, id: NodeId, key: &OsStr, value: &[u8], wanted: Wanted) -> Result<()> {
-        if marks::is_mark(key) {
-            return Err(Errno::PERM);
-        }
+        let policy = self.stack.policy();
+        let key = policy.on_disk(key)?;
         let node = self.node(id)?;
-        self.upper_file(&node)?.set_xattr(key, value, wanted)?;
+        self.upper_file(&node)?.set_xattr(&key, value, wanted)?;
         node.forget_inherited();
         Ok(())
     }
@@ -45,15 +45,18 @@ impl Union {
     /// # Errors
     /// As `removexattr(2)`; `ENODATA` for a mark.
     pub fn remove_xattr(&self, id: NodeId, key: &OsStr) -> Result<()> {
-        if marks::is_mark(key) {
-            return Err(Errno::NODATA);
-        }
+        let key = self.key_of_existing(key)?;
         let node = self.node(id)?;
         // A removal that will fail copies nothing up.
         self.upper()?;
-        self.at(&node, |at| xattr::get_strict(at.of(), key))?;
-        self.upper_file(&node)?.remove_xattr(key)?;
+        self.at(&node, |at| xattr::get_strict(at.of(), &key))?;
+        self.upper_file(&node)?.remove_xattr(&key)?;
         node.forget_inherited();
         Ok(())
+    }
+
+    /// How an attribute is called on disk that can only be there if it is no mark.
+    fn key_of_existing<'k>(&self, key: &'k OsStr) -> Result<Cow<'k, OsStr>> {
+        self.stack.policy().on_disk(key).map_err(|error| if error == Errno::PERM { Errno::NODATA } else { error })
     }
 }

@@ -347,6 +347,7 @@ pub fn errno_name(error: &io::Error) -> String {
         EINVAL,
         EFBIG,
         ENOSPC,
+        EDQUOT,
         ESPIPE,
         EROFS,
         EMLINK,

@@ -44,6 +44,7 @@ fn has(what: &str) -> bool {
         "git" => has_program("git"),
         "dpkg" => has_program("dpkg-deb"),
         "acl" => has_program("setfacl"),
+        "btrfs" => is_root() && has_program("mkfs.btrfs"),
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }

@@ -10,11 +10,17 @@ use tar::EntryType;
 
 use crate::archive::chain;
 use crate::need;
+use crate::support::tree::opaque_key;
 use crate::support::{build, build_at, scratch};
 
 fn pack_dir(dir: &Path, owners: Owners) -> Result<Vec<u8>, Error> {
     let upper = Dir::open_host(dir).expect("open the upper");
-    pack(&upper, Policy { marks: Namespace::User, owners }, Vec::new())
+    pack(&upper, Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
+}
+
+/// What the marks of this process begin with.
+fn mark_prefix() -> &'static str {
+    opaque_key().trim_end_matches(".opaque")
 }
 
 /// One line an entry: kind, name, mode, target or content, records.
@@ -149,16 +155,16 @@ fn what_no_layer_can_hold_is_refused() {
             r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#,
         ),
         (
-            "d d 755 +user.overlay.redirect=/e",
+            "d d 755 +MARK.redirect=/e",
             r#""d": its overlay redirect mark cannot be packed: what it stands for is in a lower layer"#,
         ),
         (
-            "f f 644 x +user.overlay.metacopy=",
+            "f f 644 x +MARK.metacopy=",
             r#""f": its overlay metacopy mark cannot be packed: what it stands for is in a lower layer"#,
         ),
     ] {
         let dir = scratch();
-        build(dir.path(), tree);
+        build(dir.path(), &tree.replace("MARK", mark_prefix()));
         match pack_dir(dir.path(), Owners::Real) {
             Ok(_) => panic!("{tree}: was packed"),
             Err(error) => assert_eq!(chain(&error), expected),
@@ -179,7 +185,8 @@ fn a_writer_that_fails_is_told() {
     }
     let dir = scratch();
     let upper = Dir::open_host(dir.path()).expect("open");
-    let error =
-        pack(&upper, Policy { marks: Namespace::User, owners: Owners::Real }, Full).map(drop).expect_err("full");
+    let error = pack(&upper, Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
+        .map(drop)
+        .expect_err("full");
     assert_eq!(chain(&error), "cannot write the layer archive: no storage space");
 }
