@@ -242,7 +242,8 @@ impl Union {
             let Some(Place { parent, name }) = place else {
                 let (dir, name) = (staged.dir(), staged.name().as_os_str());
                 if node.is_dir() {
-                    let removed = UpperPart::Removed(Arc::new(dir.open_dir(name)?));
+                    let removed = LayerDir::new(dir.open_dir(name)?, self.stack.namespace);
+                    let removed = UpperPart::Removed(Arc::new(removed));
                     let mut state = node.state.write();
                     settle(&mut state, Anchor::Place, real, data);
                     state.dir_mut().into_iter().for_each(|content| content.upper = removed.clone());

@@ -202,6 +202,10 @@ impl Run<'_> {
             Operation::Rename { from, to, .. } => {
                 (to.contains('/') || !self.is_climbing_link(from)) && (from.contains('/') || !self.is_climbing_link(to))
             }
+            // Kernel overlayfs takes the set-id bits also where nothing is copied.
+            Operation::CopyRange { to, .. } => {
+                is_root() || self.model.entry(to).is_ok_and(|found| found.attr.perm & 0o6000 == 0)
+            }
             // A layer has no index: what it tells of links is lost.
             Operation::Commit => {
                 let mut files = self.model.fs.files.iter();

@@ -13,7 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What each worker does, and since when.
 #[derive(Clone)]
-pub struct Watch(Arc<Vec<Mutex<Option<(Instant, Sequence)>>>>);
+pub struct Watch(Arc<Vec<Mutex<Option<Doing>>>>);
+
+type Doing = (Instant, Sequence);
 
 impl Watch {
     pub fn new(workers: usize) -> Watch {
