@@ -46,6 +46,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     let image = store.image(&container.image.to_string())?;
     let policy = store.policy()?;
     let upper = diff::open(&container.upper())?;
+    let lower = diff::lower_of(&store, &container)?;
     let commit = Commit {
         name: args.name.clone(),
         message: args.message.as_deref(),
@@ -57,7 +58,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
             LayerCompression::None => Compression::None,
         },
     };
-    let image = store.commit(&image, &commit, &mut |to| tar::pack(&upper, policy, to).map(drop))?;
+    let image = store.commit(&image, &commit, &mut |to| tar::pack(&upper, &lower, policy, to).map(drop))?;
     output::print(&format!("{}\n", image.id))?;
     Ok(Exit::Success)
 }

@@ -45,9 +45,17 @@ pub(super) fn line(change: &Change) -> String {
 /// # Errors
 /// When its directories cannot be read.
 pub(super) fn changes(store: &Store, container: &Container) -> Result<Vec<Change>> {
-    let image = store.image(&container.image.to_string())?;
-    let lower = store.lower_dirs(&image).iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+    let lower = lower_of(store, container)?;
     Ok(tar::changes(&open(&container.upper())?, &lower, store.policy()?)?)
+}
+
+/// The layers below a container's changes, topmost first.
+///
+/// # Errors
+/// When they cannot be opened.
+pub(super) fn lower_of(store: &Store, container: &Container) -> Result<Vec<Dir>> {
+    let image = store.image(&container.image.to_string())?;
+    store.lower_dirs(&image).iter().map(|path| open(path)).collect()
 }
 
 /// Opens a directory of the store.

@@ -1,16 +1,16 @@
 //! What an upper directory changes of the layers below it, as `docker diff` tells it.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::merged::{Lower, Merged};
 use super::path::PATH_MAX;
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{Found, LayerDir, Policy, Resolution, Seen, resolve};
+use crate::layer::{Found, Owners, Part, Policy, Resolution};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Stat};
+use crate::sys::{self, Dir, Errno, Kind, Name, Timestamp};
 
 /// How a path differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,34 +42,26 @@ impl fmt::Display for ChangeKind {
 /// What `upper` changes of `lower` (topmost first), sorted by the bytes of the paths.
 ///
 /// A directory is modified when its mode, owner or xattrs are, or anything in it. What was copied up
-/// and is as it was below is not told; of a deleted directory only its own path is.
+/// and is as it was below is not told; of a deleted directory only its own path is. A directory that was
+/// renamed is deleted under its old name, and added whole under the new one.
 ///
 /// # Errors
 /// The first error of the walk, with the path.
 pub fn changes(upper: &Dir, lower: &[Dir], policy: Policy) -> Result<Vec<Change>, Error> {
     let root = Path::new("/");
-    let mut walk = Walk { policy, changes: Vec::new() };
-    let layer = |dir: &Dir| Ok(LayerDir::new(dir.open_dir(".")?, policy.marks));
-    let lower = lower.iter().map(layer).collect::<sys::Result<Vec<_>>>().map_err(fail(root))?;
-    let upper = layer(upper).map_err(fail(root))?;
-    let hides = upper.is_opaque().map_err(fail(root))?;
-    walk.children(root, &upper, hides, &lower.iter().collect::<Vec<_>>())?;
+    let layers = Lower::new(lower, policy).map_err(fail(root))?;
+    let (now, before) = (layers.root_under(upper).map_err(fail(root))?, layers.root_dir().map_err(fail(root))?);
+    let mut walk = Walk { layers, owners: policy.owners, changes: Vec::new() };
+    walk.children(root, &now, &before)?;
     let mut changes = walk.changes;
     changes.sort_by(|a, b| OsStr::cmp(a.path.as_os_str(), b.path.as_os_str()));
     Ok(changes)
 }
 
 struct Walk {
-    policy: Policy,
+    layers: Lower,
+    owners: Owners,
     changes: Vec<Change>,
-}
-
-/// What the lower layers together have under one name.
-enum Below<'a> {
-    Nothing,
-    Leaf(&'a LayerDir, Stat),
-    /// The merged directory, topmost first, with the attributes of the first.
-    Dir(&'a LayerDir, Stat, Vec<LayerDir>),
 }
 
 impl Walk {
@@ -77,43 +69,25 @@ impl Walk {
         self.changes.push(Change { kind, path: path.into() });
     }
 
-    /// Compares what is in a directory; with `hides`, what only `lower` has is deleted.
-    fn children(&mut self, path: &Path, upper: &LayerDir, hides: bool, lower: &[&LayerDir]) -> Result<(), Error> {
+    /// Compares what is in a directory of the union with what the lower layers alone have there.
+    fn children(&mut self, path: &Path, now: &Merged, before: &Merged) -> Result<(), Error> {
         // Each level of a tree takes some of the stack.
         if path.as_os_str().len() >= PATH_MAX {
             return Err(fail(path)(Errno::NAMETOOLONG));
         }
-        let mut names = BTreeSet::new();
-        for name in upper.list_quietly().map_err(fail(path))?.names() {
+        let names = match now.has_lower_of(before) {
+            // What the upper layer does not speak of is the same.
+            true => now.upper_names(),
+            false => self.layers.names(now).and_then(|now| Ok(&now | &self.layers.names(before)?)),
+        };
+        for name in names.map_err(fail(path))? {
             let path = path.join(name.as_os_str());
-            match upper.see(name.as_name()).map_err(fail(&path))? {
-                Seen::Nothing => continue,
-                Seen::Whiteout if hides => continue,
-                Seen::Whiteout => {
-                    if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
-                        self.tell(ChangeKind::Deleted, &path);
-                    }
-                }
-                Seen::Entry(found) => self.entry(&path, upper, name.as_name(), &found, hides, lower)?,
-            }
-            names.insert(name);
-        }
-        if hides {
-            self.deleted(path, lower, &names)?;
-        }
-        Ok(())
-    }
-
-    /// Tells of what `lower` has beside `kept`.
-    fn deleted(&mut self, path: &Path, lower: &[&LayerDir], kept: &BTreeSet<NameBuf>) -> Result<(), Error> {
-        let mut names = BTreeSet::new();
-        for dir in lower {
-            names.extend(dir.list_quietly().map_err(fail(path))?.names());
-        }
-        for name in names.difference(kept) {
-            let path = path.join(name.as_os_str());
-            if !matches!(below(lower, name.as_name()).map_err(fail(&path))?, Below::Nothing) {
-                self.tell(ChangeKind::Deleted, &path);
+            let is = self.layers.look(now, name.as_name()).map_err(fail(&path))?.is;
+            let was = self.layers.look(before, name.as_name()).map_err(fail(&path))?.is;
+            match (top(&is), top(&was)) {
+                (None, None) => {}
+                (None, Some(_)) => self.tell(ChangeKind::Deleted, &path),
+                (Some(_), _) => self.entry(&path, name.as_name(), (now, &is), (before, &was))?,
             }
         }
         Ok(())
@@ -122,31 +96,23 @@ impl Walk {
     fn entry(
         &mut self,
         path: &Path,
-        upper: &LayerDir,
         name: Name<'_>,
-        found: &Found,
-        hidden: bool,
-        lower: &[&LayerDir],
+        now: (&Merged, &Resolution<Part>),
+        before: (&Merged, &Resolution<Part>),
     ) -> Result<(), Error> {
         let fail = fail(path);
         let told = self.changes.len();
-        let below = below(lower, name).map_err(fail)?;
-        let mut hides = found.opaque || hidden;
-        let (kind, lower) = match &below {
-            Below::Nothing => (Some(ChangeKind::Added), &[][..]),
-            Below::Leaf(dir, stat) => (self.compare(upper, name, found.stat, dir, *stat).map_err(fail)?, &[][..]),
-            Below::Dir(dir, stat, merged) => {
-                hides |= !found.is_dir();
-                (self.compare(upper, name, found.stat, dir, *stat).map_err(fail)?, merged.as_slice())
-            }
+        let kind = match top(before.1) {
+            None => Some(ChangeKind::Added),
+            Some(_) => (self.shown(name, now).map_err(fail)? != self.shown(name, before).map_err(fail)?)
+                .then_some(ChangeKind::Modified),
         };
-        let lower: Vec<&LayerDir> = lower.iter().collect();
-        if found.is_dir() {
-            let dir = upper.open_dir(name.as_os_str()).map_err(fail)?;
-            self.children(path, &dir, hides, &lower)?;
-        } else if hides {
-            self.deleted(path, &lower, &BTreeSet::new())?;
-        }
+        let dir = |(dir, found): (&Merged, &Resolution<Part>)| match found {
+            Resolution::Dir(parts) => self.layers.child(dir, name, parts),
+            _ => Ok(Merged::default()),
+        };
+        let (now, before) = (dir(now).map_err(fail)?, dir(before).map_err(fail)?);
+        self.children(path, &now, &before)?;
         let inside = self.changes.len() > told;
         if let Some(kind) = kind.or(inside.then_some(ChangeKind::Modified)) {
             self.tell(kind, path);
@@ -154,22 +120,30 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether the two differ in anything that users see; of directories not in their times.
-    fn compare(
-        &self,
-        upper: &LayerDir,
-        name: Name<'_>,
-        new: Stat,
-        lower: &LayerDir,
-        old: Stat,
-    ) -> sys::Result<Option<ChangeKind>> {
-        let (new_of, old_of) = (Of::Name(upper, name), Of::Name(lower, name));
-        let new = self.policy.owners.stat(new_of, new)?;
-        let old = self.policy.owners.stat(old_of, old)?;
-        let shown = |stat: &Stat| (stat.kind, stat.perm, stat.uid, stat.gid, stat.rdev);
-        let content = |stat: &Stat| (stat.kind != Kind::Directory).then_some((stat.size, stat.mtime));
-        let same = shown(&new) == shown(&old) && content(&new) == content(&old) && xattrs(new_of)? == xattrs(old_of)?;
-        Ok((!same).then_some(ChangeKind::Modified))
+    /// All that users see of an entry; of directories not their times.
+    fn shown(&self, name: Name<'_>, (dir, found): (&Merged, &Resolution<Part>)) -> sys::Result<Option<Shown>> {
+        let Some((part, found)) = top(found) else { return Ok(None) };
+        let (dir, name) = self.layers.part(dir, (part, name))?;
+        let of = Of::Name(&dir, name.as_name());
+        let stat = self.owners.stat(of, found.stat)?;
+        let attributes = (stat.kind, stat.perm, stat.uid, stat.gid, stat.rdev);
+        let content = (stat.kind != Kind::Directory).then_some((stat.size, stat.mtime));
+        Ok(Some(Shown { attributes, content, xattrs: xattrs(of)? }))
+    }
+}
+
+#[derive(PartialEq)]
+struct Shown {
+    attributes: (Kind, u32, u32, u32, u64),
+    content: Option<(u64, Timestamp)>,
+    xattrs: Vec<(OsString, Option<Vec<u8>>)>,
+}
+
+fn top(found: &Resolution<Part>) -> Option<(&Part, &Found)> {
+    match found {
+        Resolution::Missing => None,
+        Resolution::Leaf(part, found) => Some((part, found)),
+        Resolution::Dir(parts) => parts.first().map(|(part, found)| (part, found)),
     }
 }
 
@@ -180,22 +154,6 @@ fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
         .collect::<sys::Result<Vec<_>>>()?;
     xattrs.sort();
     Ok(xattrs)
-}
-
-/// Asks the lower layers, topmost first, as a union does.
-fn below<'a>(lower: &[&'a LayerDir], name: Name<'_>) -> sys::Result<Below<'a>> {
-    let seen = lower.iter().map(|&dir| Ok((dir, dir.see(name)?)));
-    Ok(match resolve(seen)? {
-        Resolution::Missing => Below::Nothing,
-        Resolution::Leaf(dir, found) => Below::Leaf(dir, found.stat),
-        Resolution::Dir(parts) => match parts.first() {
-            None => Below::Nothing,
-            Some((top, found)) => {
-                let merged = parts.iter().map(|(dir, _)| dir.open_dir(name.as_os_str()));
-                Below::Dir(top, found.stat, merged.collect::<sys::Result<_>>()?)
-            }
-        },
-    })
 }
 
 fn fail(path: &Path) -> impl Fn(Errno) -> Error + Copy {

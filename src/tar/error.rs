@@ -56,8 +56,6 @@ pub enum Error {
     Owner { path: PathBuf, uid: u32, gid: u32 },
     #[error("{path:?}: a name that begins with .wh. means a deletion in an image layer, and cannot be kept there")]
     Reserved { path: PathBuf },
-    #[error("{path:?}: its overlay {mark} mark cannot be packed: what it stands for is in a lower layer")]
-    Mark { path: PathBuf, mark: &'static str },
     #[error("{path:?}: {found} bytes could be read of {expected}: it changed meanwhile")]
     Shrunk { path: PathBuf, expected: u64, found: u64 },
     #[error("{path:?}: cannot set {key:?}")]

@@ -10,6 +10,7 @@ mod changes;
 mod entry;
 mod error;
 mod members;
+mod merged;
 mod pack;
 mod path;
 mod pax;

@@ -10,68 +10,123 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Kind};
+use super::merged::{Lower, Merged};
 use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{LayerDir, Mark, Marks, Policy, Seen};
+use crate::layer::{Found, Layers, Policy, Resolution, Seen};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, File, Name, OFlags, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
 
-/// Packs the directory `upper`, which nobody may change meanwhile, and answers `writer`, flushed.
+/// Packs what the directory `upper`, which nobody may change meanwhile, says over the layers `lower` (topmost
+/// first), and answers `writer`, flushed.
 ///
-/// Owners and kinds are those that `policy` shows users. Names of one file become hard links.
-/// Sockets, which no archive can hold, are left out.
+/// Owners and kinds are those that `policy` shows users. Names of one file become hard links. What only refers to
+/// a lower layer is packed whole: the data of a file of which only the attributes were copied up, and all that is in a
+/// directory that was renamed. Sockets, which no archive can hold, are left out.
 ///
 /// # Errors
-/// `Mark` for a file whose content is elsewhere below, `Reserved` for a name that means a whiteout
-/// in a layer; else the first error of reading, with the path, or of writing.
-pub fn pack<W: Write>(upper: &Dir, policy: Policy, writer: W) -> Result<W, Error> {
-    let mut packer = Packer { to: Writer::new(writer), policy, links: HashMap::new(), buffer: vec![0; BUFFER] };
+/// `Reserved` for a name that means a whiteout in a layer; else the first error of reading, with the path, or of writing.
+pub fn pack<W: Write>(upper: &Dir, lower: &[Dir], policy: Policy, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
+    let lower = Lower::new(lower, policy).map_err(fail)?;
+    let merged = lower.root_under(upper).map_err(fail)?;
     let stat = upper.stat_self().map_err(fail)?;
-    let upper = LayerDir::new(upper.open_dir(".").map_err(fail)?, policy.marks);
-    let opaque = upper.is_opaque().map_err(fail)?;
-    packer.entry(root, Of::fd(&upper), stat, None)?;
-    packer.children(&upper, Path::new(""), opaque)?;
+    let opaque = merged.upper.as_ref().map_or(Ok(false), |upper| upper.is_opaque()).map_err(fail)?;
+    let (to, links) = (Writer::new(writer), HashMap::new());
+    let mut packer = Packer { to, lower, policy, links, buffer: vec![0; BUFFER] };
+    packer.entry(root, Of::fd(upper), stat, Content::None)?;
+    packer.children(&merged, Path::new(""), if opaque { Extent::Opaque } else { Extent::Upper })?;
     packer.to.finish()
 }
 
 struct Packer<W> {
     to: Writer<W>,
+    lower: Lower,
     policy: Policy,
     /// Where the first name of each file with several is.
     links: HashMap<(u64, u64), PathBuf>,
     buffer: Vec<u8>,
 }
 
+/// How much of a directory belongs into the layer.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    /// What the upper directory says.
+    Upper,
+    /// The same, and nothing is below it.
+    Opaque,
+    /// All that the union shows: it was renamed. Nothing that is below under the new name shows.
+    Renamed,
+    /// All that the union shows, in such a directory.
+    Whole,
+}
+
+/// Where the rest of an entry is read.
+enum Content<'a> {
+    None,
+    In(&'a Dir, Name<'a>),
+}
+
 impl<W: Write> Packer<W> {
-    fn children(&mut self, dir: &LayerDir, path: &Path, opaque: bool) -> Result<(), Error> {
+    fn children(&mut self, dir: &Merged, path: &Path, extent: Extent) -> Result<(), Error> {
         // Deeper than any tool could unpack it.
         if path.as_os_str().len() >= PATH_MAX {
             return Err(fail(path, "list it")(Errno::NAMETOOLONG));
         }
-        if opaque {
+        if matches!(extent, Extent::Opaque | Extent::Renamed) {
             self.whiteout(path.join(OPAQUE))?;
         }
-        for name in &dir.list_quietly().map_err(fail(path, "list it"))?.names() {
-            let path = path.join(name.as_os_str());
-            match dir.see(name.as_name()).map_err(fail(&path, "read its attributes"))? {
-                Seen::Nothing => {}
-                Seen::Whiteout => self.whiteout(whiteout_path(&path, name.as_name()))?,
-                Seen::Entry(found) => {
-                    if name.as_os_str().as_bytes().starts_with(WHITEOUT.as_bytes()) {
-                        return Err(Error::Reserved { path });
+        let whole = matches!(extent, Extent::Renamed | Extent::Whole);
+        let names = if whole { self.lower.names(dir) } else { dir.upper_names() };
+        for name in &names.map_err(fail(path, "list it"))? {
+            let (path, name) = (path.join(name.as_os_str()), name.as_name());
+            let fail = fail(&path, "read what it is");
+            if let (false, Some(upper)) = (whole, &dir.upper) {
+                match upper.see(name).map_err(fail)? {
+                    Seen::Nothing => continue,
+                    Seen::Whiteout => {
+                        self.whiteout(whiteout_path(&path, name))?;
+                        continue;
                     }
-                    self.entry(&path, Of::Name(dir, name.as_name()), found.stat, Some((dir, name.as_name())))?;
-                    if found.is_dir() {
-                        let child = dir.open_dir(name.as_os_str()).map_err(fail(&path, "open it"))?;
-                        self.children(&child, &path, found.opaque)?;
-                    }
+                    Seen::Entry(_) => {}
                 }
+            }
+            let look = self.lower.look(dir, name).map_err(fail)?;
+            let top = match &look.is {
+                Resolution::Missing => continue,
+                Resolution::Leaf(part, found) => (part, found),
+                Resolution::Dir(parts) => match parts.first() {
+                    Some((part, found)) => (part, found),
+                    None => continue,
+                },
+            };
+            if name.as_bytes().starts_with(WHITEOUT.as_bytes()) {
+                return Err(Error::Reserved { path });
+            }
+            let at = self.lower.part(dir, (top.0, name)).map_err(fail)?;
+            let data = match &look.data {
+                Some((file, _)) => Some((self.lower.open(&file.dir).map_err(fail)?, file.name.as_name())),
+                None => None,
+            };
+            let content = match &data {
+                Some((dir, name)) => Content::In(dir, *name),
+                None => Content::In(&at.0, at.1.as_name()),
+            };
+            self.entry(&path, Of::Name(&at.0, at.1.as_name()), top.1.stat, content)?;
+            if let Resolution::Dir(parts) = &look.is {
+                let child = self.lower.child(dir, name, parts).map_err(fail)?;
+                let extent = match top.1 {
+                    _ if whole => Extent::Whole,
+                    Found { opaque: true, .. } => Extent::Opaque,
+                    Found { redirect: Some(_), .. } => Extent::Renamed,
+                    _ => Extent::Upper,
+                };
+                self.children(&child, &path, extent)?;
             }
         }
         Ok(())
@@ -82,14 +137,8 @@ impl<W: Write> Packer<W> {
         self.to.end()
     }
 
-    /// One file, directory or link; `at` is where its content or target is read, which a root has not.
-    fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, at: Option<(&Dir, Name<'_>)>) -> Result<(), Error> {
-        let marks = Marks::read(of, self.policy.marks).map_err(fail(path, "read its attributes"))?;
-        for (mark, name) in [(Mark::Redirect, "redirect"), (Mark::Metacopy, "metacopy")] {
-            if marks.get(mark).is_some() {
-                return Err(Error::Mark { path: path.into(), mark: name });
-            }
-        }
+    /// One file, directory or link.
+    fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, content: Content<'_>) -> Result<(), Error> {
         let shown = self.policy.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
         let Some(kind) = kind(&shown) else {
             tracing::warn!(?path, "left out a socket");
@@ -107,14 +156,14 @@ impl<W: Write> Packer<W> {
             self.links.insert((stat.dev, stat.ino), path.into());
         }
         entry.xattrs = xattrs(of, path)?;
-        match (kind, at) {
-            (Kind::Regular, Some((dir, name))) => {
+        match (kind, content) {
+            (Kind::Regular, Content::In(dir, name)) => {
                 let file = dir.open_file(name.as_os_str(), OFlags::RDONLY, 0).map_err(fail(path, "open it"))?;
                 entry.size = stat.size;
                 self.to.begin(&entry)?;
                 self.content(&file, &entry)?;
             }
-            (Kind::Symlink, Some((dir, name))) => {
+            (Kind::Symlink, Content::In(dir, name)) => {
                 entry.target = dir.read_link(name).map_err(fail(path, "read the link"))?;
                 self.to.begin(&entry)?;
             }

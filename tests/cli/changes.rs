@@ -1,11 +1,13 @@
 //! `diff` and `commit`: from what a container changed to an image of it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use overfuse::store::{Container, Store};
 use tempfile::TempDir;
 
+use crate::need;
 use crate::parcel::{Image, Parcel};
 use crate::support::{build, scratch, show};
 
@@ -103,4 +105,52 @@ fn what_cannot_be_committed_is_refused_in_one_line() {
     assert!(bench.refuses(&["commit", "work", "app:v2"]).contains(r#"".wh.x""#));
     let images = bench.prints(&["images", "--format", "json"]);
     assert_eq!(images.lines().count(), 1, "{images}");
+}
+
+#[test]
+fn a_commit_shows_what_the_mount_showed() {
+    need!(fuse);
+    let bench = Bench::new();
+    let at = bench.dir.path().join("at");
+    std::fs::create_dir(&at).expect("make a directory");
+    let mount = |args: &[&str]| {
+        bench.prints(&[&["mount"], args, &[at.to_str().expect("a path of text")]].concat());
+    };
+    let unmount = || {
+        bench.prints(&["umount", at.to_str().expect("a path of text")]);
+    };
+    mount(&["--writable", "job", "app:v1"]);
+    std::fs::create_dir(at.join("deep")).expect("make a directory");
+    std::fs::rename(at.join("srv"), at.join("deep/moved")).expect("rename a directory of two layers");
+    std::fs::rename(at.join("etc"), at.join("srv")).expect("rename a directory to a name that is below");
+    std::fs::remove_file(at.join("srv/gone")).expect("remove what was moved");
+    std::fs::write(at.join("deep/moved/new"), "new").expect("make a file in what was moved");
+    std::fs::rename(at.join("deep/moved/a"), at.join("deep/moved/renamed")).expect("rename a file");
+    std::fs::set_permissions(at.join("srv/conf"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+    std::fs::hard_link(at.join("srv/conf"), at.join("link")).expect("link");
+    let shown = show(&at);
+    unmount();
+    assert_eq!(
+        bench.prints(&["diff", "job"]).lines().collect::<Vec<_>>(),
+        [
+            "A /deep",
+            "A /deep/moved",
+            "A /deep/moved/b",
+            "A /deep/moved/new",
+            "A /deep/moved/renamed",
+            "D /etc",
+            "A /link",
+            "C /srv",
+            "D /srv/a",
+            "D /srv/b",
+            "A /srv/conf",
+        ]
+    );
+    bench.prints(&["commit", "job", "app:v2"]);
+    mount(&["app:v2"]);
+    let committed = show(&at);
+    let linked = std::fs::metadata(at.join("link")).expect("stat").ino();
+    assert_eq!(linked, std::fs::metadata(at.join("srv/conf")).expect("stat").ino());
+    unmount();
+    assert_eq!(committed, shown);
 }

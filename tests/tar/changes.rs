@@ -6,13 +6,15 @@ use overfuse::tar::changes;
 
 use crate::archive::chain;
 use crate::need;
+use crate::support::tree::opaque_key;
 use crate::support::{Layers, scratch};
 
 /// Compares what the upper of `layers` changes with `expected`, one change a line.
 #[track_caller]
 fn check(layers: &str, expected: &[&str]) {
     let dir = scratch();
-    let layers = Layers::build(dir.path(), layers);
+    let mark = opaque_key().trim_end_matches(".opaque");
+    let layers = Layers::build(dir.path(), &layers.replace("MARK", mark));
     let lower: Vec<Dir> = layers.lowers.iter().map(|lower| Dir::open_host(lower).expect("open a layer")).collect();
     let upper = Dir::open_host(layers.upper()).expect("open the upper");
     let policy = Policy { owners: Owners::Real, ..Policy::probe(&upper).expect("probe") };
@@ -117,5 +119,61 @@ fn attributes_of_directories_are_changes() {
         "upper:\nd mode 700\nd owner 755 @1:1\nd xattr 755 +user.k=v\nd same 755\n
          lower:\nd mode 755\nd owner 755\nd xattr 755\nd same 755",
         &["C /mode", "C /owner", "C /xattr"],
+    );
+}
+
+#[test]
+fn a_renamed_directory_is_deleted_and_added_whole() {
+    check(
+        "upper:
+         d new 755 +MARK.redirect=/old
+         f new/added 644 a
+         w new/gone
+         w old
+         lower:
+         f old/kept 644 k
+         f old/gone 644 g
+         f old/sub/x 644 x",
+        &["A /new", "A /new/added", "A /new/kept", "A /new/sub", "A /new/sub/x", "D /old"],
+    );
+}
+
+#[test]
+fn directories_that_changed_places_are_compared_entry_by_entry() {
+    check(
+        "upper:
+         d a 755 +MARK.redirect=b
+         d b 755 +MARK.redirect=a
+         lower:
+         f a/same 644 xx
+         f a/only-a 644 x
+         d a/sub 755
+         f b/same 644 x
+         f b/only-b 644 x
+         d b/sub 700",
+        &[
+            "C /a",
+            "D /a/only-a",
+            "A /a/only-b",
+            "C /a/same",
+            "C /a/sub",
+            "C /b",
+            "A /b/only-a",
+            "D /b/only-b",
+            "C /b/same",
+            "C /b/sub",
+        ],
+    );
+}
+
+#[test]
+fn a_copy_of_attributes_alone_differs_in_these_alone() {
+    check(
+        "upper:
+         f changed 600 5*x +MARK.metacopy=\"\"
+         lower:
+         f changed 644 hello
+         f not 644 hello",
+        &["C /changed"],
     );
 }

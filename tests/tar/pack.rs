@@ -11,11 +11,11 @@ use tar::EntryType;
 use crate::archive::chain;
 use crate::need;
 use crate::support::tree::opaque_key;
-use crate::support::{build, build_at, scratch};
+use crate::support::{Layers, build, build_at, scratch};
 
 fn pack_dir(dir: &Path, owners: Owners) -> Result<Vec<u8>, Error> {
     let upper = Dir::open_host(dir).expect("open the upper");
-    pack(&upper, Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
+    pack(&upper, &[], Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
 }
 
 /// What the marks of this process begin with.
@@ -149,27 +149,147 @@ fn one_tree_makes_one_archive() {
 
 #[test]
 fn what_no_layer_can_hold_is_refused() {
-    for (tree, expected) in [
-        (
-            "f d/.wh.x 644 x",
-            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#,
+    let dir = scratch();
+    build(dir.path(), "f d/.wh.x 644 x");
+    match pack_dir(dir.path(), Owners::Real) {
+        Ok(_) => panic!("was packed"),
+        Err(error) => assert_eq!(
+            chain(&error),
+            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#
         ),
-        (
-            "d d 755 +MARK.redirect=/e",
-            r#""d": its overlay redirect mark cannot be packed: what it stands for is in a lower layer"#,
-        ),
-        (
-            "f f 644 x +MARK.metacopy=",
-            r#""f": its overlay metacopy mark cannot be packed: what it stands for is in a lower layer"#,
-        ),
-    ] {
-        let dir = scratch();
-        build(dir.path(), &tree.replace("MARK", mark_prefix()));
-        match pack_dir(dir.path(), Owners::Real) {
-            Ok(_) => panic!("{tree}: was packed"),
-            Err(error) => assert_eq!(chain(&error), expected),
-        }
     }
+}
+
+/// Packs the upper of `layers`, in which `MARK` stands for what this process's marks begin with.
+#[track_caller]
+fn check_over(layers: &str, expected: &[&str]) {
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), &layers.replace("MARK", mark_prefix()));
+    let lower: Vec<Dir> = layers.lowers.iter().map(|lower| Dir::open_host(lower).expect("open a layer")).collect();
+    let upper = Dir::open_host(layers.upper()).expect("open the upper");
+    let policy = Policy { marks: Namespace::of_this_process(), owners: Owners::Real };
+    let archive = pack(&upper, &lower, policy, Vec::new()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert_eq!(list(&archive), expected);
+}
+
+#[test]
+fn a_renamed_directory_is_packed_whole_and_hides_what_its_name_meant() {
+    check_over(
+        "upper:
+         d new 750 +MARK.redirect=/old
+         f new/added 644 a
+         f new/changed 644 after
+         w new/gone
+         w old
+         lower:
+         f old/kept 644 k
+         h old/link old/kept
+         f old/gone 644 g
+         f old/changed 644 before
+         d old/sub 755
+         w old/sub/hidden
+         f new/shadowed 644 s
+         lower:
+         f old/sub/x 644 x
+         f old/sub/hidden 644 x",
+        &[
+            "d ./ 755",
+            "d new/ 750",
+            "f new/.wh..wh..opq 0",
+            "f new/added 644 a",
+            "f new/changed 644 after",
+            "f new/kept 644 k",
+            "h new/link 644 -> new/kept",
+            "d new/sub/ 755",
+            "f new/sub/x 644 x",
+            "f .wh.old 0",
+        ],
+    );
+}
+
+#[test]
+fn redirects_are_followed_through_redirects_below() {
+    check_over(
+        "upper:
+         d c 755 +MARK.redirect=b
+         d c/d 755 +MARK.redirect=/b/e
+         w b
+         lower:
+         d b 755 +MARK.redirect=/a
+         f b/two 644 2
+         w a
+         lower:
+         f a/one 644 1
+         d a/e 755
+         f a/e/three 644 3",
+        &[
+            "d ./ 755",
+            "f .wh.b 0",
+            "d c/ 755",
+            "f c/.wh..wh..opq 0",
+            "d c/d/ 755",
+            "f c/d/three 644 3",
+            "d c/e/ 755",
+            "f c/e/three 644 3",
+            "f c/one 644 1",
+            "f c/two 644 2",
+        ],
+    );
+}
+
+#[test]
+fn a_file_of_which_only_the_attributes_were_copied_up_is_packed_with_its_data() {
+    check_over(
+        "upper:
+         f f 600 5*x +MARK.metacopy=\"\"
+         lower:
+         f f 644 5*x +MARK.metacopy=\"\"
+         lower:
+         f f 755 hello",
+        &["d ./ 755", "f f 600 hello"],
+    );
+}
+
+#[test]
+fn such_a_file_may_have_been_renamed() {
+    need!(root);
+    check_over(
+        "upper:
+         d d 755
+         f d/g 600 5*x +MARK.metacopy=\"\" +MARK.redirect=/f
+         h d/h d/g
+         w f
+         lower:
+         f f 644 hello
+         f d/other 644 x",
+        &["d ./ 755", "d d/ 755", "f d/g 600 hello", "h d/h 600 -> d/g", "f .wh.f 0"],
+    );
+}
+
+#[test]
+fn a_redirect_to_nothing_is_an_error_with_its_path() {
+    let dir = scratch();
+    build(dir.path(), &"d a 755\nd a/d 755 +MARK.redirect=/e".replace("MARK", mark_prefix()));
+    match pack_dir(dir.path(), Owners::Real) {
+        Ok(_) => panic!("was packed"),
+        Err(error) => assert_eq!(chain(&error), r#""a/d": cannot read what it is: Input/output error (os error 5)"#),
+    }
+}
+
+#[test]
+fn whiteouts_of_other_formats_get_their_oci_names() {
+    check_over(
+        "upper:
+         f .wh.a 644 \"\"
+         d d 755
+         f d/.wh..wh..opq 644 \"\"
+         f d/x 644 x
+         d e 755 +MARK.opaque=x
+         f e/b 0 \"\" +MARK.whiteout=y
+         lower:
+         f a 644 a",
+        &["d ./ 755", "f .wh.a 0", "d d/ 755", "f d/.wh..wh..opq 0", "f d/x 644 x", "d e/ 755", "f e/.wh.b 0"],
+    );
 }
 
 #[test]
@@ -185,7 +305,7 @@ fn a_writer_that_fails_is_told() {
     }
     let dir = scratch();
     let upper = Dir::open_host(dir.path()).expect("open");
-    let error = pack(&upper, Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
+    let error = pack(&upper, &[], Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
         .map(drop)
         .expect_err("full");
     assert_eq!(chain(&error), "cannot write the layer archive: no storage space");
