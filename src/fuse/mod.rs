@@ -22,7 +22,7 @@ use fuser::{
     ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::sys::{Errno, Kind, Name, OFlags, Result, SeekTo, credentials};
+use crate::sys::{Errno, FlagsRequest, Kind, Name, OFlags, Result, SeekTo, credentials};
 use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
 
 pub use options::{OptionError, Options};
@@ -240,6 +240,10 @@ impl Filesystem for Server {
             if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
                 self.drop_set_id(ino, by)?;
             }
+            // What was written through a map is done already.
+            if !flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+                self.union()?.may_write(id(ino), offset)?;
+            }
             self.union()?.write(id(ino), offset, data)
         };
         answer("write", to, write, reply::written);
@@ -322,15 +326,21 @@ impl Filesystem for Server {
     fn ioctl(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         _: FileHandle,
         _: IoctlFlags,
-        _cmd: u32,
-        _in: &[u8],
-        _out_size: u32,
+        command: u32,
+        argument: &[u8],
+        _room: u32,
         to: ReplyIoctl,
     ) {
-        to.error(FuseErrno::ENOTTY);
+        let act = || match FlagsRequest::decode(command, argument).ok_or(Errno::NOTTY)? {
+            FlagsRequest::Get => Ok(self.union()?.flags(id(ino))?.0.to_ne_bytes().to_vec()),
+            FlagsRequest::GetExtended => Ok(self.union()?.extended_flags(id(ino))?.bytes()),
+            FlagsRequest::Set(flags) => self.union()?.set_flags(id(ino), flags).map(|()| Vec::new()),
+            FlagsRequest::SetExtended(flags) => self.union()?.set_extended_flags(id(ino), &flags).map(|()| Vec::new()),
+        };
+        answer("ioctl", to, act, |to, answer| to.ioctl(0, &answer));
     }
 
     fn poll(

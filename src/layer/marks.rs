@@ -40,19 +40,22 @@ pub enum Mark {
     Impure,
     /// How many names a file of the index has, beside those in the upper layer.
     Links,
+    /// What nobody may change, or may only add to.
+    Protection,
     /// This empty file is a whiteout, if the directory's [`Mark::Opaque`] says that it may hold such.
     Whiteout,
     /// This file is itself, whatever its name would mean in a layer of another format. Overfuse's own.
     Plain,
 }
 
-const ALL: [Mark; 8] = [
+const ALL: [Mark; 9] = [
     Mark::Opaque,
     Mark::Redirect,
     Mark::Metacopy,
     Mark::Origin,
     Mark::Impure,
     Mark::Links,
+    Mark::Protection,
     Mark::Whiteout,
     Mark::Plain,
 ];
@@ -78,6 +81,7 @@ impl Mark {
             Mark::Origin => ["trusted.overlay.origin", "user.overlay.origin"],
             Mark::Impure => ["trusted.overlay.impure", "user.overlay.impure"],
             Mark::Links => ["trusted.overlay.nlink", "user.overlay.nlink"],
+            Mark::Protection => ["trusted.overlay.protattr", "user.overlay.protattr"],
             Mark::Whiteout => ["trusted.overlay.whiteout", "user.overlay.whiteout"],
             Mark::Plain => ["trusted.overlay.overfuse.plain", "user.overlay.overfuse.plain"],
         }

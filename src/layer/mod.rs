@@ -11,6 +11,7 @@ mod nesting;
 mod origin;
 pub mod ownership;
 pub mod policy;
+mod protection;
 mod redirect;
 mod resolve;
 mod search;
@@ -24,6 +25,7 @@ pub use marks::{Mark, Marks, Namespace};
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};
+pub use protection::Protection;
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
 pub use search::{Layers, Look, LowerDir, LowerFile, Part, look};
@@ -56,6 +58,7 @@ pub struct Found {
     pub impure: bool,
     /// The file below that this was copied from.
     pub origin: Option<Origin>,
+    pub protection: Protection,
 }
 
 impl Found {
@@ -67,13 +70,15 @@ impl Found {
 impl Found {
     /// What carries no mark.
     pub fn plain(stat: Stat) -> Found {
-        Found { stat, opaque: false, redirect: None, metacopy: false, impure: false, origin: None }
+        let (redirect, origin, protection) = (None, None, Protection::default());
+        Found { stat, opaque: false, redirect, metacopy: false, impure: false, origin, protection }
     }
 
     fn new(stat: Stat, marks: &Marks) -> Result<Found> {
         let is_dir = stat.kind == Kind::Directory;
         let metacopy = stat.kind == Kind::Regular && marks.get(Mark::Metacopy).is_some();
         let redirect = marks.get(Mark::Redirect).filter(|_| metacopy || is_dir);
+        let protection = Protection::of(&stat, marks);
         Ok(Found {
             stat,
             opaque: is_dir && marks.is_opaque(),
@@ -81,6 +86,7 @@ impl Found {
             metacopy,
             impure: is_dir && marks.get(Mark::Impure).is_some(),
             origin: marks.get(Mark::Origin).and_then(Origin::decode),
+            protection,
         })
     }
 }

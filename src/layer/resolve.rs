@@ -71,6 +71,8 @@ mod tests {
                 atime: time,
                 mtime: time,
                 ctime: time,
+                immutable: false,
+                append_only: false,
             };
             Seen::Entry(Found { opaque, ..Found::plain(stat) })
         };

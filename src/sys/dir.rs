@@ -7,7 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rustix::fs::{
-    self as rfs, AtFlags, FlockOperation, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Timestamps, Uid,
+    self as rfs, AtFlags, FlockOperation, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags, Timestamps,
+    Uid,
 };
 use rustix::io::retry_on_intr;
 
@@ -135,9 +136,9 @@ impl Dir {
     /// What is at `name`, itself and not what it points to.
     ///
     /// # Errors
-    /// As `fstatat(2)`.
+    /// As `statx(2)`.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
-        rfs::statat(&self.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW).map(Stat::from)
+        rfs::statx(&self.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).map(Stat::from)
     }
 
     /// The directory's own attributes.

@@ -1,6 +1,6 @@
 //! What the kernel tells of a file and of a file system.
 
-use rustix::fs::{FileType, Stat as RawStat, StatVfs, Timespec};
+use rustix::fs::{FileType, Stat as RawStat, StatVfs, Statx, StatxAttributes, StatxTimestamp, Timespec};
 
 /// Seconds and nanoseconds since 1970; seconds may be negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -88,6 +88,10 @@ pub struct Stat {
     pub atime: Timestamp,
     pub mtime: Timestamp,
     pub ctime: Timestamp,
+    /// Where it was asked for by name: nothing of it may change.
+    pub immutable: bool,
+    /// Likewise: it may only be added to.
+    pub append_only: bool,
 }
 
 impl Stat {
@@ -115,6 +119,33 @@ impl From<RawStat> for Stat {
             atime: time(s.st_atime, s.st_atime_nsec),
             mtime: time(s.st_mtime, s.st_mtime_nsec),
             ctime: time(s.st_ctime, s.st_ctime_nsec),
+            immutable: false,
+            append_only: false,
+        }
+    }
+}
+
+impl From<Statx> for Stat {
+    fn from(s: Statx) -> Stat {
+        let time = |time: StatxTimestamp| Timestamp { sec: time.tv_sec, nsec: time.tv_nsec };
+        let mode = u32::from(s.stx_mode);
+        Stat {
+            dev: rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor),
+            ino: s.stx_ino,
+            kind: Kind::of_mode(mode),
+            perm: mode & 0o7777,
+            nlink: s.stx_nlink,
+            uid: s.stx_uid,
+            gid: s.stx_gid,
+            rdev: rustix::fs::makedev(s.stx_rdev_major, s.stx_rdev_minor),
+            size: s.stx_size,
+            blocks: s.stx_blocks,
+            block_size: s.stx_blksize,
+            atime: time(s.stx_atime),
+            mtime: time(s.stx_mtime),
+            ctime: time(s.stx_ctime),
+            immutable: s.stx_attributes.contains(StatxAttributes::IMMUTABLE),
+            append_only: s.stx_attributes.contains(StatxAttributes::APPEND),
         }
     }
 }

@@ -51,6 +51,14 @@ impl Union {
     /// As the calls that it stands for; `EROFS` without an upper layer.
     pub fn change(&self, id: NodeId, change: Change) -> Result<Attr> {
         let node = self.node(id)?;
+        self.upper()?;
+        // What may only be added to may be touched.
+        let touches = Change { atime: SetTime::Keep, mtime: SetTime::Keep, ..change } == Change::default()
+            && [change.atime, change.mtime].iter().all(|time| !matches!(time, SetTime::To(_)));
+        match node.protection() {
+            protection if touches => protection.permits_more()?,
+            protection => protection.permits_change()?,
+        }
         if let Some(size) = change.size {
             if node.is_dir() {
                 return Err(Errno::ISDIR);

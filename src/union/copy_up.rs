@@ -177,6 +177,9 @@ impl Union {
             let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
             // First, since the mode to come may forbid it to the owner.
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
+            if let Some(protection) = node.protection().encode() {
+                self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
+            }
             let like = self.stack.owners.stat(from.of(), stat)?;
             clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
             if let Some(file) = &file

@@ -58,6 +58,8 @@ impl Union {
             return Err(Errno::PERM);
         }
         let dir = self.dir_node(dir)?;
+        self.upper()?;
+        dir.protection().permits_more()?;
         let upper = self.upper_dir(&dir)?;
         let mut state = dir.state.write();
         let content = state.dir_mut().ok_or(Errno::NOTDIR)?;

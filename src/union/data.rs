@@ -68,6 +68,7 @@ impl Union {
     /// As `fallocate(2)`.
     pub fn allocate(&self, id: NodeId, mode: u32, offset: u64, len: u64) -> Result<()> {
         let node = self.node(id)?;
+        node.protection().permits_change()?;
         self.upper_data(&node, Need::Data)?.allocate(mode, offset, len)
     }
 
@@ -86,6 +87,7 @@ impl Union {
     /// As `copy_file_range(2)`.
     pub fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), len: u64) -> Result<usize> {
         let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        self.may_write(to.0, to.1)?;
         let target = self.upper_data(&target, Need::Data)?;
         // After the copy-up: both may be one file.
         let source = self.content(&source)?;

@@ -21,6 +21,8 @@ impl Union {
         if node.is_dir() {
             return Err(Errno::PERM);
         }
+        node.protection().permits_change()?;
+        dir.protection().permits_more()?;
         self.copy_up(&node, self.need_to_move())?;
         let upper = self.upper_dir(&dir)?;
         let file = self.at(&node, At::path_fd)?;

@@ -128,7 +128,9 @@ impl Union {
         let id = self.identify(&sight.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
             let place = Place { parent: parent.clone(), name: name.to_owned() };
-            Node::new(id, stat.kind, real, vec![place], self.content_of(content, name, sight))
+            let node = Node::new(id, stat.kind, real, vec![place], self.content_of(content, name, sight));
+            node.set_protection(found.protection);
+            node
         });
         self.note_place(&node, parent, name);
         Ok(Some((node, stat)))

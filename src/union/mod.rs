@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
-//! | `set_id` | which mode bits a change takes away |
+//! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `create`, `remove`, `rename`, `moving`, `link` | the changing side |
 //!
@@ -45,6 +45,7 @@ mod lookup;
 mod merge;
 mod moving;
 mod node;
+mod protect;
 mod remove;
 mod rename;
 mod set_id;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::layer::{Indexed, LayerDir, LowerDir, LowerFile};
+use crate::layer::{Indexed, LayerDir, LowerDir, LowerFile, Protection};
 use crate::sys::{Kind, NameBuf, PathFd, Stat};
 
 use super::merge::Listing;
@@ -47,6 +47,7 @@ pub(super) struct Node {
     pub(super) state: RwLock<State>,
     /// Held by the one thread that copies the node up.
     pub(super) copying: Mutex<()>,
+    protection: Mutex<Protection>,
     /// What the directory lists, while somebody is reading it.
     pub(super) listing: Mutex<Option<Listing>>,
 }
@@ -140,7 +141,17 @@ pub(super) struct Inherit {
 impl Node {
     pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
         let state = RwLock::new(State { places, real, was: None, content });
-        Node { id, kind, state, copying: Mutex::new(()), listing: Mutex::new(None) }
+        let (copying, protection, listing) = (Mutex::new(()), Mutex::default(), Mutex::new(None));
+        Node { id, kind, state, copying, protection, listing }
+    }
+
+    /// What nobody may do to it.
+    pub(super) fn protection(&self) -> Protection {
+        *self.protection.lock()
+    }
+
+    pub(super) fn set_protection(&self, protection: Protection) {
+        *self.protection.lock() = protection;
     }
 
     pub(super) fn is_dir(&self) -> bool {

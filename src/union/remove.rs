@@ -43,6 +43,7 @@ impl Union {
     pub fn remove(&self, dir: NodeId, name: Name<'_>, kind: Remove) -> Result<()> {
         self.upper()?;
         let dir = self.dir_node(dir)?;
+        dir.protection().permits_change()?;
         if !dir.is_upper() {
             // What cannot be removed copies no directory up.
             let (state, _) = self.read_dir_state(&dir)?;
@@ -138,6 +139,9 @@ impl Union {
     ) -> Result<()> {
         match (&sight.is, kind) {
             (Resolution::Missing, _) => Err(Errno::NOENT),
+            (is, _) if top_of(is).is_some_and(|(_, found)| found.protection.permits_change().is_err()) => {
+                Err(Errno::PERM)
+            }
             (Resolution::Leaf(..), Remove::File) => Ok(()),
             (Resolution::Leaf(..), Remove::Dir) => Err(Errno::NOTDIR),
             (Resolution::Dir(_), Remove::File) => Err(Errno::ISDIR),

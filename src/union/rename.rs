@@ -14,7 +14,7 @@ use crate::sys::{Dir, Errno, Name, Rename, Result};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
-use super::lookup::Used;
+use super::lookup::{Used, top_of};
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
 
@@ -64,6 +64,8 @@ impl Union {
     pub fn rename(&self, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
         self.upper()?;
         let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
+        self.dir_node(from.dir)?.protection().permits_change()?;
+        self.dir_node(to.dir)?.protection().permits_more()?;
         loop {
             let source = self.movable(from)?;
             let target = if how == How::Exchange { Some(self.movable(to)?) } else { None };
@@ -86,6 +88,7 @@ impl Union {
     fn movable(&self, slot: Slot<'_>) -> Result<Used<'_>> {
         let used = self.used(slot.dir, slot.name)?;
         let is_below = used.node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
+        used.node.protection().permits_change()?;
         let refused = is_below && self.stack.redirects != RedirectDir::On;
         if refused { Err(Errno::XDEV) } else { Ok(used) }
     }
@@ -169,6 +172,13 @@ impl Union {
         match visible {
             Resolution::Missing => {}
             _ if how == How::NoReplace => return Err(Errno::EXIST),
+            is => {
+                top_of(is).map_or(Ok(()), |(_, found)| found.protection.permits_change())?;
+                to.dir.protection().permits_change()?;
+            }
+        }
+        match visible {
+            Resolution::Missing => {}
             // Two names of one file: rename(2) does nothing.
             Resolution::Leaf(..) if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => {
                 return Ok(Freed::default());

@@ -37,6 +37,8 @@ impl Union {
         let policy = self.stack.policy();
         let key = policy.on_disk(key)?;
         let node = self.node(id)?;
+        self.upper()?;
+        node.protection().permits_change()?;
         self.upper_file(&node)?.set_xattr(&key, value, wanted)?;
         node.forget_inherited();
         Ok(())
@@ -49,6 +51,7 @@ impl Union {
         let node = self.node(id)?;
         // A removal that will fail copies nothing up.
         self.upper()?;
+        node.protection().permits_change()?;
         self.at(&node, |at| xattr::get_strict(at.of(), &key))?;
         self.upper_file(&node)?.remove_xattr(&key)?;
         node.forget_inherited();

@@ -1,0 +1,102 @@
+//! Protection from change, and the other flags that `chattr` sets and `lsattr` shows.
+
+use std::sync::Arc;
+
+use crate::layer::{Mark, Protection};
+use crate::sys::{Errno, ExtendedFlags, File, FileFlags, OFlags, Result};
+
+use super::Union;
+use super::copy_up::Need;
+use super::node::{Node, NodeId};
+
+impl Protection {
+    /// Whether mode, owner, attributes, names or existing content may change.
+    pub(super) fn permits_change(self) -> Result<()> {
+        if self.immutable || self.append_only { Err(Errno::PERM) } else { Ok(()) }
+    }
+
+    /// Whether a directory takes new names.
+    pub(super) fn permits_more(self) -> Result<()> {
+        if self.immutable { Err(Errno::PERM) } else { Ok(()) }
+    }
+}
+
+impl Union {
+    /// Whether a program may write at `offset`. Not asked for what it wrote through a map: that is done.
+    ///
+    /// # Errors
+    /// `EPERM` for what is immutable, or for anything but adding to what is append-only.
+    pub fn may_write(&self, id: NodeId, offset: u64) -> Result<()> {
+        let node = self.node(id)?;
+        let protection = node.protection();
+        protection.permits_more()?;
+        if protection.append_only && offset != self.attr_of(&node)?.stat.size {
+            return Err(Errno::PERM);
+        }
+        Ok(())
+    }
+
+    /// The flags of a file or directory.
+    ///
+    /// # Errors
+    /// As the `FS_IOC_GETFLAGS` of `ioctl(2)`; `ENOTTY` where there are none.
+    pub fn flags(&self, id: NodeId) -> Result<FileFlags> {
+        let node = self.node(id)?;
+        Ok(self.open_for_flags(&node)?.flags()?.with(node.protection().immutable, node.protection().append_only))
+    }
+
+    /// Copies up and sets the flags. Whether the user may was asked before.
+    ///
+    /// # Errors
+    /// As the `FS_IOC_SETFLAGS` of `ioctl(2)`.
+    pub fn set_flags(&self, id: NodeId, flags: FileFlags) -> Result<()> {
+        let node = self.node(id)?;
+        self.copy_up(&node, Need::Metadata)?;
+        self.open_for_flags(&node)?.set_flags(flags.with(false, false))?;
+        self.protect(&node, Protection { immutable: flags.immutable(), append_only: flags.append_only() })
+    }
+
+    /// As [`flags`](Self::flags), with project and extent size.
+    ///
+    /// # Errors
+    /// As the `FS_IOC_FSGETXATTR` of `ioctl(2)`.
+    pub fn extended_flags(&self, id: NodeId) -> Result<ExtendedFlags> {
+        let node = self.node(id)?;
+        let flags = self.open_for_flags(&node)?.extended_flags()?;
+        Ok(flags.with(node.protection().immutable, node.protection().append_only))
+    }
+
+    /// # Errors
+    /// As the `FS_IOC_FSSETXATTR` of `ioctl(2)`.
+    pub fn set_extended_flags(&self, id: NodeId, flags: &ExtendedFlags) -> Result<()> {
+        let node = self.node(id)?;
+        self.copy_up(&node, Need::Metadata)?;
+        self.open_for_flags(&node)?.set_extended_flags(&flags.with(false, false))?;
+        self.protect(&node, Protection { immutable: flags.immutable(), append_only: flags.append_only() })
+    }
+
+    fn protect(&self, node: &Arc<Node>, protection: Protection) -> Result<()> {
+        let namespace = self.stack.namespace;
+        self.at(node, |at| match protection.encode() {
+            Some(value) => namespace.set(at.of(), Mark::Protection, value),
+            None => namespace.clear(at.of(), Mark::Protection),
+        })?;
+        node.set_protection(protection);
+        Ok(())
+    }
+
+    fn open_for_flags(&self, node: &Node) -> Result<Arc<File>> {
+        if node.is_dir() {
+            let (_, upper) = self.read_dir_state(node)?;
+            let open = |dir: &crate::sys::Dir| dir.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY, 0).map(Arc::new);
+            return match upper {
+                Some(upper) => open(&upper),
+                None => self.at(node, |at| match at {
+                    super::locate::At::Dir(dir) => open(dir),
+                    _ => Err(Errno::NOTDIR),
+                }),
+            };
+        }
+        if node.is_upper() { self.open_upper(node) } else { self.content(node) }
+    }
+}

@@ -1,0 +1,138 @@
+//! The flags that `chattr` sets: protection from change above all.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::need;
+use crate::support::{Layers, Subject, scratch};
+
+const LAYERS: &str = "upper:
+    f up 644 x
+    lower:
+    f plain 644 x
+    f fixed 644 x
+    f log 644 begin
+    f d/x 644 x
+    f other 644 x
+    f target 644 x";
+
+/// One command a line; what each answers is compared.
+const SCRIPT: &[&str] = &[
+    "lsattr -d plain fixed log d up",
+    // What a lower layer protects is protected.
+    "echo w >> fixed",
+    "rm fixed",
+    "chmod 600 fixed",
+    "chown 5 fixed",
+    "touch fixed",
+    "truncate -s 0 fixed",
+    "mv fixed moved",
+    "mv other fixed",
+    "ln fixed linked",
+    "setfattr -n user.k -v v fixed",
+    "cat fixed",
+    // What may only be added to.
+    "echo w >> log",
+    "cat log",
+    "echo w > log",
+    "truncate -s 0 log",
+    "rm log",
+    "mv log moved",
+    "chmod 600 log",
+    "lsattr log",
+    // What is protected here, of every layer.
+    "chattr +i plain; chattr +i up; lsattr plain up",
+    "echo w >> plain",
+    "echo w >> up",
+    "rm plain",
+    "rm up",
+    "mv -T other plain",
+    "mv --exchange other plain || true",
+    "ln up linked",
+    "touch -d 2001-01-01 up",
+    "setfattr -n user.k -v v up",
+    "fallocate -l 100 up",
+    "dd if=other of=plain conv=notrunc status=none",
+    // Directories.
+    "chattr +i d; lsattr -d d",
+    "touch d/new",
+    "mkdir d/new",
+    "rm d/x",
+    "mv d/x moved",
+    "mv other d/other",
+    "mv d moved",
+    "rmdir d",
+    "chmod 700 d",
+    "echo w >> d/x; cat d/x",
+    "chattr -i d; chattr +a d; lsattr -d d",
+    "touch d/new; ls d",
+    "rm d/new",
+    "mv d/new moved",
+    "ln target d/linked",
+    "ls d",
+    // Other flags come up and are kept.
+    "chattr +d target; lsattr target; echo w >> target; lsattr target",
+    "chattr +A up",
+    "lsattr -p target",
+    "lsattr / > /dev/null; lsattr -d .",
+    // And none of it is for ever.
+    "chattr -i fixed; lsattr fixed; echo w >> fixed; cat fixed; rm fixed",
+    "chattr -a log; lsattr log; echo w > log; cat log; rm log",
+    "chattr -i plain; chattr -i up; rm plain; rm up",
+    "chattr -a d; lsattr -d d; rm -r d",
+    "ls",
+];
+
+fn run(dir: &Path, line: &str) -> String {
+    let output = Command::new("sh").args(["-c", line]).current_dir(dir).env("LC_ALL", "C").output().expect("start sh");
+    // Not how it complains: FUSE asks nobody when a file is opened, so that the write is refused instead.
+    let said = String::from_utf8_lossy(&output.stdout);
+    format!("{line}: {} {said}", if output.status.success() { "ok" } else { "refused" })
+}
+
+/// Lifts what is protected from everything below, so that it can be removed.
+struct Unprotected<'a>(&'a Path);
+
+impl Drop for Unprotected<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").args(["-R", "-f", "-i", "-a"]).arg(self.0).output();
+    }
+}
+
+#[test]
+fn flags_protect_what_they_are_set_on_until_they_are_taken_off() {
+    need!(root, fuse, overlay);
+    let [kernel, overfuse] = Subject::BOTH.map(|subject| {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), LAYERS);
+        let lower = &layers.lowers[0];
+        let unprotected = Unprotected(lower);
+        let made = Command::new("sh").args(["-ec", "chattr +i fixed; chattr +a log"]).current_dir(lower).output();
+        if !made.expect("start sh").status.success() {
+            eprintln!("skipped: the file system of the tests has no flags");
+            return Vec::new();
+        }
+        let half = SCRIPT.len() - 5;
+        let mut said = Vec::new();
+        // In the middle, the other one takes the upper over: flags are marks that both know.
+        let parts = [(subject, &SCRIPT[..half]), (other(subject), &[]), (subject, &SCRIPT[half..])];
+        for (subject, lines) in parts {
+            let mounted = subject.mount(&layers, &dir.path().join("at"));
+            said.push(run(mounted.at(), "lsattr -d * 2>&1"));
+            said.extend(lines.iter().map(|line| run(mounted.at(), line)));
+            mounted.unmount();
+        }
+        drop(unprotected);
+        said
+    });
+    let pairs = kernel.iter().zip(&overfuse).filter(|(by_kernel, by_overfuse)| by_kernel != by_overfuse);
+    let diff: String = pairs.map(|(by_kernel, by_overfuse)| format!("- {by_kernel}\n+ {by_overfuse}\n")).collect();
+    assert!(diff.is_empty() && kernel.len() == overfuse.len(), "- kernel, + Overfuse:\n{diff}");
+}
+
+fn other(subject: Subject) -> Subject {
+    match subject {
+        Subject::Kernel => Subject::Overfuse,
+        Subject::Overfuse => Subject::Kernel,
+    }
+}
