@@ -62,6 +62,15 @@ const ROWS: &[Row] = &[
         },
         reason: "With user.* marks the kernel writes no redirects, and cannot rename a directory that exists below.",
     },
+    Row {
+        by: By::Kernel,
+        then: Then::GoesOn,
+        is_it: |operation, model, seen| {
+            let renames = matches!(operation, Operation::Rename { .. });
+            renames && model.is_ok() && *seen == Err(Errno::STALE) && !is_root()
+        },
+        reason: "Without an index, the kernel does not see that two names are of one file, and fails where it has nothing to do.",
+    },
 ];
 
 /// When kernel overlayfs brings up the data of a file whose metadata it has already, which it does when the file is
