@@ -184,6 +184,7 @@ impl Union {
             clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
+                && !only_attributes
             {
                 file.sync(true)?;
             }

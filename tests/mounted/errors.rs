@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use rustix::fs::{Access, FileType, Mode, OFlags, RenameFlags, XattrFlags};
+use rustix::fs::{Access, FallocateFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use crate::need;
 use crate::support::{At, check, check_read_only};
@@ -265,4 +265,57 @@ fn a_read_only_mount_says_so_before_permissions_where_the_kernel_does() {
             });
         });
     }
+}
+
+#[test]
+fn sizes_offsets_and_attributes_beyond_the_limits_are_refused_alike() {
+    need!(fuse, overlay);
+    check("upper:\n f u 644 5000*u\n d ud 755\n lower:\n f l 644 5000*l\n d ld 755\n l ls target", |at| {
+        for path in ["u", "l"] {
+            for offset in [1 << 44, 1 << 50, i64::MAX as u64] {
+                at.write_at(path, offset, "x");
+                at.truncate(path, offset);
+                at.truncate_path(path, offset);
+            }
+            at.truncate_path(path, u64::MAX).gives("EINVAL");
+            for mode in (0..0x80).map(FallocateFlags::from_bits_retain) {
+                // FUSE passes on no shifts of what comes behind.
+                let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
+                if !mode.intersects(shifts) {
+                    at.fallocate(path, mode, 4096, 4096);
+                    at.fallocate(path, mode, 0, 0);
+                    at.fallocate(path, mode, 1 << 62, 1 << 62);
+                }
+            }
+            at.copy_range(path, path, (100, 0), 200);
+        }
+        for path in ["u", "l", "ud", "ld", "ls"] {
+            for key in ["user.", "user", "bogus.x", "system.x", "system.posix_acl_access", "system.posix_acl_default"] {
+                at.set_xattr(path, key, "x", XattrFlags::empty());
+                at.get_xattr(path, key);
+                at.remove_xattr(path, key);
+            }
+            for length in [249, 250, 251] {
+                let key = format!("user.{}", "n".repeat(length));
+                at.set_xattr(path, &key, "x", XattrFlags::empty());
+                at.remove_xattr(path, &key);
+            }
+            at.set_xattr(path, "user.k", &"x".repeat(65_537), XattrFlags::empty());
+            at.set_xattr(path, "user.k", "x", XattrFlags::REPLACE);
+            at.set_xattr(path, "user.k", "x", XattrFlags::CREATE);
+            at.set_xattr(path, "user.k", "x", XattrFlags::CREATE);
+        }
+        for (length, name) in [(0, "s0"), (4094, "s1"), (4095, "s2"), (4096, "s3")] {
+            at.symlink(&"x".repeat(length), name);
+            at.readlink(name);
+        }
+        for (from, to) in [("ud", "ud/x"), ("ld", "ld/x"), ("ud/.", "x"), ("u", "."), ("u", "ld/.."), (".", "x")] {
+            at.rename(from, to);
+        }
+        for path in [".", "ud/.", "ud/..", ""] {
+            at.rmdir(path);
+            at.unlink(path);
+            at.mkdir(path, 0o755);
+        }
+    });
 }

@@ -111,11 +111,20 @@ impl Subject {
         fs::create_dir_all(at).expect("make the mount point");
         match self {
             Subject::Kernel => {
-                // The features that a later issue brings are off on both sides.
+                // With what Overfuse does by default.
                 let private = if is_root() { "index=on,metacopy=on,redirect_dir=on,xino=on" } else { "userxattr" };
                 let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options");
-                rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
-                    .map_err(|error| error.to_string())?;
+                // With an index the kernel refuses an upper that is mounted still: a mount namespace that another test
+                // has just made holds a copy of the mount, which goes a moment after ours.
+                let patience = Instant::now() + Duration::from_secs(5);
+                loop {
+                    match rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str()) {
+                        Err(rustix::io::Errno::BUSY) if Instant::now() < patience => {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        result => break result.map_err(|error| error.to_string())?,
+                    }
+                }
             }
             Subject::Overfuse => {
                 let mut command = peer().unwrap_or_else(|| {
