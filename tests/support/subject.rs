@@ -146,8 +146,8 @@ pub fn overfuse() -> Command {
 }
 
 /// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
-/// place, so that the failures tell what it does differently.
-fn peer() -> Option<Command> {
+/// place, so that the failures tell what it does differently; times are then not compared.
+pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
 
