@@ -8,7 +8,7 @@ use crate::support::check;
 
 #[test]
 fn the_mode_of_a_lower_file_changes_and_nothing_else_does() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n f x 644 content @1000:1001 +user.k=v\n d d 755\n f d/y 600 y", |at| {
         at.chmod("x", 0o4711).gives("ok");
         at.chmod("d", 0o1700).gives("ok");
@@ -19,7 +19,7 @@ fn the_mode_of_a_lower_file_changes_and_nothing_else_does() {
 
 #[test]
 fn the_owner_of_anything_changes() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n f u 644 u\n lower:\n f x 644 x\n d d 755\n l s x\n p p 644", |at| {
         for name in ["u", "x", "d", "s", "p"] {
             at.chown(name, 1000, 1001).gives("ok");
@@ -31,7 +31,7 @@ fn the_owner_of_anything_changes() {
 
 #[test]
 fn a_new_owner_takes_the_set_id_bits_away() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n f u 6755 u\n lower:\n f x 6755 x\n d d 6755", |at| {
         for name in ["u", "x", "d"] {
             at.chown(name, 1000, 1000).gives("ok");
@@ -63,7 +63,7 @@ fn times_are_set_through_an_open_file() {
 
 #[test]
 fn attributes_of_the_root_change() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n f x 644 x", |at| {
         at.chmod("", 0o711).gives("ok");
         at.chown("", 5, 6).gives("ok");

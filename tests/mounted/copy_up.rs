@@ -11,7 +11,7 @@ const FILE: &str =
 
 #[test]
 fn each_kind_of_first_change_brings_the_file_up_whole() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check(FILE, |at| drop(at.append("a/b/x", "+")));
     check(FILE, |at| drop(at.write_at("a/b/x", 2, "NT")));
     check(FILE, |at| drop(at.write("a/b/x", "new")));
@@ -117,7 +117,7 @@ fn the_inode_number_stays_when_a_file_comes_up() {
 
 #[test]
 fn a_merged_directory_comes_up_with_the_attributes_of_its_topmost() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n d d 711 @5:6 +user.k=top\n lower:\n d d 777 +user.k=bottom\n f d/x 644 x", |at| {
         at.create("d/new", 0o644, "x").gives("ok");
         at.stat("d").gives("40711 5:6");

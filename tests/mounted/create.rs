@@ -52,7 +52,7 @@ fn what_was_removed_can_be_created_again() {
 
 #[test]
 fn the_parents_come_up_with_their_attributes() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n d a 750 @1000:1001 +user.k=v\n d a/b 1777\n d a/b/c 2755 @7:8", |at| {
         at.create("a/b/c/new", 0o644, "x").gives("ok");
         at.stat("a").gives("40750 1000:1001");

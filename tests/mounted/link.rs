@@ -20,7 +20,7 @@ fn a_link_to_an_upper_file_shares_everything() {
 
 #[test]
 fn a_link_to_a_lower_file_brings_it_up() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n f x 640 x @1000:1000 +user.k=v\n d d 755", |at| {
         at.link("x", "d/y").gives("ok");
         at.write("x", "changed").gives("ok");

@@ -14,7 +14,7 @@ fn the_topmost_file_wins() {
 
 #[test]
 fn directories_merge_with_the_attributes_of_the_topmost() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check(
         "upper:
          d d 750 @1000:1000 +user.from=upper

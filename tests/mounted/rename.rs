@@ -10,7 +10,7 @@ const EXCHANGE: RenameFlags = RenameFlags::EXCHANGE;
 
 #[test]
 fn files_move_within_and_between_directories() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n f u 644 u\n lower:\n f l 600 l @1000:1000 +user.k=v\n d d 755\n f d/in 644 in", |at| {
         at.rename("u", "u2").gives("ok");
         at.rename("l", "l2").gives("ok");

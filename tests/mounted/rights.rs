@@ -34,7 +34,7 @@ fn a_mask_takes_bits_from_every_kind_of_new_entry() {
 
 #[test]
 fn a_default_list_takes_the_place_of_the_mask() {
-    need!(fuse, overlay, acl);
+    need!(ids, fuse, overlay, acl);
     check("upper:\n d u 755\n lower:\n d l 755", |at| {
         shell(at, "setfacl -d -m u:1000:rwx,g:1001:r-x,m::rwx,o::--- u l");
         shell(at, MAKE_ONE_OF_EACH);
@@ -59,7 +59,7 @@ fn a_default_list_without_names_gives_plain_modes() {
 
 #[test]
 fn lists_are_shown_set_changed_and_removed() {
-    need!(fuse, overlay, acl);
+    need!(ids, fuse, overlay, acl);
     check("upper:\n f u 644 u\n lower:\n f l 644 l\n d d 755", |at| {
         shell(at, "setfacl -m u:1000:rw u l; setfacl -m d:g:1001:rx d");
         for name in ["u", "l", "d"] {
@@ -82,7 +82,7 @@ fn lists_are_shown_set_changed_and_removed() {
 
 #[test]
 fn ls_marks_what_has_a_list() {
-    need!(fuse, overlay, acl);
+    need!(ids, fuse, overlay, acl);
     check("upper:\n f u 644 u\n lower:\n f l 644 l\n f plain 644 x\n d d 755", |at| {
         shell(at, "setfacl -m u:1000:rw u l; setfacl -m d:g:1001:rx d");
         let marked = shell(at, "ls -l | sed 1d | awk '{ print substr($1, 11), $NF }'");

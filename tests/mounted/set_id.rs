@@ -94,7 +94,7 @@ fn the_owner_is_treated_as_any_user() {
 
 #[test]
 fn root_keeps_the_bits_when_it_writes() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check(&format!("upper:\n lower:\n{}", files("@5:6")), |at| {
         change_all(at);
         show_all(at);
@@ -150,7 +150,7 @@ fn direct_writes_take_the_bits_and_maps_leave_them() {
 
 #[test]
 fn a_change_of_owner_takes_the_bits_from_everybody() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     let names = ["a", "b", "c", "d", "e"];
     let modes = [0o6777, 0o2767, 0o4711, 0o6644, 0o7777];
     let files: String =

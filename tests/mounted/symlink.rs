@@ -20,7 +20,7 @@ fn a_link_keeps_its_target_as_text() {
 
 #[test]
 fn a_lower_link_comes_up_as_a_link() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n l s target @1000:1000\n f target 644 x", |at| {
         at.chown("s", 7, 8).gives("ok");
         at.utimes("s", 1_100_000_000, 1).gives("ok");

@@ -18,7 +18,7 @@ fn files_grow_and_shrink_in_every_layer() {
 
 #[test]
 fn truncating_at_open_keeps_all_but_the_content() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     check("upper:\n lower:\n f l 640 65536*A @1000:1000 +user.k=v", |at| {
         at.write("l", "short").gives("ok");
         at.stat("l").gives("100640 1000:1000 5 bytes links=1");

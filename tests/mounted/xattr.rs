@@ -92,7 +92,7 @@ fn a_large_value_passes() {
 
 #[test]
 fn access_control_lists_pass_and_come_up() {
-    need!(fuse, overlay);
+    need!(ids, fuse, overlay);
     // Version 2; owner rwx, group r-x, mask r-x, other ---, and user 1000 r--.
     let entries: [(u16, u16, u32); 5] = [(1, 7, !0), (2, 4, 1000), (4, 5, !0), (16, 5, !0), (32, 0, !0)];
     let mut list = 2u32.to_le_bytes().to_vec();

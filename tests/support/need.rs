@@ -37,6 +37,7 @@ pub fn all(wanted: &[&str]) -> bool {
 fn has(what: &str) -> bool {
     match what {
         "root" => is_root(),
+        "ids" => has_ids(),
         "fuse" => std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
         "overlay" => has_overlay(),
         "busybox" => has_static_busybox(),
@@ -65,6 +66,13 @@ pub fn is_root() -> bool {
 pub fn in_initial_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether there are ids to give files to, beside this process's own: not in the namespace of a user who has none.
+fn has_ids() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    counts.sum::<u64>() > 65_000
 }
 
 /// Whether this process may mount kernel overlayfs; found by trying, once.

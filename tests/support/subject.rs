@@ -30,7 +30,7 @@ impl Layers {
     pub fn build_for(dir: &Path, text: &str, whom: &str) -> Layers {
         let mut layers = Layers { lowers: Vec::new(), upper: None };
         for (index, (name, tree)) in sections(text).into_iter().enumerate() {
-            let time = 1_000_000_000 - index as i64 * 1_000_000;
+            let time = layer_time(index);
             if name == "upper" {
                 let [upper, work] = ["upper", "work"].map(|kind| dir.join(format!("{kind}{whom}")));
                 build_at(&upper, &tree, time);
@@ -68,8 +68,13 @@ impl Layers {
     }
 }
 
+/// When the layer that a text names as the `index`th was made.
+pub fn layer_time(index: usize) -> i64 {
+    1_000_000_000 - index as i64 * 1_000_000
+}
+
 /// `upper:` and `lower:` lines, each with the lines below it.
-fn sections(text: &str) -> Vec<(&'static str, String)> {
+pub fn sections(text: &str) -> Vec<(&'static str, String)> {
     let mut sections: Vec<(&'static str, String)> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line {
@@ -106,11 +111,20 @@ impl Subject {
         fs::create_dir_all(at).expect("make the mount point");
         match self {
             Subject::Kernel => {
-                // The features that a later issue brings are off on both sides.
+                // With what Overfuse does by default.
                 let private = if is_root() { "index=on,metacopy=on,redirect_dir=on,xino=on" } else { "userxattr" };
                 let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options");
-                rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
-                    .map_err(|error| error.to_string())?;
+                // With an index the kernel refuses an upper that is mounted still: a mount namespace that another test
+                // has just made holds a copy of the mount, which goes a moment after ours.
+                let patience = Instant::now() + Duration::from_secs(5);
+                loop {
+                    match rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str()) {
+                        Err(rustix::io::Errno::BUSY) if Instant::now() < patience => {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        result => break result.map_err(|error| error.to_string())?,
+                    }
+                }
             }
             Subject::Overfuse => {
                 let mut command = peer().unwrap_or_else(|| {
@@ -132,8 +146,8 @@ pub fn overfuse() -> Command {
 }
 
 /// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
-/// place, so that the failures tell what it does differently.
-fn peer() -> Option<Command> {
+/// place, so that the failures tell what it does differently; times are then not compared.
+pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
 
