@@ -242,9 +242,18 @@ impl Union {
         let real = Real::of(&staged.dir().stat(staged.name())?);
         loop {
             let place = node.state.read().places.first().cloned();
+            // Removed while in use: the copy loses its name too.
             let Some(Place { parent, name }) = place else {
-                let fd = staged.dir().open_path(staged.name().as_os_str())?;
-                self.arrive(node, Anchor::Unlinked(Arc::new(fd)), real, data);
+                let (dir, name) = (staged.dir(), staged.name().as_os_str());
+                if node.is_dir() {
+                    let removed = LayerDir::new(dir.open_dir(name)?, self.stack.namespace);
+                    let removed = UpperPart::Removed(Arc::new(removed));
+                    let mut state = node.state.write();
+                    settle(&mut state, Anchor::Place, real, data);
+                    state.dir_mut().into_iter().for_each(|content| content.upper = removed.clone());
+                } else {
+                    self.arrive(node, Anchor::Unlinked(Arc::new(dir.open_path(name)?)), real, data);
+                }
                 break;
             };
             let dir = self.upper_dir(&parent)?;

@@ -1,53 +1,100 @@
-//! Where Overfuse answers otherwise than kernel overlayfs, on purpose, with the reasons.
+//! Where a subject answers otherwise than the model, on purpose or for reasons of its own, one row each.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use overfuse::sys::{Errno, Kind};
 
-use crate::operations::Operation;
-use crate::support::Snapshot;
+use crate::ground::By;
+use crate::operations::{Answer, Operation};
+use crate::subject::kind_name;
+use crate::support::need::is_root;
 
-/// An outcome that differs. What follows in the sequence is not comparable any more.
+/// An answer that differs.
 struct Row {
+    by: By,
+    then: Then,
+    is_it: fn(operation: &Operation, model: &Answer, seen: &Answer) -> bool,
+    #[expect(dead_code, reason = "it is for who reads the rows")]
     reason: &'static str,
-    is_it: fn(operation: &Operation, kernel: &str, overfuse: &str) -> bool,
 }
 
-const ROWS: &[Row] = &[];
-
-/// Why the two outcomes differ, where that is meant to be so.
-pub fn reason(operation: &Operation, kernel: &str, overfuse: &str) -> Option<&'static str> {
-    ROWS.iter().find(|row| (row.is_it)(operation, kernel, overfuse)).map(|row| row.reason)
+/// What becomes of a subject that answered otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Only the answer differs.
+    GoesOn,
+    /// What it shows is no longer comparable.
+    Leaves,
 }
 
-/// What the kernel shows, as far as it is to be matched.
-///
-/// In a directory that merges with nothing, the kernel lists the whiteouts of its layer, and then
-/// finds nothing by their names. Overfuse lists what is there.
-pub fn shown(by_kernel: Snapshot) -> Snapshot {
-    by_kernel.without_ghosts()
+const ROWS: &[Row] = &[
+    Row {
+        by: By::Kernel,
+        then: Then::GoesOn,
+        is_it: |operation, model, seen| {
+            let (Operation::StatOpen { .. }, Ok(model), Ok(seen)) = (operation, model, seen) else { return false };
+            model.replace("links=0", "links=1") == *seen
+        },
+        reason: "A lower file that was removed while it is open keeps the link count that it has below.",
+    },
+    Row {
+        by: By::Kernel,
+        then: Then::Leaves,
+        is_it: |operation, model, seen| {
+            let cannot = [Err(Errno::NOTDIR), Err(Errno::EXIST)].contains(seen);
+            matches!(operation, Operation::ChmodOpen { .. }) && model.is_ok() && cannot
+        },
+        reason: "What is below and was removed while it is open cannot be copied up any more.",
+    },
+    Row {
+        by: By::Kernel,
+        then: Then::GoesOn,
+        is_it: |operation, model, seen| {
+            let renames = matches!(operation, Operation::Rename { .. });
+            renames && model.is_err() && *seen == Err(Errno::XDEV) && !is_root()
+        },
+        reason: "As the next, where another error would come later.",
+    },
+    Row {
+        by: By::Kernel,
+        then: Then::Leaves,
+        is_it: |operation, model, seen| {
+            let renames = matches!(operation, Operation::Rename { .. });
+            renames && model.is_ok() && *seen == Err(Errno::XDEV) && !is_root()
+        },
+        reason: "With user.* marks the kernel writes no redirects, and cannot rename a directory that exists below.",
+    },
+    Row {
+        by: By::Kernel,
+        then: Then::GoesOn,
+        is_it: |operation, model, seen| {
+            let renames = matches!(operation, Operation::Rename { .. });
+            renames && model.is_ok() && *seen == Err(Errno::STALE) && !is_root()
+        },
+        reason: "Without an index, the kernel does not see that two names are of one file, and fails where it has nothing to do.",
+    },
+];
+
+/// When kernel overlayfs brings up the data of a file whose metadata it has already, which it does when the file is
+/// opened for writing, the file is modified at that moment, though nobody wrote. Overfuse keeps the time.
+pub const TIMES_SLIP: bool = true;
+
+/// Whether the number of a file of this kind may change when Overfuse forgets it: a mark keeps it, and links, fifos and
+/// devices carry no user.* mark. Kernel overlayfs has the same trouble.
+pub fn may_change_number(kind: &str) -> bool {
+    !is_root() && !["file", "dir"].contains(&kind)
 }
 
-/// The names in a directory, as far as they are to be matched: see [`shown`], which finds the ghosts of Overfuse.
-pub fn list(dir: &Path) -> io::Result<String> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.path().symlink_metadata().is_ok() {
-            names.push(entry.file_name().display().to_string());
-        }
-    }
-    names.sort();
-    Ok(names.join(" "))
+/// Whether several names of a file of this kind stay one when they are below: for the same reason.
+pub fn may_lose_links(kind: Kind) -> bool {
+    may_change_number(kind_name(kind))
 }
 
-/// Brings up a file of several names that was opened for writing.
-///
-/// The kernel does that when it is opened, Overfuse at the first change; it shows in the link count,
-/// since the names of a lower file become files of their own. Files of one name are left alone: their
-/// late arrival is to be tested.
-pub fn bring_up(file: &File) -> io::Result<()> {
-    let meta = file.metadata()?;
-    if meta.nlink() > 1 { file.set_permissions(meta.permissions()) } else { Ok(()) }
+/// Whether Overfuse then needs a mark that the kernel does not follow in a user namespace, where it trusts none that
+/// leads elsewhere: directories that `exist_below` were renamed, or a stack `has_links` which an index holds together.
+pub fn is_beyond_user_marks(exist_below: bool, has_links: bool) -> bool {
+    !is_root() && (exist_below || has_links)
+}
+
+/// What becomes of a subject whose answer differs from the model's, where that is known.
+pub fn then(by: By, operation: &Operation, model: &Answer, seen: &Answer) -> Option<Then> {
+    ROWS.iter().find(|row| row.by == by && (row.is_it)(operation, model, seen)).map(|row| row.then)
 }

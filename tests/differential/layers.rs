@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 pub const MODES: [u32; 5] = [0o644, 0o600, 0o755, 0o4711, 0o1777];
+/// Extended attributes that operations set and remove; layers have the first.
+pub const KEYS: [&str; 2] = ["user.layer", "user.set"];
 pub const OWNERS: [(u32, u32); 3] = [(0, 0), (1000, 1000), (7, 1234)];
 
 /// The layers of one stack.
@@ -34,7 +36,7 @@ pub enum Entry {
 
 pub fn any() -> impl Strategy<Value = Stack> {
     let upper = prop_oneof![2 => Just(Entries::new()), 1 => entries()];
-    (upper, vec(entries(), 1..=3), any_flag()).prop_map(|(mut upper, lowers, linked)| {
+    (upper, vec(entries(), 1..=4), any_flag()).prop_map(|(mut upper, lowers, linked)| {
         prune(&mut upper, &lowers.iter().collect::<Vec<_>>());
         Stack { upper, lowers, linked }
     })
@@ -162,6 +164,8 @@ fn write_entries(
                 writeln!(f, "{kind} {path} {mode:o} {}", attributes(owner, xattr))?;
                 write_entries(f, &format!("{path}/"), entries, letter, first)?;
             }
+            // Above the root of the tree is that of the host.
+            Entry::Symlink(target) if below.is_empty() => writeln!(f, "l {path} {}", target.trim_start_matches("../"))?,
             Entry::Symlink(target) => writeln!(f, "l {path} {target}")?,
             Entry::Fifo => writeln!(f, "p {path} 644")?,
             Entry::Whiteout => writeln!(f, "w {path}")?,

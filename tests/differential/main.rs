@@ -1,36 +1,86 @@
-//! Random operations on random layers, on kernel overlayfs and on Overfuse, step by step.
+//! Random operations on random layers: by a model, by the union without a mount, by the mount, and by
+//! kernel overlayfs, step by step.
 //!
-//! After every step the outcome and the whole visible tree must agree; at the end also after a
-//! remount, and when the kernel mounts both uppers. The sequences are the same in each run, so that a
-//! change is judged by itself; with `PROPTEST_CASES=N` they are N new ones. A failure is shrunk and printed as text that a test in `regressions` can hold for ever.
+//! After every step the answers and what the step may have changed must agree with the model; now and
+//! then, at the end, after a remount, and when each mounts what the other wrote, the whole tree. The
+//! sequences are the same in each run, so that a change is judged by itself; with `PROPTEST_CASES=N`
+//! they are N new ones. A failure is shrunk and printed as text that a test in `regressions` can hold for ever.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod deliberate;
+mod generate;
+mod ground;
+mod in_namespace;
 mod layers;
+mod model;
+mod mounted;
 mod operations;
 mod regressions;
 mod sequence;
+mod server;
+mod side;
+mod stack;
+mod subject;
+mod union;
+mod vfs;
+mod watch;
+
+use std::sync::Barrier;
+use std::thread::{self, available_parallelism};
 
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
+use ground::{By, Ground};
 use sequence::Sequence;
+use watch::Watch;
 
-/// As many sequences as take a minute on two cores.
-const CASES: u32 = 150;
+/// Runs `cases` sequences of less than `most` operations, or as many as `PROPTEST_CASES` says, on all cores.
+fn run(cases: u32, most: usize, subjects: &[By]) {
+    let asked: Option<u32> = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let workers = available_parallelism().map_or(2, usize::from);
+    let cases = asked.unwrap_or(cases).div_ceil(workers as u32);
+    // Starting a server has everything open that others have open.
+    let watch = Watch::new(workers);
+    let all_have_started = Barrier::new(workers);
+    let work = |worker: usize| -> Result<(), String> {
+        let ground = Ground::new();
+        all_have_started.wait();
+        let base = Config::default();
+        let rng_seed = if asked.is_some() { base.rng_seed } else { RngSeed::Fixed(worker as u64 + 1) };
+        let config = Config { cases, rng_seed, failure_persistence: None, max_shrink_time: 60_000, ..base };
+        let tried = TestRunner::new(config).run(&sequence::any(most), |sequence: Sequence| {
+            watch.begins(worker, &sequence);
+            let done = sequence.run(&ground, subjects);
+            watch.ends(worker);
+            done.map_err(TestCaseError::fail)
+        });
+        tried.map_err(|failure| failure.to_string())
+    };
+    let _watching = watch.start();
+    let failures: Vec<String> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|worker| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(worker)
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("a worker panicked").err()).collect()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
 
 #[test]
-fn random_sequences_do_the_same_on_the_kernel_and_on_overfuse() {
-    need!(root, fuse, overlay);
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let base = Config::default();
-    let rng_seed = if asked.is_some() { base.rng_seed } else { RngSeed::Fixed(1) };
-    let cases = asked.unwrap_or(CASES);
-    let config = Config { cases, rng_seed, failure_persistence: None, max_shrink_time: 60_000, ..base };
-    let tried =
-        TestRunner::new(config).run(&sequence::any(), |sequence: Sequence| sequence.run().map_err(TestCaseError::fail));
-    if let Err(failure) = tried {
-        panic!("{failure}");
-    }
+fn random_sequences_do_the_same_on_the_model_and_on_a_union_without_a_mount() {
+    need!(fuse, overlay);
+    run(2000, 40, &[By::Union]);
+}
+
+#[test]
+fn random_sequences_do_the_same_on_the_model_the_union_the_mount_and_the_kernel() {
+    need!(fuse, overlay);
+    run(2000, 25, &[By::Union, By::Mount, By::Kernel]);
 }

@@ -1,20 +1,31 @@
 //! What random sequences once found, by name.
 
+use rustix::fs::OFlags;
+
+use crate::ground::{By, Ground};
 use crate::need;
 use crate::operations::{How, Operation};
 use crate::sequence::Sequence;
 
 #[track_caller]
 fn check(layers: &str, operations: &[Operation]) {
-    let sequence = Sequence { layers: layers.into(), operations: operations.into() };
-    if let Err(difference) = sequence.run() {
-        panic!("{difference}");
+    let ground = Ground::new();
+    for forgetful in [false, true] {
+        let sequence = Sequence { layers: layers.into(), operations: operations.into(), forgetful };
+        if let Err(difference) = sequence.run(&ground, &[By::Union, By::Mount, By::Kernel]) {
+            panic!("{difference}");
+        }
     }
+}
+
+fn append(path: &str) -> Operation {
+    let flags = OFlags::WRONLY | OFlags::APPEND;
+    Operation::Write { path: path.into(), flags, offset: 0, length: 5, byte: 'a' }
 }
 
 #[test]
 fn a_whiteout_in_a_directory_that_merges_with_nothing_is_no_entry() {
-    need!(root, fuse, overlay);
+    need!(fuse, overlay);
     let path = || "a/a".into();
     check(
         "upper:\n lower:\n o a 744\n o a/a 744\n w a/a/a",
@@ -22,36 +33,66 @@ fn a_whiteout_in_a_directory_that_merges_with_nothing_is_no_entry() {
             Operation::List { path: path() },
             Operation::Rmdir { path: path() },
             Operation::Mkdir { path: path(), mode: 0o755 },
-            Operation::Remount,
+            Operation::Remount { swap: false },
             Operation::List { path: path() },
         ],
     );
 }
 
 #[test]
-fn a_name_of_a_lower_hard_link_that_is_opened_for_writing_becomes_a_file_of_its_own() {
-    need!(root, fuse, overlay);
+fn a_lower_file_that_is_open_by_one_name_and_written_by_another_is_one_file() {
+    need!(fuse, overlay);
     check(
         "upper:\n lower:\n f a 644 x\n h b a",
         &[
-            Operation::Open { slot: 0, path: "b".into(), writable: true },
-            Operation::Append { path: "a".into() },
+            Operation::Open { slot: 0, path: "b".into(), flags: OFlags::RDWR, mode: 0 },
+            append("a"),
             Operation::ReadOpen { slot: 0 },
-            Operation::WriteOpen { slot: 0, offset: 1 },
-            Operation::Remount,
+            Operation::WriteOpen { slot: 0, offset: 1, length: 3, byte: 'w' },
+            Operation::Remount { swap: false },
         ],
     );
 }
 
 #[test]
-fn an_exchange_that_is_refused_copies_nothing_up() {
-    need!(root, fuse, overlay);
+fn a_file_with_two_names_and_a_directory_change_places_and_back() {
+    need!(fuse, overlay);
     check(
         "upper:\n lower:\n f a 644 x\n h b a\n d c 755\n f c/d 644 y",
         &[
             Operation::Rename { from: "a".into(), to: "c".into(), how: How::Exchange },
             Operation::Rename { from: "c".into(), to: "a".into(), how: How::Exchange },
-            Operation::Remount,
+            Operation::Remount { swap: false },
+        ],
+    );
+}
+
+#[test]
+fn a_lower_file_that_is_removed_while_it_is_open_has_no_links() {
+    need!(fuse, overlay);
+    check(
+        "upper:\n lower:\n f a 644 x",
+        &[
+            Operation::Open { slot: 0, path: "a".into(), flags: OFlags::RDONLY, mode: 0 },
+            Operation::Unlink { path: "a".into() },
+            Operation::StatOpen { slot: 0 },
+            Operation::ChmodOpen { slot: 0, mode: 0o600 },
+            Operation::StatOpen { slot: 0 },
+        ],
+    );
+}
+
+#[test]
+fn a_change_of_a_lower_directory_that_is_removed_while_it_is_open_changes_no_other() {
+    need!(fuse, overlay);
+    check(
+        "upper:\n lower:\n d a 755",
+        &[
+            Operation::Open { slot: 0, path: "a".into(), flags: OFlags::DIRECTORY, mode: 0 },
+            Operation::Rmdir { path: "a".into() },
+            Operation::ChmodOpen { slot: 0, mode: 0o700 },
+            Operation::StatOpen { slot: 0 },
+            Operation::Look,
         ],
     );
 }

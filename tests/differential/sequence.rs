@@ -1,16 +1,25 @@
-//! One sequence of operations on one stack, by both subjects in step.
+//! One sequence of operations on one stack, by the model and all subjects in step.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use overfuse::sys::Kind;
 use proptest::prelude::*;
 
 use crate::deliberate;
-use crate::layers::{self, Stack};
-use crate::operations::{self, Operation, Slots};
-use crate::support::snapshot::{Snapshot, snapshot_since};
-use crate::support::{At, Layers, Mounted, Subject, scratch, snapshot};
+use crate::generate::{self, resolved};
+use crate::ground::{By, Ground};
+use crate::layers;
+use crate::model::Model;
+use crate::operations::{OPEN, Operation, SLOTS, show};
+use crate::side::Side;
+use crate::stack;
+use crate::subject::Subject;
+use crate::support::need::is_root;
+use crate::support::{Layers, Snapshot, snapshot};
+use crate::vfs::Vfs;
 
 /// Layers, and what is done to them.
 #[derive(Clone)]
@@ -18,102 +27,208 @@ pub struct Sequence {
     /// As `Layers::build` reads it.
     pub layers: String,
     pub operations: Vec<Operation>,
+    /// Whether the union without a mount forgets all that it can after each operation.
+    pub forgetful: bool,
 }
 
-pub fn any() -> impl Strategy<Value = Sequence> {
-    (layers::any(), operations::any())
-        .prop_map(|(stack, operations): (Stack, _)| Sequence { layers: stack.to_string(), operations })
+/// Sequences of less than `most` operations.
+pub fn any(most: usize) -> impl Strategy<Value = Sequence> {
+    (layers::any(), generate::any(most), prop::bool::ANY).prop_map(|(stack, operations, forgetful)| Sequence {
+        layers: stack.to_string(),
+        operations,
+        forgetful,
+    })
 }
 
-/// One of the two, with what it has open.
-struct Side {
-    layers: Layers,
-    at: PathBuf,
-    /// By whom it is mounted.
-    by: Subject,
-    mounted: Option<Mounted>,
-    slots: Slots,
-    start: SystemTime,
-}
-
-impl Side {
-    fn new(subject: Subject, dir: &Path, text: &str, start: SystemTime) -> Side {
-        let name = format!("{subject:?}");
-        let layers = Layers::build_for(dir, text, &name);
-        let at = dir.join(name).join("at");
-        let mounted = Some(subject.mount(&layers, &at));
-        Side { layers, at, by: subject, mounted, slots: Slots::default(), start }
-    }
-
-    fn shown(&self) -> Snapshot {
-        let shown = snapshot_since(&self.at, self.start);
-        if self.by == Subject::Kernel { deliberate::shown(shown) } else { shown }
-    }
-
-    fn remount(&mut self, by: Subject) {
-        self.slots.close();
-        self.mounted.take().expect("it is mounted between two steps").unmount();
-        self.mounted = Some(by.mount(&self.layers, &self.at));
-        self.by = by;
-    }
+/// A sequence on its way.
+struct Run<'g> {
+    model: Vfs<Model>,
+    sides: Vec<Side<'g>>,
+    /// What was done, for who reads of a difference.
+    steps: String,
+    /// Whether layers have hard links, of which an index in the work directory tells.
+    has_links: bool,
+    /// Files below this number are in lower layers.
+    below: usize,
 }
 
 impl Sequence {
-    /// The first difference that is not deliberate, with the steps that led to it.
-    pub fn run(&self) -> Result<(), String> {
-        let dir = scratch();
-        let start = SystemTime::now();
-        let [mut kernel, mut overfuse] =
-            Subject::BOTH.map(|subject| Side::new(subject, dir.path(), &self.layers, start));
-        let before: Vec<Snapshot> = kernel.layers.lowers.iter().map(|lower| snapshot(lower)).collect();
-        let compared = self.steps(&mut kernel, &mut overfuse);
-        for (lower, before) in kernel.layers.lowers.iter().zip(before) {
-            if let Some(diff) = before.diff(&snapshot(lower)) {
-                return Err(format!("{} changed:\n{diff}", lower.display()));
-            }
+    /// The first difference between the model and one of the subjects that is not deliberate, with the steps that led to it.
+    pub fn run(&self, ground: &Ground, subjects: &[By]) -> Result<(), String> {
+        let dir = ground.fresh();
+        let result = self.run_in(&dir, ground, subjects);
+        match fs::remove_dir_all(&dir) {
+            Err(error) if result.is_ok() => Err(format!("removing {}: {error}", dir.display())),
+            _ => result,
         }
-        compared
     }
 
-    fn steps(&self, kernel: &mut Side, overfuse: &mut Side) -> Result<(), String> {
-        let mut steps = String::new();
-        agree(kernel, overfuse, "at first")?;
-        for operation in &self.operations {
-            let operation = &operation.resolved(&kernel.at);
-            if let Operation::Remount = operation {
-                kernel.remount(Subject::Kernel);
-                overfuse.remount(Subject::Overfuse);
-            }
-            let [by_kernel, by_overfuse] =
-                [&mut *kernel, &mut *overfuse].map(|side| operation.apply(&At::new(&side.at), &mut side.slots));
-            steps += &format!("  {operation}: {by_kernel}\n");
-            if by_kernel != by_overfuse {
-                return match deliberate::reason(operation, &by_kernel.0, &by_overfuse.0) {
-                    // From here on the two are not comparable.
-                    Some(_) => Ok(()),
-                    None => Err(format!("Overfuse answers {by_overfuse} at the end of\n{steps}")),
-                };
-            }
-            agree(kernel, overfuse, "then").map_err(|differ| format!("{differ}after\n{steps}"))?;
+    fn run_in(&self, dir: &Path, ground: &Ground, subjects: &[By]) -> Result<(), String> {
+        // File systems stamp with a coarse clock, which may lag by a tick.
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs() as i64 - 1;
+        let mut sides = Vec::new();
+        for &by in subjects {
+            sides.push(Side::new(by, ground, dir, &self.layers, self.forgetful, start)?);
         }
-        for (by, when) in [(None, "after a remount"), (Some(Subject::Kernel), "with both uppers mounted by the kernel")]
-        {
-            kernel.remount(Subject::Kernel);
-            overfuse.remount(by.unwrap_or(Subject::Overfuse));
-            agree(kernel, overfuse, when).map_err(|differ| format!("{differ}after\n{steps}"))?;
+        let lowers = Layers::build_for(dir, &self.layers, "").lowers;
+        let before: Vec<Snapshot> = lowers.iter().map(|lower| snapshot(lower)).collect();
+        let model = stack::model(&self.layers, is_root());
+        let below = model.files.len();
+        let has_links = self.layers.lines().any(|line| line.trim_start().starts_with("h "));
+        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below };
+        run.all(&self.operations).map_err(|differs| format!("{differs}\nafter\n{}", run.steps))?;
+        for (lower, before) in lowers.iter().zip(before) {
+            if let Some(diff) = before.diff(&snapshot(lower)) {
+                return Err(format!("{} changed:\n{diff}\nafter\n{}", lower.display(), run.steps));
+            }
         }
         Ok(())
     }
 }
 
-fn agree(kernel: &Side, overfuse: &Side, when: &str) -> Result<(), String> {
-    let diff = kernel.shown().diff(&overfuse.shown());
-    diff.map_or(Ok(()), |diff| Err(format!("{when}, the trees differ (- kernel, + Overfuse):\n{diff}")))
+impl Run<'_> {
+    fn all(&mut self, operations: &[Operation]) -> Result<(), String> {
+        if deliberate::is_beyond_user_marks(false, self.has_links) {
+            self.without_kernel()?;
+        }
+        for operation in operations {
+            let operation = resolved(operation, &self.model.fs.paths());
+            if self.is_possible(&operation) {
+                self.step(&operation)?;
+            }
+        }
+        self.look("at the end")?;
+        self.remount(false)?;
+        self.look("after a last remount")?;
+        self.remount(true)?;
+        self.look("mounted by the other")?;
+        self.sides.drain(..).try_for_each(Side::stop)
+    }
+
+    fn without_kernel(&mut self) -> Result<(), String> {
+        self.sides.retain(|side| !side.is_of_kernel());
+        self.sides.iter_mut().try_for_each(Side::stay_ours)
+    }
+
+    fn step(&mut self, operation: &Operation) -> Result<(), String> {
+        match operation {
+            Operation::Look => {
+                self.steps += "  look\n";
+                return self.look("then");
+            }
+            Operation::Remount { swap } => {
+                self.steps += &format!("  {operation:?}\n");
+                return self.remount(*swap);
+            }
+            Operation::Commit => {
+                self.steps += &format!("  {operation:?}\n");
+                self.model.close();
+                self.below = self.model.fs.files.len();
+                self.has_links = self.model.fs.files.iter().any(|file| file.links > 1);
+                if deliberate::is_beyond_user_marks(false, self.has_links) {
+                    self.without_kernel()?;
+                }
+                return self.sides.iter_mut().try_for_each(Side::commit);
+            }
+            _ => {}
+        }
+        if deliberate::is_beyond_user_marks(self.renames_below(operation), false) {
+            for slot in 0..SLOTS {
+                let close = Operation::Close { slot };
+                let closed = self.model.perform(&close);
+                self.sides.iter_mut().try_for_each(|side| side.perform(&close, &closed).map(drop))?;
+            }
+            self.sides.iter_mut().try_for_each(Side::stay_ours)?;
+        }
+        let expected = self.model.perform(operation);
+        self.steps += &format!("  {operation:?}: {}\n", show(&expected));
+        let mut failure = None;
+        self.sides.retain_mut(|side| {
+            side.perform(operation, &expected).unwrap_or_else(|differs| {
+                failure.get_or_insert(differs);
+                true
+            })
+        });
+        failure.map_or(Ok(()), Err)?;
+        // What it may have changed: the names, and the directories that have them.
+        for path in operation.paths() {
+            if path.starts_with(OPEN) {
+                continue;
+            }
+            let parent = path.rsplit_once('/').map_or(".", |(parent, _)| parent);
+            for side in &mut self.sides {
+                side.compare_entry(&mut self.model, path)?;
+                side.compare_entry(&mut self.model, parent)?;
+                side.compare_names(&mut self.model, parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, when: &str) -> Result<(), String> {
+        for side in &mut self.sides {
+            side.compare_tree(&mut self.model, ".").map_err(|differs| format!("{when}, {differs}"))?;
+        }
+        Ok(())
+    }
+
+    fn remount(&mut self, swap: bool) -> Result<(), String> {
+        self.model.close();
+        let others: Vec<By> = self.sides.iter().map(|side| side.other_of(swap)).collect();
+        self.sides.iter_mut().zip(others).try_for_each(|(side, by)| side.remount(by))
+    }
+
+    /// Whether a directory is to be renamed that is in a lower layer.
+    fn renames_below(&mut self, operation: &Operation) -> bool {
+        let Operation::Rename { from, to, .. } = operation else { return false };
+        let (model, below) = (&mut self.model, self.below);
+        let mut is_below = |path: &str| {
+            let found = model.entry(path);
+            found.is_ok_and(|found| found.attr.kind == Kind::Directory && found.attr.ino < below as u64)
+        };
+        is_below(from) || is_below(to)
+    }
+
+    /// Whether it is the same question to all subjects.
+    fn is_possible(&mut self, operation: &Operation) -> bool {
+        let starts_at = |path: &&String| path.strip_prefix(OPEN)?.split_once('/')?.0.parse().ok();
+        if !operation.paths().iter().filter_map(starts_at).all(|slot| self.model.is_open(slot)) {
+            return false;
+        }
+        match operation {
+            // Above the root of the tree is that of the host, for those that are mounted.
+            Operation::Symlink { target, path } => path.contains('/') || !climbs(target),
+            Operation::Link { from, to } => to.contains('/') || !self.is_climbing_link(from),
+            Operation::Rename { from, to, .. } => {
+                (to.contains('/') || !self.is_climbing_link(from)) && (from.contains('/') || !self.is_climbing_link(to))
+            }
+            // Kernel overlayfs takes the set-id bits also where nothing is copied.
+            Operation::CopyRange { to, .. } => {
+                is_root() || self.model.entry(to).is_ok_and(|found| found.attr.perm & 0o6000 == 0)
+            }
+            // A layer has no index: what it tells of links is lost.
+            Operation::Commit => {
+                let mut files = self.model.fs.files.iter();
+                !self.has_links && !files.any(|file| file.links > 1 && deliberate::may_lose_links(file.kind()))
+            }
+            _ => true,
+        }
+    }
+
+    fn is_climbing_link(&mut self, path: &str) -> bool {
+        self.model
+            .entry(path)
+            .is_ok_and(|found| found.attr.kind == Kind::Symlink && climbs(&String::from_utf8_lossy(&found.content)))
+    }
+}
+
+fn climbs(target: &str) -> bool {
+    target.starts_with("..")
 }
 
 impl fmt::Debug for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}", self.layers)?;
+        writeln!(f, "\n{}forgetful: {}", self.layers, self.forgetful)?;
         self.operations.iter().try_for_each(|operation| writeln!(f, "{operation:?},"))
     }
 }

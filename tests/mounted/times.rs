@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
+use crate::support::subject::overfuse;
 use crate::support::{At, Layers, Subject, check, scratch};
 
 /// Atime, mtime and ctime.
@@ -311,6 +312,32 @@ fn what_lies_below_keeps_its_atime_on_the_host() {
         // What came up has the atime of what is below.
         assert_eq!(fs::metadata(at.path("up")).expect("stat").atime(), 900_000_000, "{subject:?}");
         mounted.unmount();
+    }
+}
+
+#[test]
+fn a_mount_without_atimes_moves_none() {
+    need!(fuse);
+    for (option, moves) in [("noatime", false), ("rw", true)] {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n f u 644 upper\n f host 644 x\n lower:\n");
+        let at = dir.path().join("at");
+        let host = layers.upper().join("host");
+        let atime = || fs::metadata(&host).expect("stat").atime();
+        let before = atime();
+        fs::read(&host).expect("read");
+        // Where the host's own mount moves none, there is nothing to see.
+        let moves = moves && before != atime();
+        fs::create_dir(&at).expect("make the mount point");
+        let options = format!("{},{option}", layers.options());
+        let mounted = overfuse().args(["mount", "-o", &options]).arg(&at).output().expect("start overfuse");
+        assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
+        let before = fs::metadata(at.join("u")).expect("stat").atime();
+        assert_eq!(fs::read(at.join("u")).expect("read"), b"upper");
+        let after = fs::metadata(at.join("u")).expect("stat").atime();
+        let unmounted = overfuse().arg("umount").arg(&at).output().expect("start overfuse");
+        assert!(unmounted.status.success(), "{}", String::from_utf8_lossy(&unmounted.stderr));
+        assert_eq!(before != after, moves, "{option}");
     }
 }
 

@@ -30,7 +30,7 @@ impl Layers {
     pub fn build_for(dir: &Path, text: &str, whom: &str) -> Layers {
         let mut layers = Layers { lowers: Vec::new(), upper: None };
         for (index, (name, tree)) in sections(text).into_iter().enumerate() {
-            let time = 1_000_000_000 - index as i64 * 1_000_000;
+            let time = layer_time(index);
             if name == "upper" {
                 let [upper, work] = ["upper", "work"].map(|kind| dir.join(format!("{kind}{whom}")));
                 build_at(&upper, &tree, time);
@@ -68,8 +68,13 @@ impl Layers {
     }
 }
 
+/// When the layer that a text names as the `index`th was made.
+pub fn layer_time(index: usize) -> i64 {
+    1_000_000_000 - index as i64 * 1_000_000
+}
+
 /// `upper:` and `lower:` lines, each with the lines below it.
-fn sections(text: &str) -> Vec<(&'static str, String)> {
+pub fn sections(text: &str) -> Vec<(&'static str, String)> {
     let mut sections: Vec<(&'static str, String)> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         match line {
@@ -141,8 +146,8 @@ pub fn overfuse() -> Command {
 }
 
 /// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
-/// place, so that the failures tell what it does differently.
-fn peer() -> Option<Command> {
+/// place, so that the failures tell what it does differently; times are then not compared.
+pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
 

@@ -1,0 +1,93 @@
+//! Where one worker keeps its layers and mounts: a file system in memory, in a mount namespace of the worker's own, so that
+//! nothing of it is seen elsewhere or left behind.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::Mode;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::thread::UnshareFlags;
+use tempfile::TempDir;
+
+use crate::mounted::Mounted;
+use crate::server::{Server, patiently};
+use crate::subject::Subject;
+use crate::support::need::is_root;
+use crate::support::{Layers, scratch};
+use crate::union::Direct;
+use crate::vfs::{UMASK, Vfs};
+
+/// Who makes a tree of a stack of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Union,
+    Mount,
+    Kernel,
+}
+
+pub struct Ground {
+    dir: TempDir,
+    server: Rc<Server>,
+    next: Cell<usize>,
+}
+
+impl Ground {
+    /// For the calling thread, which cannot go back.
+    pub fn new() -> Ground {
+        let dir = scratch();
+        // SAFETY: no descriptor table is taken apart; the thread gets mounts and a working directory of its own.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }.expect("unshare mounts");
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).expect("keep mounts private");
+        rustix::mount::mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a tmpfs");
+        rustix::process::umask(Mode::from_raw_mode(UMASK));
+        Ground { dir, server: Rc::new(Server::start()), next: Cell::new(0) }
+    }
+
+    /// A directory that no sequence had before.
+    pub fn fresh(&self) -> PathBuf {
+        let number = self.next.replace(self.next.get() + 1);
+        let dir = self.dir.path().join(number.to_string());
+        std::fs::create_dir(&dir).expect("make a directory");
+        dir
+    }
+
+    /// Makes a tree of `layers`, at directory `at` if it is mounted.
+    pub fn start(
+        &self,
+        by: By,
+        layers: &Layers,
+        at: &Path,
+        forgetful: bool,
+        start: i64,
+    ) -> Result<Box<dyn Subject>, String> {
+        let (server, place) = (self.server.clone(), at.to_path_buf());
+        match by {
+            By::Union => Ok(Box::new(Vfs::new(Direct::open(layers, forgetful, start)?))),
+            By::Mount => {
+                self.server.mount(&layers.options(), at)?;
+                Ok(Box::new(Mounted::new(at, start, false, Box::new(move || server.unmount(&place)))))
+            }
+            By::Kernel => {
+                mount_by_kernel(layers, at)?;
+                let unmount = move || patiently(|| rustix::mount::unmount(&place, UnmountFlags::empty()));
+                Ok(Box::new(Mounted::new(at, start, true, Box::new(unmount))))
+            }
+        }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // What failed may still be mounted below.
+        let _ = rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH);
+    }
+}
+
+fn mount_by_kernel(layers: &Layers, at: &Path) -> Result<(), String> {
+    let private = if is_root() { "index=on,redirect_dir=on,metacopy=on,xino=on" } else { "userxattr" };
+    let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options have no NUL");
+    rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
+        .map_err(|error| format!("mounting {layers:?}: {error}"))
+}
