@@ -191,8 +191,8 @@ impl Foreign {
                 _ => Ok(false),
             };
             match is_whiteout {
+                Ok(_) if is_private(dir, namespace, name, entry.kind)? => {}
                 Ok(true) => listed.gone.push(entry.name),
-                Ok(false) if is_private(dir, namespace, name, entry.kind)? => {}
                 Ok(false) => {
                     if devices && entry.kind == Kind::Regular {
                         entry.kind = dir.stat(name).and_then(|stat| shown(Of::Name(dir, name), stat))?.kind;
@@ -228,6 +228,9 @@ impl Foreign {
             if opaque {
                 namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
             }
+            // A whiteout of a whiteout comes into the place that the other has left.
+            let mut files: Vec<_> = files.into_iter().collect();
+            files.sort_by_key(|name| name.as_os_str().len());
             for name in &files {
                 // In an opaque directory there is nothing left for it to hide.
                 take_file(dir, namespace, name.as_name(), !opaque)?;
