@@ -62,7 +62,7 @@ impl Layers for Lower {
 
 impl Lower {
     pub(super) fn new(layers: &[Dir], policy: Policy) -> Result<Lower> {
-        let root = |dir: &Dir| Ok(LayerDir::new(dir.open_dir(".")?, policy.marks));
+        let root = |dir: &Dir| LayerDir::new(dir.open_dir(".")?, policy.marks);
         let roots = layers.iter().map(root).collect::<Result<_>>()?;
         Ok(Lower { roots, namespace: policy.marks, open: RefCell::new(LruCache::new(OPEN)) })
     }
@@ -81,7 +81,7 @@ impl Lower {
 
     /// The root of the union.
     pub(super) fn root_under(&self, upper: &Dir) -> Result<Merged> {
-        let upper = LayerDir::new(upper.open_dir(".")?, self.namespace);
+        let upper = LayerDir::new(upper.open_dir(".")?, self.namespace)?;
         let lower = if upper.is_opaque()? { Vec::new() } else { self.root_dir()?.lower };
         Ok(Merged { upper: Some(Arc::new(upper)), lower })
     }

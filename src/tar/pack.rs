@@ -29,7 +29,7 @@ const BUFFER: usize = 128 << 10;
 /// directory that was renamed. Sockets, which no archive can hold, are left out.
 ///
 /// # Errors
-/// `Reserved` for a name that means a whiteout in a layer; else the first error of reading, with the path, or of writing.
+/// `Reserved` and `WhiteoutDevice` for a name and a device that mean a whiteout in a layer; else the first error of reading, with the path, or of writing.
 pub fn pack<W: Write>(upper: &Dir, lower: &[Dir], policy: Policy, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
@@ -140,6 +140,9 @@ impl<W: Write> Packer<W> {
     /// One file, directory or link.
     fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, content: Content<'_>) -> Result<(), Error> {
         let shown = self.policy.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
+        if shown.is_whiteout_device() {
+            return Err(Error::WhiteoutDevice { path: path.into() });
+        }
         let Some(kind) = kind(&shown) else {
             tracing::warn!(?path, "left out a socket");
             return Ok(());

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, whiteout};
+use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, UpperLayer, whiteout};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
 
@@ -44,6 +44,8 @@ impl Deref for UpperDir {
 pub(super) struct UpperFile {
     fd: Arc<PathFd>,
     owners: Owners,
+    /// What users see.
+    kind: Kind,
 }
 
 /// The content of a file in the upper layer, to be changed.
@@ -72,6 +74,9 @@ impl UpperFile {
 
     pub(super) fn set_perm(&self, perm: u32) -> Result<()> {
         match self.owners {
+            Owners::Real if self.kind == Kind::CharDevice && self.fd.stat()?.kind == Kind::Regular => {
+                self.fd.set_perm(whiteout::device_perm(perm))
+            }
             Owners::Real => self.fd.set_perm(perm),
             Owners::Recorded => self.record(|record| record.perm = perm),
         }
@@ -114,7 +119,7 @@ impl Union {
     /// The file in the upper layer, copied up if need be, to change its attributes.
     pub(super) fn upper_file(&self, node: &Arc<Node>) -> Result<UpperFile> {
         self.copy_up(node, Need::Metadata)?;
-        Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners })
+        Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners, kind: node.kind })
     }
 
     /// The content in the upper layer, copied up if need be, to change it.
@@ -181,7 +186,7 @@ impl Union {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
             }
             let like = self.stack.owners.stat(from.of(), stat)?;
-            clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
+            clone_attributes(&from, &like, (dir, name), (upper, self.stack.policy()), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
                 && !only_attributes
@@ -442,7 +447,13 @@ fn make_like(
 }
 
 /// Gives `to` the owner, extended attributes, mode and times of `from`, whose users see `like`.
-fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), policy: Policy, own: Owner) -> Result<()> {
+fn clone_attributes(
+    from: &At,
+    like: &Stat,
+    to: (&Dir, Name<'_>),
+    (upper, policy): (&UpperLayer, Policy),
+    own: Owner,
+) -> Result<()> {
     let owners = policy.owners;
     let (dir, name) = to;
     let of = Of::Name(dir, name);
@@ -460,6 +471,7 @@ fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), policy: Policy
     }
     if like.kind != Kind::Symlink {
         match owners {
+            Owners::Real if like.is_whiteout_device() => upper.stand_for_device(dir, name, like.perm)?,
             Owners::Real => dir.set_perm(name, like.perm)?,
             Owners::Recorded => record(dir, name, like)?,
         }

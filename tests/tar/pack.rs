@@ -149,14 +149,22 @@ fn one_tree_makes_one_archive() {
 
 #[test]
 fn what_no_layer_can_hold_is_refused() {
-    let dir = scratch();
-    build(dir.path(), "f d/.wh.x 644 x");
-    match pack_dir(dir.path(), Owners::Real) {
-        Ok(_) => panic!("was packed"),
-        Err(error) => assert_eq!(
-            chain(&error),
-            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#
+    for (tree, expected) in [
+        (
+            "f d/.wh.x 644 x",
+            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#,
         ),
+        (
+            "f d 1644 \"\" +MARK.overfuse.device=y",
+            r#""d": a character device 0/0 means a deletion in an image layer, and cannot be kept there"#,
+        ),
+    ] {
+        let dir = scratch();
+        build(dir.path(), &tree.replace("MARK", mark_prefix()));
+        match pack_dir(dir.path(), Owners::Real) {
+            Ok(_) => panic!("{tree}: was packed"),
+            Err(error) => assert_eq!(chain(&error), expected),
+        }
     }
 }
 
