@@ -251,7 +251,7 @@ impl Union {
             let Some(Place { parent, name }) = place else {
                 let (dir, name) = (staged.dir(), staged.name().as_os_str());
                 if node.is_dir() {
-                    let removed = LayerDir::new(dir.open_dir(name)?, self.stack.namespace);
+                    let removed = LayerDir::of_kernel(dir.open_dir(name)?, self.stack.namespace);
                     let removed = UpperPart::Removed(Arc::new(removed));
                     let mut state = node.state.write();
                     settle(&mut state, Anchor::Place, real, data);
