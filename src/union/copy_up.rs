@@ -281,58 +281,12 @@ impl Union {
         Ok(())
     }
 
-    /// Puts a finished copy of a file with `links` names below into the index, and under one of its names.
-    fn publish_index(
-        &self,
-        node: &Arc<Node>,
-        staged: Staged<'_>,
-        (data, file): Copied,
-        origin: &Source,
-        links: u32,
-    ) -> Result<()> {
-        let real = Real::of(&staged.dir().stat(staged.name())?);
-        let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
-        let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
-        self.arrive(node, Anchor::Index(indexed), real, data);
-        self.keep_copy(node, file);
-        let places = node.state.read().places.clone();
-        for place in places {
-            match self.link_up(node, &place) {
-                // The index alone holds it together; only who reads the layer without the index misses a name.
-                Err(error @ (Errno::MLINK | Errno::NOSPC | Errno::DQUOT)) => {
-                    tracing::debug!(name = ?place.name, %error, "has its name in the index only");
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a file of the index the name in the upper layer that it has below.
-    pub(super) fn link_up(&self, node: &Arc<Node>, place: &Place) -> Result<()> {
-        let Some(indexed) = node.state.read().indexed().cloned() else { return Ok(()) };
-        let dir = self.upper_dir(&place.parent)?;
-        let parent_state = place.parent.state.write();
-        let is_there = |p: &Place| Arc::ptr_eq(&p.parent, &place.parent) && p.name == place.name;
-        if !node.state.read().places.iter().any(is_there) {
-            return Ok(());
-        }
-        let copy = self.index()?.dir()?;
-        whiteout::keep_plain(Of::Name(&copy, indexed.name.as_name()), place.name.as_name(), self.stack.namespace)?;
-        let linked = quietly(&dir, || match self.index()?.link_up(&indexed, &dir, place.name.as_name()) {
-            Err(Errno::EXIST) => Ok(()),
-            other => other,
-        });
-        drop(parent_state);
-        linked
-    }
-
-    fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
+    pub(super) fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
         settle(&mut node.state.write(), at, real, data);
         self.table.remember_moved(real, node.id);
     }
 
-    fn keep_copy(&self, node: &Node, file: Option<File>) {
+    pub(super) fn keep_copy(&self, node: &Node, file: Option<File>) {
         self.descriptors.forget_lower(node.id);
         if let Some(file) = file {
             self.descriptors.keep_file(FileKey::Upper(node.id), file);
@@ -378,13 +332,13 @@ impl Union {
 const CAPABILITY: &str = "security.capability";
 
 /// What is known of a finished copy: where its data stayed, and the open file.
-type Copied = (Option<DataBelow>, Option<File>);
+pub(super) type Copied = (Option<DataBelow>, Option<File>);
 
 /// What an origin mark is made of.
-struct Source {
-    number: u64,
-    uuid: [u8; 16],
-    handle: Option<FileHandle>,
+pub(super) struct Source {
+    pub(super) number: u64,
+    pub(super) uuid: [u8; 16],
+    pub(super) handle: Option<FileHandle>,
 }
 
 /// How the content comes into a copy.
@@ -405,7 +359,7 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
 }
 
 /// As in the kernel's overlayfs, copying up is no change of the directory.
-fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;
     dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))
