@@ -216,6 +216,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn lookup_and_listing_say_the_same_before_and_after_each_other(
             kinds in prop::collection::vec(0u8..7, NAMES.len()),
