@@ -21,7 +21,7 @@ mod stage;
 pub mod whiteout;
 
 pub use dir::LayerDir;
-pub use index::{Index, Indexed};
+pub use index::{DIRECTORY as INDEX, Index, Indexed};
 pub use marks::{Mark, Marks, Namespace};
 pub use names::{Names, names_of_linked};
 pub use origin::Origin;
