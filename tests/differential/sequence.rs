@@ -18,7 +18,8 @@ use crate::side::Side;
 use crate::stack;
 use crate::subject::Subject;
 use crate::support::need::is_root;
-use crate::support::{Layers, Snapshot, snapshot};
+use crate::support::subject::{layer_time, sections};
+use crate::support::{Layers, Snapshot, build_at, snapshot};
 use crate::vfs::Vfs;
 
 /// Layers, and what is done to them.
@@ -29,15 +30,20 @@ pub struct Sequence {
     pub operations: Vec<Operation>,
     /// Whether the union without a mount forgets all that it can after each operation.
     pub forgetful: bool,
+    /// Whether every other lower layer is on a file system of its own.
+    pub scattered: bool,
 }
 
 /// Sequences of less than `most` operations.
 pub fn any(most: usize) -> impl Strategy<Value = Sequence> {
-    (layers::any(), generate::any(most), prop::bool::ANY).prop_map(|(stack, operations, forgetful)| Sequence {
-        layers: stack.to_string(),
-        operations,
-        forgetful,
-    })
+    (layers::any(), generate::any(most), prop::bool::ANY, prop::bool::weighted(0.3)).prop_map(
+        |(stack, operations, forgetful, scattered)| Sequence {
+            layers: stack.to_string(),
+            operations,
+            forgetful,
+            scattered,
+        },
+    )
 }
 
 /// A sequence on its way.
@@ -66,6 +72,9 @@ impl Sequence {
     fn run_in(&self, dir: &Path, ground: &Ground, subjects: &[By]) -> Result<(), String> {
         // File systems stamp with a coarse clock, which may lag by a tick.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs() as i64 - 1;
+        if self.scattered {
+            self.scatter(dir, &ground.elsewhere());
+        }
         let mut sides = Vec::new();
         for &by in subjects {
             sides.push(Side::new(by, ground, dir, &self.layers, self.forgetful, start)?);
@@ -83,6 +92,19 @@ impl Sequence {
             }
         }
         Ok(())
+    }
+}
+
+impl Sequence {
+    /// Builds every other lower in `elsewhere`, where `dir` leads to.
+    fn scatter(&self, dir: &Path, elsewhere: &Path) {
+        let texts = sections(&self.layers);
+        let lowers = texts.iter().enumerate().filter(|(_, (kind, _))| *kind == "lower");
+        for (number, (index, (_, tree))) in (1..).zip(lowers).filter(|(number, _)| number % 2 == 0) {
+            let name = format!("lower{number}");
+            build_at(&elsewhere.join(&name), tree, layer_time(index));
+            std::os::unix::fs::symlink(elsewhere.join(&name), dir.join(name)).expect("make a link");
+        }
     }
 }
 
@@ -228,7 +250,7 @@ fn climbs(target: &str) -> bool {
 
 impl fmt::Debug for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}forgetful: {}", self.layers, self.forgetful)?;
+        writeln!(f, "\n{}forgetful: {}, scattered: {}", self.layers, self.forgetful, self.scattered)?;
         self.operations.iter().try_for_each(|operation| writeln!(f, "{operation:?},"))
     }
 }
