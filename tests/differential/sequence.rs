@@ -56,6 +56,7 @@ struct Run<'g> {
     has_links: bool,
     /// Files below this number are in lower layers.
     below: usize,
+    asks_open: bool,
 }
 
 impl Sequence {
@@ -84,7 +85,7 @@ impl Sequence {
         let model = stack::model(&self.layers, is_root());
         let below = model.files.len();
         let has_links = self.layers.lines().any(|line| line.trim_start().starts_with("h "));
-        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below };
+        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below, asks_open: false };
         run.all(&self.operations).map_err(|differs| format!("{differs}\nafter\n{}", run.steps))?;
         for (lower, before) in lowers.iter().zip(before) {
             if let Some(diff) = before.diff(&snapshot(lower)) {
@@ -155,23 +156,10 @@ impl Run<'_> {
             _ => {}
         }
         if deliberate::is_beyond_user_marks(self.renames_below(operation), false) {
-            for slot in 0..SLOTS {
-                let close = Operation::Close { slot };
-                let closed = self.model.perform(&close);
-                self.sides.iter_mut().try_for_each(|side| side.perform(&close, &closed).map(drop))?;
-            }
+            (0..SLOTS).try_for_each(|slot| self.ask(&Operation::Close { slot }))?;
             self.sides.iter_mut().try_for_each(Side::stay_ours)?;
         }
-        let expected = self.model.perform(operation);
-        self.steps += &format!("  {operation:?}: {}\n", show(&expected));
-        let mut failure = None;
-        self.sides.retain_mut(|side| {
-            side.perform(operation, &expected).unwrap_or_else(|differs| {
-                failure.get_or_insert(differs);
-                true
-            })
-        });
-        failure.map_or(Ok(()), Err)?;
+        self.ask(operation)?;
         // What it may have changed: the names, and the directories that have them.
         for path in operation.paths() {
             if path.starts_with(OPEN) {
@@ -184,7 +172,29 @@ impl Run<'_> {
                 side.compare_names(&mut self.model, parent)?;
             }
         }
+        // What is open is asked after every other step, so that it may also be in no cache.
+        self.asks_open ^= true;
+        for slot in 0..SLOTS {
+            if self.asks_open && self.model.is_open(slot) {
+                self.ask(&Operation::StatOpen { slot })?;
+                self.ask(&Operation::ReadOpen { slot })?;
+            }
+        }
         Ok(())
+    }
+
+    /// Has one operation done by all.
+    fn ask(&mut self, operation: &Operation) -> Result<(), String> {
+        let expected = self.model.perform(operation);
+        self.steps += &format!("  {operation:?}: {}\n", show(&expected));
+        let mut failure = None;
+        self.sides.retain_mut(|side| {
+            side.perform(operation, &expected).unwrap_or_else(|differs| {
+                failure.get_or_insert(differs);
+                true
+            })
+        });
+        failure.map_or(Ok(()), Err)
     }
 
     fn look(&mut self, when: &str) -> Result<(), String> {
