@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Global, diff, output, root};
+use super::diff::ContainerLayers;
+use super::{Exit, Global, output, root};
 use crate::image::{Change, Compression, Reference};
 use crate::store::Commit;
 use crate::tar;
@@ -45,8 +46,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     let _in_use = container.lock().context("a container is committed when nothing uses it")?;
     let image = store.image(&container.image.to_string())?;
     let policy = store.policy()?;
-    let upper = diff::open(&container.upper())?;
-    let lower = diff::lower_of(&store, &container)?;
+    let layers = ContainerLayers::open(&store, &container)?;
     let commit = Commit {
         name: args.name.clone(),
         message: args.message.as_deref(),
@@ -58,7 +58,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
             LayerCompression::None => Compression::None,
         },
     };
-    let image = store.commit(&image, &commit, &mut |to| tar::pack(&upper, &lower, policy, to).map(drop))?;
+    let image = store.commit(&image, &commit, &mut |to| tar::pack(layers.over(), policy, to).map(drop))?;
     output::print(&format!("{}\n", image.id))?;
     Ok(Exit::Success)
 }

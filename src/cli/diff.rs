@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::output::{self, Format};
 use super::{Exit, Global, root};
+use crate::layer;
 use crate::store::{Container, Store};
 use crate::sys::Dir;
-use crate::tar::{self, Change};
+use crate::tar::{self, Change, Over};
 
 /// Show which files of its image a container added (A), changed (C) and deleted (D).
 #[derive(Debug, Args)]
@@ -45,17 +46,30 @@ pub(super) fn line(change: &Change) -> String {
 /// # Errors
 /// When its directories cannot be read.
 pub(super) fn changes(store: &Store, container: &Container) -> Result<Vec<Change>> {
-    let lower = lower_of(store, container)?;
-    Ok(tar::changes(&open(&container.upper())?, &lower, store.policy()?)?)
+    Ok(tar::changes(ContainerLayers::open(store, container)?.over(), store.policy()?)?)
 }
 
-/// The layers below a container's changes, topmost first.
-///
-/// # Errors
-/// When they cannot be opened.
-pub(super) fn lower_of(store: &Store, container: &Container) -> Result<Vec<Dir>> {
-    let image = store.image(&container.image.to_string())?;
-    store.lower_dirs(&image).iter().map(|path| open(path)).collect()
+/// What a container's changes are over.
+pub(super) struct ContainerLayers {
+    upper: Dir,
+    lower: Vec<Dir>,
+    index: Option<Dir>,
+}
+
+impl ContainerLayers {
+    /// # Errors
+    /// When the directories cannot be opened.
+    pub(super) fn open(store: &Store, container: &Container) -> Result<ContainerLayers> {
+        let image = store.image(&container.image.to_string())?;
+        let lower = store.lower_dirs(&image).iter().map(|path| open(path)).collect::<Result<_>>()?;
+        let index = container.work().join(layer::INDEX);
+        let index = if index.exists() { Some(open(&index)?) } else { None };
+        Ok(ContainerLayers { upper: open(&container.upper())?, lower, index })
+    }
+
+    pub(super) fn over(&self) -> Over<'_> {
+        Over { upper: &self.upper, lower: &self.lower, index: self.index.as_ref() }
+    }
 }
 
 /// Opens a directory of the store.

@@ -70,7 +70,17 @@ pub(super) fn set_time(time: Option<TimeOrNow>) -> SetTime {
     }
 }
 
-pub(super) fn rename_how(flags: RenameFlags) -> Result<How> {
+/// What a rename does with an existing target, and whether it leaves a whiteout behind.
+pub(super) fn rename_how(flags: RenameFlags) -> Result<(How, bool)> {
+    let leaves = flags.contains(RenameFlags::RENAME_WHITEOUT);
+    match replacing(flags - RenameFlags::RENAME_WHITEOUT)? {
+        // Nothing is left behind that could take a whiteout's place.
+        How::Exchange if leaves => Err(Errno::INVAL),
+        how => Ok((how, leaves)),
+    }
+}
+
+fn replacing(flags: RenameFlags) -> Result<How> {
     if flags.is_empty() {
         Ok(How::Replace)
     } else if flags == RenameFlags::RENAME_NOREPLACE {

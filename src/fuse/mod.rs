@@ -174,7 +174,7 @@ impl Filesystem for Server {
 
     fn rename(
         &self,
-        _: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         new_parent: INodeNo,
@@ -185,7 +185,10 @@ impl Filesystem for Server {
         let rename = || {
             let from = Slot { dir: id(parent), name: Name::new(name)? };
             let to = Slot { dir: id(new_parent), name: Name::new(new_name)? };
-            self.union()?.rename(from, to, rename_how(flags)?)
+            match rename_how(flags)? {
+                (how, false) => self.union()?.rename(from, to, how),
+                (how, true) => self.union()?.rename_leaving_whiteout(self.owner(request), from, to, how),
+            }
         };
         answer("rename", to, rename, reply::done);
     }

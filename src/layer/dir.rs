@@ -3,11 +3,13 @@
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Kind, Name, Result};
+use crate::sys::{Dir, DirEntry, Kind, Name, Result};
 
-use super::marks::{Marks, Namespace};
+use super::marks::{Mark, Marks, Namespace};
 use super::whiteout::{self, Foreign, Listed};
 use super::{Found, Seen, see};
 
@@ -18,6 +20,8 @@ pub struct LayerDir {
     /// In whose marks to believe.
     namespace: Namespace,
     foreign: Foreign,
+    /// Whether files of the layer stand for devices.
+    devices: Arc<AtomicBool>,
 }
 
 impl Deref for LayerDir {
@@ -34,13 +38,18 @@ impl AsFd for LayerDir {
 }
 
 impl LayerDir {
-    pub fn new(dir: Dir, namespace: Namespace) -> LayerDir {
-        LayerDir { dir, namespace, foreign: Foreign::default() }
+    /// The root of a layer.
+    ///
+    /// # Errors
+    /// As `getxattr(2)`.
+    pub fn new(dir: Dir, namespace: Namespace) -> Result<LayerDir> {
+        let devices = Arc::new(AtomicBool::new(namespace.has(Of::fd(&dir), Mark::Devices)?));
+        Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
     }
 
     /// A directory of which nobody but Overfuse and the kernel makes use.
     pub fn of_kernel(dir: Dir, namespace: Namespace) -> LayerDir {
-        LayerDir { dir, namespace, foreign: Foreign::nothing() }
+        LayerDir { dir, namespace, foreign: Foreign::nothing(), devices: Arc::default() }
     }
 
     /// The directory at `path` (one component or several, or `.`).
@@ -48,7 +57,9 @@ impl LayerDir {
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<LayerDir> {
-        Ok(LayerDir::new(self.dir.open_dir(path)?, self.namespace))
+        let dir = self.dir.open_dir(path)?;
+        let (namespace, devices) = (self.namespace, self.devices.clone());
+        Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
     }
 
     /// What the layer says of `name` in this directory.
@@ -94,7 +105,7 @@ impl LayerDir {
     /// # Errors
     /// As `getdents(2)`, `fstatat(2)` and `listxattr(2)`.
     pub fn list(&self) -> Result<Listed> {
-        self.foreign.list(&self.dir, self.namespace, self.dir.entries()?)
+        self.decode(self.dir.entries()?)
     }
 
     /// As [`list`](Self::list), without a trace in the directory's time of access.
@@ -102,7 +113,22 @@ impl LayerDir {
     /// # Errors
     /// As [`list`](Self::list).
     pub fn list_quietly(&self) -> Result<Listed> {
-        self.foreign.list(&self.dir, self.namespace, self.dir.entries_quietly()?)
+        self.decode(self.dir.entries_quietly()?)
+    }
+
+    fn decode(&self, entries: Vec<DirEntry>) -> Result<Listed> {
+        self.foreign.list(&self.dir, self.namespace, entries, self.devices.load(Ordering::Relaxed))
+    }
+
+    /// Notes in the root of a layer, which this is, that files of it stand for devices.
+    ///
+    /// # Errors
+    /// As `setxattr(2)`.
+    pub(super) fn announce_devices(&self) -> Result<()> {
+        if !self.devices.swap(true, Ordering::Relaxed) {
+            self.namespace.set(Of::fd(&self.dir), Mark::Devices, b"y")?;
+        }
+        Ok(())
     }
 
     /// The directory's own marks.

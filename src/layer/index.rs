@@ -16,7 +16,8 @@ use crate::sys::{Dir, Errno, Name, NameBuf, PathFd, Rename, Result};
 use super::marks::{Mark, Marks, Namespace};
 use super::{LayerDir, Origin, Staged};
 
-const DIRECTORY: &str = "index";
+/// Where the index is in the work directory.
+pub const DIRECTORY: &str = "index";
 
 /// One file of the index.
 #[derive(Debug)]

@@ -46,9 +46,13 @@ pub enum Mark {
     Whiteout,
     /// This file is itself, whatever its name would mean in a layer of another format. Overfuse's own.
     Plain,
+    /// This empty file stands for a character device 0/0 that a program made. Overfuse's own.
+    Device,
+    /// In this layer, of which this is the root, there are such files. Overfuse's own.
+    Devices,
 }
 
-const ALL: [Mark; 9] = [
+const ALL: [Mark; 11] = [
     Mark::Opaque,
     Mark::Redirect,
     Mark::Metacopy,
@@ -58,6 +62,8 @@ const ALL: [Mark; 9] = [
     Mark::Protection,
     Mark::Whiteout,
     Mark::Plain,
+    Mark::Device,
+    Mark::Devices,
 ];
 
 const TRUSTED: &str = "trusted.overlay.";
@@ -84,6 +90,8 @@ impl Mark {
             Mark::Protection => ["trusted.overlay.protattr", "user.overlay.protattr"],
             Mark::Whiteout => ["trusted.overlay.whiteout", "user.overlay.whiteout"],
             Mark::Plain => ["trusted.overlay.overfuse.plain", "user.overlay.overfuse.plain"],
+            Mark::Device => ["trusted.overlay.overfuse.device", "user.overlay.overfuse.device"],
+            Mark::Devices => ["trusted.overlay.overfuse.devices", "user.overlay.overfuse.devices"],
         }
     }
 }

@@ -7,6 +7,7 @@
 mod dir;
 mod index;
 pub mod marks;
+mod names;
 mod nesting;
 mod origin;
 pub mod ownership;
@@ -20,8 +21,9 @@ mod stage;
 pub mod whiteout;
 
 pub use dir::LayerDir;
-pub use index::{Index, Indexed};
+pub use index::{DIRECTORY as INDEX, Index, Indexed};
 pub use marks::{Mark, Marks, Namespace};
+pub use names::{Names, names_of_linked};
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};

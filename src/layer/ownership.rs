@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Errno, Kind, Result, Stat, device_major, device_minor, make_device};
 
+use super::whiteout;
+
 /// The attribute in which containers/storage, and so Podman and Buildah, record attributes that an
 /// ordinary user cannot give a file.
 pub const KEY: &str = "user.containers.override_stat";
@@ -112,7 +114,7 @@ impl Owners {
     /// As `getxattr(2)`.
     pub fn stat(self, of: Of<'_>, stat: Stat) -> Result<Stat> {
         match self {
-            Owners::Real => Ok(stat),
+            Owners::Real => whiteout::shown(of, stat),
             Owners::Recorded => {
                 // What can carry no record (only files and directories can) was made by root of the image.
                 let unrecorded = Stat { uid: 0, gid: 0, ..stat };

@@ -9,7 +9,7 @@ use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
-use super::{Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir};
+use super::{Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, whiteout};
 
 /// A layer that is only read.
 #[derive(Debug)]
@@ -46,6 +46,15 @@ impl UpperLayer {
     /// As `getdents64(2)` and `getxattr(2)`.
     pub fn index(&self, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
         Index::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
+    }
+
+    /// Makes a staged file stand for the character device 0/0 of mode `perm`.
+    ///
+    /// # Errors
+    /// As `setxattr(2)` and `chmod(2)`.
+    pub fn stand_for_device(&self, dir: &Dir, name: Name<'_>, perm: u32) -> Result<()> {
+        self.root.announce_devices()?;
+        whiteout::stand_for_device(dir, name, perm, self.policy.marks)
     }
 
     /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
@@ -172,8 +181,8 @@ impl Stack {
             None if user_marks => Namespace::User,
             None => Namespace::of_this_process(),
         };
-        let open = |path: &PathBuf| match Dir::open_host(path) {
-            Ok(root) => Ok(LowerLayer { root: LayerDir::new(root, namespace) }),
+        let open = |path: &PathBuf| match Dir::open_host(path).and_then(|root| LayerDir::new(root, namespace)) {
+            Ok(root) => Ok(LowerLayer { root }),
             Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };
         let lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
@@ -223,7 +232,7 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners, user_marks: bool) -> Re
     let probed = Policy::probe(staging.dir()).map_err(fail("work directory", work))?;
     let marks = if user_marks { Namespace::User } else { probed.marks };
     Ok(UpperLayer {
-        root: LayerDir::new(upper_dir, marks),
+        root: LayerDir::new(upper_dir, marks).map_err(fail("upper directory", upper))?,
         work: staging,
         scratch: work_dir,
         policy: Policy { marks, owners },

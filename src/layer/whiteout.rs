@@ -51,6 +51,37 @@ pub fn create(dir: &Dir, name: Name<'_>) -> Result<()> {
     dir.make_node(name, Kind::CharDevice, 0, 0)
 }
 
+/// What tells a file that stands for a device from most others at a glance: the sticky bit, of no use to a file.
+const STANDS_FOR_DEVICE: u32 = 0o1000;
+
+/// Makes an empty file stand for the character device 0/0 with the permissions `perm`. The device itself would be a
+/// whiteout of this layer; made by a program, it is one of a layer that the program has in the mount.
+///
+/// # Errors
+/// As `setxattr(2)` and `chmod(2)`.
+pub fn stand_for_device(dir: &Dir, name: Name<'_>, perm: u32, namespace: Namespace) -> Result<()> {
+    namespace.set(Of::Name(dir, name), Mark::Device, b"y")?;
+    dir.set_perm(name, device_perm(perm))
+}
+
+/// The mode that a file has on disk that stands for a device of mode `perm`.
+pub fn device_perm(perm: u32) -> u32 {
+    perm | STANDS_FOR_DEVICE
+}
+
+/// What users see of a file.
+///
+/// # Errors
+/// As `getxattr(2)`.
+pub(super) fn shown(of: Of<'_>, stat: Stat) -> Result<Stat> {
+    let candidate = stat.kind == Kind::Regular && stat.size == 0 && stat.perm & STANDS_FOR_DEVICE != 0;
+    // Either mark will do: there is nothing to gain by what looks like a device and is none.
+    if !candidate || !(Namespace::Trusted.has(of, Mark::Device)? || Namespace::User.has(of, Mark::Device)?) {
+        return Ok(stat);
+    }
+    Ok(Stat { kind: Kind::CharDevice, rdev: 0, perm: stat.perm & !STANDS_FOR_DEVICE, ..stat })
+}
+
 /// Whether readers of some format could take a file called so for a whiteout.
 pub fn looks_like_one(name: Name<'_>) -> bool {
     name.as_bytes().starts_with(PREFIX)
@@ -136,7 +167,7 @@ impl Foreign {
     }
 
     /// See [`LayerDir::list`](super::LayerDir::list).
-    pub(super) fn list(&self, dir: &Dir, namespace: Namespace, all: Vec<DirEntry>) -> Result<Listed> {
+    pub(super) fn list(&self, dir: &Dir, namespace: Namespace, all: Vec<DirEntry>, devices: bool) -> Result<Listed> {
         let gone = match &*self.gone.read() {
             Some(known) => known.clone(),
             None => gone_of(dir, namespace, &all)?,
@@ -144,7 +175,7 @@ impl Foreign {
         let marked = self.may_be_marked(dir, namespace)?;
         let mut listed = Listed { entries: Vec::with_capacity(all.len()), gone: gone.iter().cloned().collect() };
         self.gone.write().get_or_insert(gone);
-        for entry in all {
+        for mut entry in all {
             let name = entry.name.as_name();
             let is_whiteout = match entry.kind {
                 Kind::CharDevice => dir.stat(name).map(|stat| stat.is_whiteout_device()),
@@ -154,7 +185,12 @@ impl Foreign {
             match is_whiteout {
                 Ok(true) => listed.gone.push(entry.name),
                 Ok(false) if is_private(dir, namespace, name, entry.kind)? => {}
-                Ok(false) => listed.entries.push(entry),
+                Ok(false) => {
+                    if devices && entry.kind == Kind::Regular {
+                        entry.kind = dir.stat(name).and_then(|stat| shown(Of::Name(dir, name), stat))?.kind;
+                    }
+                    listed.entries.push(entry);
+                }
                 Err(Errno::NOENT) => {}
                 Err(e) => return Err(e),
             }

@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::merged::{Lower, Merged};
+use super::merged::{Lower, Merged, Over};
 use super::path::PATH_MAX;
 use crate::layer::marks::visible_xattrs;
 use crate::layer::{Found, Owners, Part, Policy, Resolution};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Dir, Errno, Kind, Name, Timestamp};
+use crate::sys::{self, Errno, Kind, Name, Timestamp};
 
 /// How a path differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// What `upper` changes of `lower` (topmost first), sorted by the bytes of the paths.
+/// What an upper directory changes of the layers below it, sorted by the bytes of the paths.
 ///
 /// A directory is modified when its mode, owner or xattrs are, or anything in it. What was copied up
 /// and is as it was below is not told; of a deleted directory only its own path is. A directory that was
@@ -47,10 +47,10 @@ impl fmt::Display for ChangeKind {
 ///
 /// # Errors
 /// The first error of the walk, with the path.
-pub fn changes(upper: &Dir, lower: &[Dir], policy: Policy) -> Result<Vec<Change>, Error> {
+pub fn changes(over: Over<'_>, policy: Policy) -> Result<Vec<Change>, Error> {
     let root = Path::new("/");
-    let layers = Lower::new(lower, policy).map_err(fail(root))?;
-    let (now, before) = (layers.root_under(upper).map_err(fail(root))?, layers.root_dir().map_err(fail(root))?);
+    let layers = Lower::new(over, policy).map_err(fail(root))?;
+    let (now, before) = (layers.root_under(over.upper).map_err(fail(root))?, layers.root_dir().map_err(fail(root))?);
     let mut walk = Walk { layers, owners: policy.owners, changes: Vec::new() };
     walk.children(root, &now, &before)?;
     let mut changes = walk.changes;
@@ -77,7 +77,9 @@ impl Walk {
         }
         let names = match now.has_lower_of(before) {
             // What the upper layer does not speak of is the same.
-            true => now.upper_names(),
+            true => now
+                .upper_names()
+                .map(|names| &names | &self.layers.hidden_names(path.strip_prefix("/").unwrap_or(path))),
             false => self.layers.names(now).and_then(|now| Ok(&now | &self.layers.names(before)?)),
         };
         for name in names.map_err(fail(path))? {

@@ -56,6 +56,8 @@ pub enum Error {
     Owner { path: PathBuf, uid: u32, gid: u32 },
     #[error("{path:?}: a name that begins with .wh. means a deletion in an image layer, and cannot be kept there")]
     Reserved { path: PathBuf },
+    #[error("{path:?}: a character device 0/0 means a deletion in an image layer, and cannot be kept there")]
+    WhiteoutDevice { path: PathBuf },
     #[error("{path:?}: {found} bytes could be read of {expected}: it changed meanwhile")]
     Shrunk { path: PathBuf, expected: u64, found: u64 },
     #[error("{path:?}: cannot set {key:?}")]

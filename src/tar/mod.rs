@@ -23,5 +23,6 @@ mod writer;
 pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
 pub use members::{Member, MemberKind, Members};
+pub use merged::Over;
 pub use pack::pack;
 pub use unpack::{Unpacked, unpack};

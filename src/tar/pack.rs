@@ -3,37 +3,38 @@
 //! Parents come before their children and names in the order of their bytes, so that one tree always
 //! makes one archive. Marks are decoded; an attribute private to a union file system never leaves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Kind};
-use super::merged::{Lower, Merged};
+use super::merged::{Lower, Merged, Over};
 use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{Found, Layers, Policy, Resolution, Seen};
+use crate::layer::{Found, Layers, Part, Policy, Resolution, Seen};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Dir, Errno, File, Name, OFlags, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
 
-/// Packs what the directory `upper`, which nobody may change meanwhile, says over the layers `lower` (topmost
-/// first), and answers `writer`, flushed.
+/// Packs what an upper directory, which nobody may change meanwhile, says over the layers below it, and answers
+/// `writer`, flushed.
 ///
 /// Owners and kinds are those that `policy` shows users. Names of one file become hard links. What only refers to
 /// a lower layer is packed whole: the data of a file of which only the attributes were copied up, and all that is in a
 /// directory that was renamed. Sockets, which no archive can hold, are left out.
 ///
 /// # Errors
-/// `Reserved` for a name that means a whiteout in a layer; else the first error of reading, with the path, or of writing.
-pub fn pack<W: Write>(upper: &Dir, lower: &[Dir], policy: Policy, writer: W) -> Result<W, Error> {
+/// `Reserved` and `WhiteoutDevice` for a name and a device that mean a whiteout in a layer; else the first error of reading, with the path, or of writing.
+pub fn pack<W: Write>(over: Over<'_>, policy: Policy, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
-    let lower = Lower::new(lower, policy).map_err(fail)?;
+    let upper = over.upper;
+    let lower = Lower::new(over, policy).map_err(fail)?;
     let merged = lower.root_under(upper).map_err(fail)?;
     let stat = upper.stat_self().map_err(fail)?;
     let opaque = merged.upper.as_ref().map_or(Ok(false), |upper| upper.is_opaque()).map_err(fail)?;
@@ -82,12 +83,14 @@ impl<W: Write> Packer<W> {
             self.whiteout(path.join(OPAQUE))?;
         }
         let whole = matches!(extent, Extent::Renamed | Extent::Whole);
-        let names = if whole { self.lower.names(dir) } else { dir.upper_names() };
+        let hidden = if whole { BTreeSet::new() } else { self.lower.hidden_names(path) };
+        let names = if whole { self.lower.names(dir) } else { dir.upper_names().map(|names| &names | &hidden) };
         for name in &names.map_err(fail(path, "list it"))? {
             let (path, name) = (path.join(name.as_os_str()), name.as_name());
             let fail = fail(&path, "read what it is");
             if let (false, Some(upper)) = (whole, &dir.upper) {
                 match upper.see(name).map_err(fail)? {
+                    Seen::Nothing if hidden.contains(&name.to_owned()) => {}
                     Seen::Nothing => continue,
                     Seen::Whiteout => {
                         self.whiteout(whiteout_path(&path, name))?;
@@ -120,10 +123,10 @@ impl<W: Write> Packer<W> {
             self.entry(&path, Of::Name(&at.0, at.1.as_name()), top.1.stat, content)?;
             if let Resolution::Dir(parts) = &look.is {
                 let child = self.lower.child(dir, name, parts).map_err(fail)?;
-                let extent = match top.1 {
+                let extent = match top {
                     _ if whole => Extent::Whole,
-                    Found { opaque: true, .. } => Extent::Opaque,
-                    Found { redirect: Some(_), .. } => Extent::Renamed,
+                    (Part::Upper, Found { opaque: true, .. }) => Extent::Opaque,
+                    (Part::Upper, Found { redirect: Some(_), .. }) => Extent::Renamed,
                     _ => Extent::Upper,
                 };
                 self.children(&child, &path, extent)?;
@@ -140,6 +143,9 @@ impl<W: Write> Packer<W> {
     /// One file, directory or link.
     fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, content: Content<'_>) -> Result<(), Error> {
         let shown = self.policy.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
+        if shown.is_whiteout_device() {
+            return Err(Error::WhiteoutDevice { path: path.into() });
+        }
         let Some(kind) = kind(&shown) else {
             tracing::warn!(?path, "left out a socket");
             return Ok(());

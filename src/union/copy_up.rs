@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, whiteout};
+use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, UpperLayer, whiteout};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
 
@@ -44,6 +44,8 @@ impl Deref for UpperDir {
 pub(super) struct UpperFile {
     fd: Arc<PathFd>,
     owners: Owners,
+    /// What users see.
+    kind: Kind,
 }
 
 /// The content of a file in the upper layer, to be changed.
@@ -72,6 +74,9 @@ impl UpperFile {
 
     pub(super) fn set_perm(&self, perm: u32) -> Result<()> {
         match self.owners {
+            Owners::Real if self.kind == Kind::CharDevice && self.fd.stat()?.kind == Kind::Regular => {
+                self.fd.set_perm(whiteout::device_perm(perm))
+            }
             Owners::Real => self.fd.set_perm(perm),
             Owners::Recorded => self.record(|record| record.perm = perm),
         }
@@ -114,7 +119,7 @@ impl Union {
     /// The file in the upper layer, copied up if need be, to change its attributes.
     pub(super) fn upper_file(&self, node: &Arc<Node>) -> Result<UpperFile> {
         self.copy_up(node, Need::Metadata)?;
-        Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners })
+        Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners, kind: node.kind })
     }
 
     /// The content in the upper layer, copied up if need be, to change it.
@@ -181,7 +186,7 @@ impl Union {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
             }
             let like = self.stack.owners.stat(from.of(), stat)?;
-            clone_attributes(&from, &like, (dir, name), self.stack.policy(), self.own)?;
+            clone_attributes(&from, &like, (dir, name), (upper, self.stack.policy()), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
                 && !only_attributes
@@ -246,7 +251,7 @@ impl Union {
             let Some(Place { parent, name }) = place else {
                 let (dir, name) = (staged.dir(), staged.name().as_os_str());
                 if node.is_dir() {
-                    let removed = LayerDir::new(dir.open_dir(name)?, self.stack.namespace);
+                    let removed = LayerDir::of_kernel(dir.open_dir(name)?, self.stack.namespace);
                     let removed = UpperPart::Removed(Arc::new(removed));
                     let mut state = node.state.write();
                     settle(&mut state, Anchor::Place, real, data);
@@ -276,58 +281,12 @@ impl Union {
         Ok(())
     }
 
-    /// Puts a finished copy of a file with `links` names below into the index, and under one of its names.
-    fn publish_index(
-        &self,
-        node: &Arc<Node>,
-        staged: Staged<'_>,
-        (data, file): Copied,
-        origin: &Source,
-        links: u32,
-    ) -> Result<()> {
-        let real = Real::of(&staged.dir().stat(staged.name())?);
-        let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
-        let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
-        self.arrive(node, Anchor::Index(indexed), real, data);
-        self.keep_copy(node, file);
-        let places = node.state.read().places.clone();
-        for place in places {
-            match self.link_up(node, &place) {
-                // The index alone holds it together; only who reads the layer without the index misses a name.
-                Err(error @ (Errno::MLINK | Errno::NOSPC | Errno::DQUOT)) => {
-                    tracing::debug!(name = ?place.name, %error, "has its name in the index only");
-                }
-                other => other?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives a file of the index the name in the upper layer that it has below.
-    pub(super) fn link_up(&self, node: &Arc<Node>, place: &Place) -> Result<()> {
-        let Some(indexed) = node.state.read().indexed().cloned() else { return Ok(()) };
-        let dir = self.upper_dir(&place.parent)?;
-        let parent_state = place.parent.state.write();
-        let is_there = |p: &Place| Arc::ptr_eq(&p.parent, &place.parent) && p.name == place.name;
-        if !node.state.read().places.iter().any(is_there) {
-            return Ok(());
-        }
-        let copy = self.index()?.dir()?;
-        whiteout::keep_plain(Of::Name(&copy, indexed.name.as_name()), place.name.as_name(), self.stack.namespace)?;
-        let linked = quietly(&dir, || match self.index()?.link_up(&indexed, &dir, place.name.as_name()) {
-            Err(Errno::EXIST) => Ok(()),
-            other => other,
-        });
-        drop(parent_state);
-        linked
-    }
-
-    fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
+    pub(super) fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
         settle(&mut node.state.write(), at, real, data);
         self.table.remember_moved(real, node.id);
     }
 
-    fn keep_copy(&self, node: &Node, file: Option<File>) {
+    pub(super) fn keep_copy(&self, node: &Node, file: Option<File>) {
         self.descriptors.forget_lower(node.id);
         if let Some(file) = file {
             self.descriptors.keep_file(FileKey::Upper(node.id), file);
@@ -373,13 +332,13 @@ impl Union {
 const CAPABILITY: &str = "security.capability";
 
 /// What is known of a finished copy: where its data stayed, and the open file.
-type Copied = (Option<DataBelow>, Option<File>);
+pub(super) type Copied = (Option<DataBelow>, Option<File>);
 
 /// What an origin mark is made of.
-struct Source {
-    number: u64,
-    uuid: [u8; 16],
-    handle: Option<FileHandle>,
+pub(super) struct Source {
+    pub(super) number: u64,
+    pub(super) uuid: [u8; 16],
+    pub(super) handle: Option<FileHandle>,
 }
 
 /// How the content comes into a copy.
@@ -400,7 +359,7 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
 }
 
 /// As in the kernel's overlayfs, copying up is no change of the directory.
-fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;
     dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))
@@ -442,7 +401,13 @@ fn make_like(
 }
 
 /// Gives `to` the owner, extended attributes, mode and times of `from`, whose users see `like`.
-fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), policy: Policy, own: Owner) -> Result<()> {
+fn clone_attributes(
+    from: &At,
+    like: &Stat,
+    to: (&Dir, Name<'_>),
+    (upper, policy): (&UpperLayer, Policy),
+    own: Owner,
+) -> Result<()> {
     let owners = policy.owners;
     let (dir, name) = to;
     let of = Of::Name(dir, name);
@@ -460,6 +425,7 @@ fn clone_attributes(from: &At, like: &Stat, to: (&Dir, Name<'_>), policy: Policy
     }
     if like.kind != Kind::Symlink {
         match owners {
+            Owners::Real if like.is_whiteout_device() => upper.stand_for_device(dir, name, like.perm)?,
             Owners::Real => dir.set_perm(name, like.perm)?,
             Owners::Recorded => record(dir, name, like)?,
         }

@@ -31,6 +31,13 @@ pub enum New<'a> {
     },
 }
 
+impl New<'_> {
+    /// Whether this would be a whiteout if it were made as it is.
+    fn is_whiteout_device(self) -> bool {
+        matches!(self, New::Node { kind: Kind::CharDevice, rdev: 0 })
+    }
+}
+
 /// With which permissions: `umask` counts where the directory has no default ACL.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
@@ -53,10 +60,6 @@ impl Union {
     /// # Errors
     /// As `open(2)`, `mkdir(2)`, `symlink(2)` and `mknod(2)`.
     pub fn create(&self, owner: Owner, dir: NodeId, name: Name<'_>, new: New<'_>, mode: Mode) -> Result<Attr> {
-        if matches!(new, New::Node { kind: Kind::CharDevice, rdev: 0 }) {
-            // It would be a whiteout.
-            return Err(Errno::PERM);
-        }
         let dir = self.dir_node(dir)?;
         self.upper()?;
         dir.protection().permits_more()?;
@@ -120,7 +123,7 @@ impl Union {
     ) -> Result<Option<File>> {
         let layer = self.upper()?;
         let made_as = Owner { uid: self.own.uid, gid: inherit.group.unwrap_or(self.own.gid) };
-        let simple = !replaces_whiteout && !whiteout::looks_like_one(name);
+        let simple = !replaces_whiteout && !whiteout::looks_like_one(name) && !plan.new.is_whiteout_device();
         if simple && self.stack.owners == Owners::Real && plan.owner == made_as {
             // Complete with the one call that makes it.
             return plan.make_bare(upper, name, self.stack.owners);
@@ -173,7 +176,8 @@ impl Plan<'_> {
             New::Symlink { target } => dir.make_symlink(name, target)?,
             New::Node { kind, rdev } => {
                 let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
-                let kind = if device && owners == Owners::Recorded { Kind::Regular } else { kind };
+                let stands_for_it = device && (owners == Owners::Recorded || self.new.is_whiteout_device());
+                let kind = if stands_for_it { Kind::Regular } else { kind };
                 dir.make_node(name, kind, perm, rdev)?;
             }
         }
@@ -200,6 +204,9 @@ impl Plan<'_> {
         if self.perm & 0o7000 != 0 && !matches!(self.new, New::Symlink { .. }) {
             // A default ACL may have taken some of the other bits.
             dir.set_perm(name, dir.stat(name)?.perm | (self.perm & 0o7000))?;
+        }
+        if self.new.is_whiteout_device() {
+            union.upper()?.stand_for_device(dir, name, self.perm)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
 //! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
+//! | `links` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `create`, `remove`, `rename`, `moving`, `link` | the changing side |
 //!
@@ -40,6 +41,7 @@ mod create;
 mod data;
 mod descriptors;
 mod link;
+mod links;
 mod locate;
 mod lookup;
 mod merge;
@@ -53,12 +55,12 @@ mod table;
 mod xattr;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, Mark, Namespace, Stack};
+use crate::layer::{Asked, Index, LowerDir, Mark, Names, Namespace, Stack};
 use crate::sys::{self, Dir, Errno, FsStat, Kind, OFlags, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir};
@@ -135,6 +137,8 @@ pub struct Union {
     stack: Stack,
     /// With an upper layer.
     index: Option<Index>,
+    /// Of each lower layer, once one of its files of several names is copied up.
+    names: Vec<OnceLock<Names>>,
     table: Table,
     descriptors: Descriptors,
     renaming: Mutex<()>,
@@ -176,6 +180,7 @@ impl Union {
         };
         let trusted = stack.upper.as_ref().is_some_and(|upper| upper.policy.marks == Namespace::Trusted);
         Ok(Union {
+            names: stack.lower.iter().map(|_| OnceLock::new()).collect(),
             stack,
             index,
             table,

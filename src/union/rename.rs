@@ -10,13 +10,14 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::layer::{Mark, RedirectDir, Resolution, Seen, whiteout};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, Name, Rename, Result};
+use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
 
-use super::Union;
 use super::copy_up::{Need, UpperDir};
+use super::create::{Mode, New};
 use super::lookup::{Used, top_of};
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
+use super::{Owner, Union};
 
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,18 @@ enum Tried {
 }
 
 impl Union {
+    /// Moves `from` to `to`, and leaves there what a union file system in this one takes for a whiteout.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn rename_leaving_whiteout(&self, owner: Owner, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
+        self.rename(from, to, how)?;
+        let new = New::Node { kind: Kind::CharDevice, rdev: 0 };
+        let made = self.create(owner, from.dir, from.name, new, Mode { perm: 0, umask: 0 })?;
+        self.forget(made.id, 1);
+        Ok(())
+    }
+
     /// Moves `from` to `to`.
     ///
     /// # Errors

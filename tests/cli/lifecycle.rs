@@ -95,6 +95,23 @@ fn a_live_mount_becomes_read_only_and_writable_again() {
     assert_eq!(place.overfuse("mount -o remount,rw at"), (125, "overfuse: nothing is mounted at at".into()));
 }
 
+/// `CAP_SYS_RESOURCE` would let ordinary users write beyond their quotas through the mount.
+#[test]
+fn who_serves_a_mount_does_not_override_quotas() {
+    need!(root, fuse);
+    const SYS_RESOURCE: u32 = 24;
+    let place = Place::new();
+    assert_eq!(place.overfuse(&format!("mount {WRITABLE} at")), (0, String::new()));
+    let serving = place.processes();
+    // Requests are answered by this thread and those that it starts.
+    eventually(|| {
+        let status = fs::read_to_string(format!("/proc/{}/status", serving[0])).unwrap();
+        let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+        u64::from_str_radix(set.trim(), 16).unwrap() >> SYS_RESOURCE & 1 == 0
+    });
+    assert_eq!(place.overfuse("umount at").0, 0);
+}
+
 #[test]
 fn what_was_written_is_there_when_it_is_mounted_again_at_once() {
     need!(root, fuse);

@@ -41,8 +41,9 @@ impl Ground {
         let dir = scratch();
         // SAFETY: no descriptor table is taken apart; the thread gets mounts and a working directory of its own.
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }.expect("unshare mounts");
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", private).expect("keep mounts private");
+        // What is unmounted outside goes here too: nobody's mount is kept alive by us.
+        let inside = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", inside).expect("keep mounts inside");
         let memory = |at: &Path| {
             rustix::mount::mount("tmpfs", at, "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a tmpfs");
         };

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
 use crate::need;
-use crate::support::{At, check, check_alone};
+use crate::support::{At, Layers, Subject, check, check_alone, scratch};
 
 const LINKED: &str = "upper:\n lower:\n f a 644 x\n h b a\n h d/c a\n f other 644 o";
 
@@ -157,4 +157,23 @@ fn links_and_pipes_have_several_names_too() {
         at.readlink("b").gives("target");
         at.stat("b");
     });
+}
+
+/// Who reads the upper layer by itself, to make an image of it, finds the file under all of its names.
+#[test]
+fn the_upper_layer_has_all_names_of_what_was_changed_through_one() {
+    need!(fuse);
+    let dir = scratch();
+    let layers =
+        Layers::build(dir.path(), "upper:\n w gone\n lower:\n f a 644 x\n h b a\n h d/deep/c a\n h gone a\n h d/e a");
+    let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
+    let at = At::new(mounted.at());
+    at.unlink("d/e").gives("ok");
+    at.append("a", "p").gives("ok");
+    mounted.unmount();
+    let upper = layers.upper();
+    let inode = |name: &str| upper.join(name).symlink_metadata().expect("stat a name in the upper").ino();
+    assert_eq!((inode("b"), inode("d/deep/c")), (inode("a"), inode("a")));
+    assert_eq!(std::fs::read_to_string(upper.join("b")).expect("read a name in the upper"), "xp");
+    assert_ne!(inode("gone"), inode("a"));
 }

@@ -27,6 +27,7 @@ mod metacopy;
 mod mkdir;
 mod mknod;
 mod mmap;
+mod nested;
 mod open_files;
 mod page_cache;
 mod permissions;

@@ -29,15 +29,6 @@ fn fifos_sockets_and_files_need_no_privilege() {
 }
 
 #[test]
-fn nobody_makes_a_whiteout_by_hand() {
-    need!(root, fuse, overlay);
-    check("upper:\n lower:\n f x 644 x", |at| {
-        at.mknod("new", FileType::CharacterDevice, 0o600, (0, 0)).gives("EPERM");
-        at.stat("new").gives("ENOENT");
-    });
-}
-
-#[test]
 fn a_node_takes_the_place_of_a_whiteout() {
     need!(root, fuse, overlay);
     check("upper:\n w a\n w b\n lower:\n f a 644 x\n d b 755", |at| {

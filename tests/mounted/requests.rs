@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::need;
 use crate::support::{At, check};
@@ -100,17 +100,6 @@ fn whole_file_systems_are_synced() {
             }
         };
         at.note("sync_file_range", range()).gives("ok");
-    });
-}
-
-#[test]
-fn a_rename_that_leaves_a_whiteout_is_not_for_users() {
-    need!(fuse, overlay);
-    check("upper:\n f u 644 u\n lower:\n f l 644 l", |at| {
-        for name in ["u", "l"] {
-            at.rename_with(name, "moved", RenameFlags::WHITEOUT).gives("EINVAL");
-        }
-        at.list("").gives("l u");
     });
 }
 

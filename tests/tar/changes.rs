@@ -2,7 +2,7 @@
 
 use overfuse::layer::{Owners, Policy};
 use overfuse::sys::Dir;
-use overfuse::tar::changes;
+use overfuse::tar::{Over, changes};
 
 use crate::archive::chain;
 use crate::need;
@@ -18,7 +18,8 @@ fn check(layers: &str, expected: &[&str]) {
     let lower: Vec<Dir> = layers.lowers.iter().map(|lower| Dir::open_host(lower).expect("open a layer")).collect();
     let upper = Dir::open_host(layers.upper()).expect("open the upper");
     let policy = Policy { owners: Owners::Real, ..Policy::probe(&upper).expect("probe") };
-    let found = changes(&upper, &lower, policy).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let found = changes(Over { upper: &upper, lower: &lower, index: None }, policy)
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
     let found: Vec<_> = found.iter().map(|change| format!("{} {}", change.kind, change.path.display())).collect();
     assert_eq!(found, expected);
 }
@@ -107,7 +108,8 @@ fn what_was_copied_up_and_is_the_same_is_not_told() {
     }
     let upper = Dir::open_host(layers.upper()).expect("open the upper");
     let policy = Policy { owners: Owners::Real, ..Policy::probe(&upper).expect("probe") };
-    let found = changes(&upper, &[Dir::open_host(lower).expect("open")], policy).expect("compare");
+    let lower = [Dir::open_host(lower).expect("open")];
+    let found = changes(Over { upper: &upper, lower: &lower, index: None }, policy).expect("compare");
     let found: Vec<_> = found.iter().map(|change| format!("{} {}", change.kind, change.path.display())).collect();
     assert_eq!(found, ["C /d", "C /d/y"]);
 }

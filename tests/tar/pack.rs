@@ -5,17 +5,17 @@ use std::path::Path;
 
 use overfuse::layer::{Namespace, Owners, Policy};
 use overfuse::sys::Dir;
-use overfuse::tar::{Error, pack};
+use overfuse::tar::{Error, Over, pack};
 use tar::EntryType;
 
 use crate::archive::chain;
 use crate::need;
 use crate::support::tree::opaque_key;
-use crate::support::{Layers, build, build_at, scratch};
+use crate::support::{Layers, Subject, build, build_at, scratch};
 
 fn pack_dir(dir: &Path, owners: Owners) -> Result<Vec<u8>, Error> {
     let upper = Dir::open_host(dir).expect("open the upper");
-    pack(&upper, &[], Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
+    pack(Over::nothing(&upper), Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
 }
 
 /// What the marks of this process begin with.
@@ -149,14 +149,22 @@ fn one_tree_makes_one_archive() {
 
 #[test]
 fn what_no_layer_can_hold_is_refused() {
-    let dir = scratch();
-    build(dir.path(), "f d/.wh.x 644 x");
-    match pack_dir(dir.path(), Owners::Real) {
-        Ok(_) => panic!("was packed"),
-        Err(error) => assert_eq!(
-            chain(&error),
-            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#
+    for (tree, expected) in [
+        (
+            "f d/.wh.x 644 x",
+            r#""d/.wh.x": a name that begins with .wh. means a deletion in an image layer, and cannot be kept there"#,
         ),
+        (
+            "f d 1644 \"\" +MARK.overfuse.device=y",
+            r#""d": a character device 0/0 means a deletion in an image layer, and cannot be kept there"#,
+        ),
+    ] {
+        let dir = scratch();
+        build(dir.path(), &tree.replace("MARK", mark_prefix()));
+        match pack_dir(dir.path(), Owners::Real) {
+            Ok(_) => panic!("{tree}: was packed"),
+            Err(error) => assert_eq!(chain(&error), expected),
+        }
     }
 }
 
@@ -168,7 +176,8 @@ fn check_over(layers: &str, expected: &[&str]) {
     let lower: Vec<Dir> = layers.lowers.iter().map(|lower| Dir::open_host(lower).expect("open a layer")).collect();
     let upper = Dir::open_host(layers.upper()).expect("open the upper");
     let policy = Policy { marks: Namespace::of_this_process(), owners: Owners::Real };
-    let archive = pack(&upper, &lower, policy, Vec::new()).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let archive = pack(Over { upper: &upper, lower: &lower, index: None }, policy, Vec::new())
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert_eq!(list(&archive), expected);
 }
 
@@ -267,6 +276,32 @@ fn such_a_file_may_have_been_renamed() {
 }
 
 #[test]
+fn names_that_only_lower_layers_have_are_packed_when_their_file_was_changed_by_another() {
+    need!(root, overlay);
+    // Overfuse brings all names up; the kernel leaves them to its index.
+    let dir = scratch();
+    let text = "upper:\nlower:\nf a 644 before\nd d 750\nh d/b a\nh d/c a\nf other 644 x\nh link other";
+    let layers = Layers::build(dir.path(), text);
+    let mounted = Subject::Kernel.mount(&layers, &dir.path().join("at"));
+    std::fs::write(mounted.at().join("a"), "after").expect("write");
+    std::fs::remove_file(mounted.at().join("d/c")).expect("remove");
+    mounted.unmount();
+    let (upper, work) = layers.upper.clone().expect("an upper");
+    assert!(!upper.join("d/b").exists(), "the test wants a name that is not there");
+    let [upper, lower, index] = [upper, layers.lowers[0].clone(), work.join("index")]
+        .map(|path| Dir::open_host(&path).expect("open a directory"));
+    let policy = Policy { marks: Namespace::of_this_process(), owners: Owners::Real };
+    let lower = [lower];
+    let over = Over { upper: &upper, lower: &lower, index: Some(&index) };
+    let packed = list(&pack(over, policy, Vec::new()).expect("pack"));
+    let packed: Vec<_> = packed.iter().map(|line| line.split(" mtime=").next().unwrap_or(line)).collect();
+    assert_eq!(packed[1..], ["f a 644", "d d/ 750", "h d/b 644 -> a", "f d/.wh.c 0"]);
+    let changed = overfuse::tar::changes(over, policy).expect("compare");
+    let changed: Vec<_> = changed.iter().map(|change| format!("{} {}", change.kind, change.path.display())).collect();
+    assert_eq!(changed, ["C /a", "C /d", "C /d/b", "D /d/c"]);
+}
+
+#[test]
 fn a_redirect_to_nothing_is_an_error_with_its_path() {
     let dir = scratch();
     build(dir.path(), &"d a 755\nd a/d 755 +MARK.redirect=/e".replace("MARK", mark_prefix()));
@@ -305,7 +340,7 @@ fn a_writer_that_fails_is_told() {
     }
     let dir = scratch();
     let upper = Dir::open_host(dir.path()).expect("open");
-    let error = pack(&upper, &[], Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
+    let error = pack(Over::nothing(&upper), Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
         .map(drop)
         .expect_err("full");
     assert_eq!(chain(&error), "cannot write the layer archive: no storage space");

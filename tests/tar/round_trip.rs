@@ -5,7 +5,7 @@ use std::path::Path;
 
 use overfuse::layer::{Owners, Policy};
 use overfuse::sys::Dir;
-use overfuse::tar::{pack, unpack};
+use overfuse::tar::{Over, pack, unpack};
 use proptest::prelude::*;
 
 use crate::archive::{chain, seen};
@@ -15,7 +15,7 @@ use crate::support::{build_at, scratch, show, snapshot};
 /// Packs `from` and unpacks that into `to`.
 fn there_and_back(from: &Path, to: &Path, policy: Policy) {
     fs::create_dir(to).expect("make a directory");
-    let archive = pack(&Dir::open_host(from).expect("open"), &[], policy, Vec::new());
+    let archive = pack(Over::nothing(&Dir::open_host(from).expect("open")), policy, Vec::new());
     let archive = archive.unwrap_or_else(|error| panic!("{}", chain(&error)));
     let unpacked = unpack(archive.as_slice(), &Dir::open_host(to).expect("open"), policy);
     unpacked.unwrap_or_else(|error| panic!("{}", chain(&error)));

@@ -137,7 +137,7 @@ pub(super) fn write(layers: &[Layer], name: &str, layout: &Path, scratch: &Path,
     for (index, layer) in layers.iter().enumerate() {
         let dir = scratch.join(layer.name);
         layer.build(&dir).with_context(|| format!("building layer {}", layer.name))?;
-        let archive = tar::pack(&Dir::open_host(&dir)?, &[], policy, Vec::new())?;
+        let archive = tar::pack(tar::Over::nothing(&Dir::open_host(&dir)?), policy, Vec::new())?;
         let layer_blob = blob(&archive)?;
         let created_by = format!("overfuse demo: {}", layer.name);
         let of_layer = NewLayer {
@@ -211,5 +211,5 @@ impl Layer {
 /// # Errors
 /// When the tree cannot be read.
 pub(super) fn digest(tree: &Path, policy: Policy) -> Result<Digest> {
-    Ok(tar::pack(&Dir::open_host(tree)?, &[], policy, image::Hasher::default())?.finish())
+    Ok(tar::pack(tar::Over::nothing(&Dir::open_host(tree)?), policy, image::Hasher::default())?.finish())
 }

@@ -1,0 +1,101 @@
+//! Files of several names below: once copied up, they are one file under all of their names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::layer::{self, Names, Origin, Staged, whiteout};
+use crate::sys::xattr::Of;
+use crate::sys::{Errno, Name, Result};
+
+use super::Union;
+use super::copy_up::{Copied, Source, quietly};
+use super::lookup::Used;
+use super::node::{Anchor, Content, Node, NodeId, Place, Real};
+
+impl Union {
+    /// Puts a finished copy of a file with `links` names below into the index, and under all of its names: who
+    /// reads the upper layer without the index shall find one file too.
+    pub(super) fn publish_index(
+        &self,
+        node: &Arc<Node>,
+        staged: Staged<'_>,
+        (data, file): Copied,
+        origin: &Source,
+        links: u32,
+    ) -> Result<()> {
+        let real = Real::of(&staged.dir().stat(staged.name())?);
+        let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
+        let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
+        let below = match &node.state.read().content {
+            Content::Lower(lower) => Some(lower.file.dir.layer),
+            _ => None,
+        };
+        let was = node.state.read().real;
+        self.arrive(node, Anchor::Index(indexed), real, data);
+        self.keep_copy(node, file);
+        if let Some(layer) = below {
+            self.find_names(layer, was.ino)?;
+        }
+        let places = node.state.read().places.clone();
+        for place in places {
+            match self.link_up(node, &place) {
+                // The index alone holds it together; only who reads the layer without the index misses a name.
+                Err(error @ (Errno::MLINK | Errno::NOSPC | Errno::DQUOT)) => {
+                    tracing::debug!(name = ?place.name, %error, "has its name in the index only");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file of the index the name in the upper layer that it has below.
+    pub(super) fn link_up(&self, node: &Arc<Node>, place: &Place) -> Result<()> {
+        let Some(indexed) = node.state.read().indexed().cloned() else { return Ok(()) };
+        let dir = self.upper_dir(&place.parent)?;
+        let parent_state = place.parent.state.write();
+        let is_there = |p: &Place| Arc::ptr_eq(&p.parent, &place.parent) && p.name == place.name;
+        if !node.state.read().places.iter().any(is_there) {
+            return Ok(());
+        }
+        let copy = self.index()?.dir()?;
+        whiteout::keep_plain(Of::Name(&copy, indexed.name.as_name()), place.name.as_name(), self.stack.namespace)?;
+        let linked = quietly(&dir, || match self.index()?.link_up(&indexed, &dir, place.name.as_name()) {
+            Err(Errno::EXIST) => Ok(()),
+            other => other,
+        });
+        drop(parent_state);
+        linked
+    }
+
+    /// Looks up the names that the file with this inode has in a layer, which makes its places known. Where something
+    /// hides a name, it is none of this file's; one in a directory that was renamed is found when it is looked up.
+    fn find_names(&self, layer: usize, inode: u64) -> Result<()> {
+        for path in self.names_in(layer)?.get(&inode).into_iter().flatten() {
+            if let Err(error) = self.walk(path) {
+                tracing::trace!(?path, %error, "a name that is not shown");
+            }
+        }
+        Ok(())
+    }
+
+    fn names_in(&self, layer: usize) -> Result<&Names> {
+        let known = self.names.get(layer).ok_or(Errno::IO)?;
+        if let Some(names) = known.get() {
+            return Ok(names);
+        }
+        let root = self.stack.lower.get(layer).ok_or(Errno::IO)?.root();
+        let names = layer::names_of_linked(root)?;
+        Ok(known.get_or_init(|| names))
+    }
+
+    /// Looks up what the union shows at `path`, step by step.
+    fn walk(&self, path: &Path) -> Result<()> {
+        let mut here: Option<Used<'_>> = None;
+        for step in path {
+            let dir = here.as_ref().map_or(NodeId::ROOT, |used| used.node.id);
+            here = Some(self.used(dir, Name::new(step)?)?);
+        }
+        Ok(())
+    }
+}
