@@ -8,7 +8,7 @@ use rustix::fs::{FallocateFlags, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::{At, check};
+use crate::support::{At, Layers, Subject, check, scratch};
 
 const USER: u32 = 1000;
 const GROUP: u32 = 1001;
@@ -256,6 +256,24 @@ fn capabilities_stay_over_a_copy_up_and_go_with_the_content_or_the_owner() {
             at.note(format_args!("capability after {change}"), capability_of(at, &path)).gives("ENODATA");
         }
     });
+}
+
+/// Kernel overlayfs leaves it, as most file systems do.
+#[test]
+fn a_write_through_a_map_takes_a_capability_away_too() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n lower:\n f l 755 4096*x");
+    let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
+    let at = At::new(mounted.at());
+    rustix::fs::setxattr(at.path("l"), "security.capability", &CAPABILITY, XattrFlags::empty()).expect("set it");
+    let file = OpenOptions::new().read(true).write(true).open(at.path("l")).expect("open");
+    let map = Map::new(&file, libc::PROT_READ | libc::PROT_WRITE).expect("map");
+    map.set(0, b'm');
+    map.sync().expect("msync");
+    at.note("capability", capability_of(&at, "l")).gives("ENODATA");
+    drop((map, file));
+    mounted.unmount();
 }
 
 #[test]
