@@ -155,3 +155,117 @@ impl LayerDir {
         self.foreign.adopt(&self.dir, self.namespace)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    const NAMES: [&str; 12] = [
+        "a",
+        "b",
+        ".wh.a",
+        ".wh.b",
+        ".wh..wh.a",
+        ".wh..wh..opq",
+        ".wh..wh.aufs",
+        ".wh..wh.plnk",
+        ".wh.",
+        "c",
+        "d",
+        ".wh",
+    ];
+
+    /// What stands under a name: an empty file, one with content, a directory, a link, an empty file that is marked.
+    fn make(dir: &LayerDir, at: &std::path::Path, name: &str, kind: u8) {
+        let path = at.join(name);
+        match kind {
+            0 => {}
+            1 => fs::write(path, "").unwrap(),
+            2 => fs::write(path, "x").unwrap(),
+            3 => fs::create_dir(path).unwrap(),
+            4 => std::os::unix::fs::symlink("x", path).unwrap(),
+            _ => {
+                fs::write(path, "").unwrap();
+                let mark = if kind == 5 { Mark::Plain } else { Mark::Whiteout };
+                dir.namespace.set(Of::Name(dir, Name::new(name).unwrap()), mark, b"y").unwrap();
+            }
+        }
+    }
+
+    /// What a directory says of each name: `None` for nothing, whether it is there, and what it is.
+    fn seen(dir: &LayerDir) -> Vec<Option<bool>> {
+        let one = |name: &&str| match dir.see(Name::new(name).unwrap()).unwrap() {
+            Seen::Nothing => None,
+            Seen::Whiteout => Some(false),
+            Seen::Entry(_) => Some(true),
+        };
+        NAMES.iter().map(one).collect()
+    }
+
+    fn listed(dir: &LayerDir) -> Vec<Option<bool>> {
+        let listed = dir.list().unwrap();
+        let entries: BTreeSet<_> = listed.entries.iter().map(|entry| entry.name.clone()).collect();
+        let one = |name: &&str| {
+            let name = Name::new(name).unwrap().to_owned();
+            if entries.contains(&name) { Some(true) } else { listed.gone.contains(&name).then_some(false) }
+        };
+        NAMES.iter().map(one).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn lookup_and_listing_say_the_same_before_and_after_each_other(
+            kinds in prop::collection::vec(0u8..7, NAMES.len()),
+            announced in any::<bool>(),
+        ) {
+            let scratch = tempfile::tempdir().unwrap();
+            let namespace = Namespace::of_this_process();
+            let open = || LayerDir::new(Dir::open_host(scratch.path()).unwrap(), namespace).unwrap();
+            let dir = open();
+            if announced {
+                namespace.set(Of::fd(&dir), Mark::Opaque, b"x").unwrap();
+            }
+            for (name, kind) in NAMES.iter().zip(&kinds) {
+                make(&dir, scratch.path(), name, *kind);
+            }
+            let by_lookup = seen(&open());
+            let by_listing = listed(&open());
+            prop_assert_eq!(&by_lookup, &by_listing);
+            let dir = open();
+            prop_assert_eq!(&seen(&dir), &by_lookup);
+            prop_assert_eq!(&seen(&dir), &by_lookup);
+            prop_assert_eq!(&listed(&dir), &by_lookup);
+            prop_assert_eq!(&seen(&dir), &by_lookup);
+        }
+
+        #[test]
+        fn what_is_put_into_the_kernels_format_says_the_same(kinds in prop::collection::vec(0u8..7, NAMES.len())) {
+            let scratch = tempfile::tempdir().unwrap();
+            let namespace = Namespace::of_this_process();
+            let open = || LayerDir::new(Dir::open_host(scratch.path()).unwrap(), namespace).unwrap();
+            for (name, kind) in NAMES.iter().zip(&kinds) {
+                make(&open(), scratch.path(), name, *kind);
+            }
+            let (opaque, before) = (open().is_opaque().unwrap(), seen(&open()));
+            let dir = open();
+            dir.adopt().unwrap();
+            for dir in [&dir, &open()] {
+                prop_assert_eq!(dir.is_opaque().unwrap(), opaque);
+                let hidden = |all: Vec<Option<bool>>| -> Vec<_> { all.into_iter().map(|one| one.unwrap_or(!opaque)).collect() };
+                // In an opaque directory a whiteout more or less says nothing.
+                let said = |all: &[Option<bool>]| match opaque {
+                    true => hidden(all.to_vec()),
+                    false => all.iter().map(|one| *one == Some(true)).collect(),
+                };
+                prop_assert_eq!(said(&seen(dir)), said(&before));
+                if !opaque {
+                    prop_assert_eq!(&seen(dir), &before);
+                }
+            }
+        }
+    }
+}

@@ -17,6 +17,14 @@
 //! and 2.0 hide `x`. Here such a name is a name like any other, and stays one: a file that could be taken for a whiteout
 //! is born with [`Mark::Plain`], which the kernel does not show, so that both show the same tree. Only files
 //! need it, and the directories that AUFS keeps: what is no empty file is no whiteout.
+//!
+//! # Devices that look like whiteouts
+//!
+//! A union file system whose upper directory is in the mount makes character devices 0/0, which as such would be whiteouts
+//! of this layer. The kernel's overlayfs refuses to make them, and so cannot hold another's upper directory. Here an empty
+//! file with the sticky bit and [`Mark::Device`] stands for one; everybody in the mount sees the device. (The kernel,
+//! mounting the layer, shows the empty file.) A mark in the layer's root says that there are such, so that no
+//! listing of other layers has to look.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -183,8 +191,8 @@ impl Foreign {
                 _ => Ok(false),
             };
             match is_whiteout {
+                Ok(_) if is_private(dir, namespace, name, entry.kind)? => {}
                 Ok(true) => listed.gone.push(entry.name),
-                Ok(false) if is_private(dir, namespace, name, entry.kind)? => {}
                 Ok(false) => {
                     if devices && entry.kind == Kind::Regular {
                         entry.kind = dir.stat(name).and_then(|stat| shown(Of::Name(dir, name), stat))?.kind;
@@ -220,6 +228,9 @@ impl Foreign {
             if opaque {
                 namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
             }
+            // A whiteout of a whiteout comes into the place that the other has left.
+            let mut files: Vec<_> = files.into_iter().collect();
+            files.sort_by_key(|name| name.as_os_str().len());
             for name in &files {
                 // In an opaque directory there is nothing left for it to hide.
                 take_file(dir, namespace, name.as_name(), !opaque)?;

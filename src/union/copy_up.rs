@@ -128,7 +128,20 @@ impl Union {
             return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
         }
         self.copy_up(node, need)?;
+        if need == Need::Nothing {
+            self.keep_plain(node)?;
+        }
         Ok(UpperData { file: self.open_upper(node)? })
+    }
+
+    /// A file that is about to be empty must not become a whiteout by that.
+    fn keep_plain(&self, node: &Node) -> Result<()> {
+        let places = node.state.read().places.clone();
+        let names = places.iter().map(|place| place.name.as_name());
+        for name in names.filter(|&name| whiteout::looks_like_one(name)) {
+            self.at(node, |at| whiteout::keep_plain(at.of(), name, self.stack.namespace))?;
+        }
+        Ok(())
     }
 
     /// Copies a node up, and the directories that lead to it, as far as that is not done.

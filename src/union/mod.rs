@@ -25,6 +25,9 @@
 //!   its origin mark. All of that lasts over a remount, by us or by the kernel.
 //! - What a mark says is believed in one namespace: `trusted.`, or where that cannot be, `user.`; and by a
 //!   `user.` mark no file finds its data under another name.
+//! - Layers are read whatever the format of their whiteouts; an upper directory that holds others than the kernel's
+//!   is put into its format before it changes. What a program makes is never taken for one.
+//! - Attributes of programs that look like marks are kept apart from these: a mount can hold the layers of another.
 //! - Everything becomes visible by one rename of what was built in the work directory.
 //!
 //! # Lock order

@@ -71,6 +71,14 @@ const ROWS: &[Row] = &[
         },
         reason: "Without an index, the kernel does not see that two names are of one file, and fails where it has nothing to do.",
     },
+    Row {
+        by: By::Kernel,
+        then: Then::Leaves,
+        is_it: |operation, model, seen| {
+            matches!(operation, Operation::CopyRange { .. }) && model.is_ok() && *seen == Err(Errno::XDEV)
+        },
+        reason: "The kernel copies no range between layers of two file systems. In one mount that is no answer.",
+    },
 ];
 
 /// When kernel overlayfs brings up the data of a file whose metadata it has already, which it does when the file is

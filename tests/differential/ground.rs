@@ -26,6 +26,9 @@ pub enum By {
     Kernel,
 }
 
+/// Where the other file system is mounted.
+const OTHER: &str = "other";
+
 pub struct Ground {
     dir: TempDir,
     server: Rc<Server>,
@@ -41,9 +44,23 @@ impl Ground {
         // What is unmounted outside goes here too: nobody's mount is kept alive by us.
         let inside = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", inside).expect("keep mounts inside");
-        rustix::mount::mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a tmpfs");
+        let memory = |at: &Path| {
+            rustix::mount::mount("tmpfs", at, "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a tmpfs");
+        };
+        memory(dir.path());
+        let other = dir.path().join(OTHER);
+        std::fs::create_dir(&other).expect("make a directory");
+        memory(&other);
         rustix::process::umask(Mode::from_raw_mode(UMASK));
         Ground { dir, server: Rc::new(Server::start()), next: Cell::new(0) }
+    }
+
+    /// An empty directory on another file system.
+    pub fn elsewhere(&self) -> PathBuf {
+        let dir = self.dir.path().join(OTHER).join("layers");
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir(&dir).expect("make a directory");
+        dir
     }
 
     /// A directory that no sequence had before.

@@ -10,8 +10,8 @@ use crate::sequence::Sequence;
 #[track_caller]
 fn check(layers: &str, operations: &[Operation]) {
     let ground = Ground::new();
-    for forgetful in [false, true] {
-        let sequence = Sequence { layers: layers.into(), operations: operations.into(), forgetful };
+    for (forgetful, scattered) in [(false, false), (true, true)] {
+        let sequence = Sequence { layers: layers.into(), operations: operations.into(), forgetful, scattered };
         if let Err(difference) = sequence.run(&ground, &[By::Union, By::Mount, By::Kernel]) {
             panic!("{difference}");
         }

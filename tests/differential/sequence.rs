@@ -18,7 +18,8 @@ use crate::side::Side;
 use crate::stack;
 use crate::subject::Subject;
 use crate::support::need::is_root;
-use crate::support::{Layers, Snapshot, snapshot};
+use crate::support::subject::{layer_time, sections};
+use crate::support::{Layers, Snapshot, build_at, snapshot};
 use crate::vfs::Vfs;
 
 /// Layers, and what is done to them.
@@ -29,15 +30,20 @@ pub struct Sequence {
     pub operations: Vec<Operation>,
     /// Whether the union without a mount forgets all that it can after each operation.
     pub forgetful: bool,
+    /// Whether every other lower layer is on a file system of its own.
+    pub scattered: bool,
 }
 
 /// Sequences of less than `most` operations.
 pub fn any(most: usize) -> impl Strategy<Value = Sequence> {
-    (layers::any(), generate::any(most), prop::bool::ANY).prop_map(|(stack, operations, forgetful)| Sequence {
-        layers: stack.to_string(),
-        operations,
-        forgetful,
-    })
+    (layers::any(), generate::any(most), prop::bool::ANY, prop::bool::weighted(0.3)).prop_map(
+        |(stack, operations, forgetful, scattered)| Sequence {
+            layers: stack.to_string(),
+            operations,
+            forgetful,
+            scattered,
+        },
+    )
 }
 
 /// A sequence on its way.
@@ -50,6 +56,7 @@ struct Run<'g> {
     has_links: bool,
     /// Files below this number are in lower layers.
     below: usize,
+    asks_open: bool,
 }
 
 impl Sequence {
@@ -66,6 +73,9 @@ impl Sequence {
     fn run_in(&self, dir: &Path, ground: &Ground, subjects: &[By]) -> Result<(), String> {
         // File systems stamp with a coarse clock, which may lag by a tick.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs() as i64 - 1;
+        if self.scattered {
+            self.scatter(dir, &ground.elsewhere());
+        }
         let mut sides = Vec::new();
         for &by in subjects {
             sides.push(Side::new(by, ground, dir, &self.layers, self.forgetful, start)?);
@@ -75,7 +85,7 @@ impl Sequence {
         let model = stack::model(&self.layers, is_root());
         let below = model.files.len();
         let has_links = self.layers.lines().any(|line| line.trim_start().starts_with("h "));
-        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below };
+        let mut run = Run { model: Vfs::new(model), sides, steps: String::new(), has_links, below, asks_open: false };
         run.all(&self.operations).map_err(|differs| format!("{differs}\nafter\n{}", run.steps))?;
         for (lower, before) in lowers.iter().zip(before) {
             if let Some(diff) = before.diff(&snapshot(lower)) {
@@ -83,6 +93,19 @@ impl Sequence {
             }
         }
         Ok(())
+    }
+}
+
+impl Sequence {
+    /// Builds every other lower in `elsewhere`, where `dir` leads to.
+    fn scatter(&self, dir: &Path, elsewhere: &Path) {
+        let texts = sections(&self.layers);
+        let lowers = texts.iter().enumerate().filter(|(_, (kind, _))| *kind == "lower");
+        for (number, (index, (_, tree))) in (1..).zip(lowers).filter(|(number, _)| number % 2 == 0) {
+            let name = format!("lower{number}");
+            build_at(&elsewhere.join(&name), tree, layer_time(index));
+            std::os::unix::fs::symlink(elsewhere.join(&name), dir.join(name)).expect("make a link");
+        }
     }
 }
 
@@ -133,23 +156,10 @@ impl Run<'_> {
             _ => {}
         }
         if deliberate::is_beyond_user_marks(self.renames_below(operation), false) {
-            for slot in 0..SLOTS {
-                let close = Operation::Close { slot };
-                let closed = self.model.perform(&close);
-                self.sides.iter_mut().try_for_each(|side| side.perform(&close, &closed).map(drop))?;
-            }
+            (0..SLOTS).try_for_each(|slot| self.ask(&Operation::Close { slot }))?;
             self.sides.iter_mut().try_for_each(Side::stay_ours)?;
         }
-        let expected = self.model.perform(operation);
-        self.steps += &format!("  {operation:?}: {}\n", show(&expected));
-        let mut failure = None;
-        self.sides.retain_mut(|side| {
-            side.perform(operation, &expected).unwrap_or_else(|differs| {
-                failure.get_or_insert(differs);
-                true
-            })
-        });
-        failure.map_or(Ok(()), Err)?;
+        self.ask(operation)?;
         // What it may have changed: the names, and the directories that have them.
         for path in operation.paths() {
             if path.starts_with(OPEN) {
@@ -162,7 +172,29 @@ impl Run<'_> {
                 side.compare_names(&mut self.model, parent)?;
             }
         }
+        // What is open is asked after every other step, so that it may also be in no cache.
+        self.asks_open ^= true;
+        for slot in 0..SLOTS {
+            if self.asks_open && self.model.is_open(slot) {
+                self.ask(&Operation::StatOpen { slot })?;
+                self.ask(&Operation::ReadOpen { slot })?;
+            }
+        }
         Ok(())
+    }
+
+    /// Has one operation done by all.
+    fn ask(&mut self, operation: &Operation) -> Result<(), String> {
+        let expected = self.model.perform(operation);
+        self.steps += &format!("  {operation:?}: {}\n", show(&expected));
+        let mut failure = None;
+        self.sides.retain_mut(|side| {
+            side.perform(operation, &expected).unwrap_or_else(|differs| {
+                failure.get_or_insert(differs);
+                true
+            })
+        });
+        failure.map_or(Ok(()), Err)
     }
 
     fn look(&mut self, when: &str) -> Result<(), String> {
@@ -228,7 +260,7 @@ fn climbs(target: &str) -> bool {
 
 impl fmt::Debug for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}forgetful: {}", self.layers, self.forgetful)?;
+        writeln!(f, "\n{}forgetful: {}, scattered: {}", self.layers, self.forgetful, self.scattered)?;
         self.operations.iter().try_for_each(|operation| writeln!(f, "{operation:?},"))
     }
 }

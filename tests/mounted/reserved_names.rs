@@ -89,6 +89,21 @@ fn a_lower_file_that_a_layer_keeps_plain_stays_so_when_it_comes_up() {
 }
 
 #[test]
+fn a_file_that_the_kernel_made_is_no_whiteout_when_it_is_emptied() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\nf .wh.a 644 full\nf .wh.b 644 full\nlower:\nf a 644 a\nf b 644 b");
+    let at = dir.path().join("at");
+    let mounted = Subject::Overfuse.mount(&layers, &at);
+    fs::write(at.join(".wh.a"), "").expect("empty a file");
+    fs::OpenOptions::new().write(true).open(at.join(".wh.b")).and_then(|file| file.set_len(0)).expect("empty a file");
+    mounted.unmount();
+    let mounted = Subject::Overfuse.mount(&layers, &at);
+    assert_eq!(show(&at), "f .wh.a 644 \"\"\nf .wh.b 644 \"\"\nf a 644 a\nf b 644 b");
+    mounted.unmount();
+}
+
+#[test]
 fn attributes_that_look_like_marks_are_a_programs_own() {
     need!(root, fuse, overlay);
     let layers = "upper:\n lower:\n d d 755 +trusted.overlay.overlay.old=1\n f d/x 644 x\n lower:\n f d/y 644 y";
@@ -140,6 +155,20 @@ fn marks_of_fuse_overlayfs_that_a_program_sets_hide_nothing() {
         let mounted = Subject::Overfuse.mount(&layers, &at);
         rustix::fs::setxattr(at.join("d"), "user.fuseoverlayfs.opaque", b"y", ANY).expect("set an attribute");
         assert_eq!(show(&at), "d d 755 +user.fuseoverlayfs.opaque=y\nf d/x 644 x");
+        mounted.unmount();
+    }
+}
+
+#[test]
+fn marks_of_overfuse_that_a_program_sets_make_nothing_of_its_files() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\nlower:\nf f 1644 \"\"");
+    let at = dir.path().join("at");
+    for _ in 0..2 {
+        let mounted = Subject::Overfuse.mount(&layers, &at);
+        rustix::fs::setxattr(at.join("f"), "user.overlay.overfuse.device", b"y", ANY).expect("set an attribute");
+        assert!(fs::symlink_metadata(at.join("f")).expect("stat").is_file());
         mounted.unmount();
     }
 }
