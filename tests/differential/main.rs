@@ -36,10 +36,12 @@ use ground::{By, Ground};
 use sequence::Sequence;
 use watch::Watch;
 
-/// Runs `cases` sequences of less than `most` operations, or as many as `PROPTEST_CASES` says, on all cores.
+/// Runs `cases` sequences of less than `most` operations, or as many as `PROPTEST_CASES` says, on all cores; in a user
+/// namespace a fifth of them.
 fn run(cases: u32, most: usize, subjects: &[By]) {
     let asked: Option<u32> = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let workers = available_parallelism().map_or(2, usize::from);
+    let cases = if support::need::is_root() { cases } else { cases.div_ceil(5) };
     let cases = asked.unwrap_or(cases).div_ceil(workers as u32);
     // Starting a server has everything open that others have open.
     let watch = Watch::new(workers);

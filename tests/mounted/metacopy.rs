@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::XattrFlags;
 
 use crate::need;
-use crate::support::{At, Layers, Subject, check, scratch, show};
+use crate::support::{At, Layers, Subject, check, mount_with, scratch, show};
 
 const LARGE: &str = "upper:\n lower:\n f d/big 644 262144*A\n f small 644 x\n f empty 644 \"\"";
 
@@ -142,14 +142,9 @@ fn with_user_marks_the_data_comes_along() {
     need!(fuse);
     let dir = scratch();
     let layers = Layers::build(dir.path(), LARGE);
-    let at = dir.path().join("at");
-    fs::create_dir(&at).expect("make the mount point");
-    let options = format!("{},userxattr", layers.options());
-    let status = crate::support::subject::overfuse().args(["mount", "-o", &options]).arg(&at).status();
-    assert!(status.expect("start overfuse").success());
-    At::new(&at).chmod("d/big", 0o600).gives("ok");
-    let status = crate::support::subject::overfuse().arg("umount").arg(&at).status();
-    assert!(status.expect("start overfuse").success());
+    let mounted = mount_with(&layers, &dir.path().join("at"), "userxattr");
+    At::new(mounted.at()).chmod("d/big", 0o600).gives("ok");
+    mounted.unmount();
     assert!(allocated(&layers.upper().join("d/big")) >= 256 << 10);
 }
 

@@ -7,7 +7,7 @@ use rustix::fs::{RenameFlags, XattrFlags};
 
 use crate::need;
 use crate::support::need::is_root;
-use crate::support::{At, Layers, Subject, build_at, check, check_alone, scratch, show};
+use crate::support::{At, Layers, Subject, build_at, check, check_alone, mount_with, scratch, show};
 
 const EXCHANGE: RenameFlags = RenameFlags::EXCHANGE;
 const TREES: &str = "upper:\n f m/u 644 u\n w m/gone\n lower:\n f m/a/x 644 x1\n f m/gone 644 x\n f only/deep/f 644 f\n d empty 755\n\
@@ -209,15 +209,10 @@ fn without_redirects_programs_are_told_to_copy() {
     need!(fuse);
     let dir = scratch();
     let layers = Layers::build(dir.path(), TREES);
-    let at = dir.path().join("at");
-    fs::create_dir(&at).expect("make the mount point");
-    let options = format!("{},redirect_dir=off", layers.options());
-    let status = crate::support::subject::overfuse().args(["mount", "-o", &options]).arg(&at).status();
-    assert!(status.expect("start overfuse").success());
-    let files = At::new(&at);
+    let mounted = mount_with(&layers, &dir.path().join("at"), "redirect_dir=off");
+    let files = At::new(mounted.at());
     files.rename("m", "n").gives("EXDEV");
     files.rename_with("file", "only", EXCHANGE).gives("EXDEV");
     files.rename("file", "n").gives("ok");
-    let status = crate::support::subject::overfuse().arg("umount").arg(&at).status();
-    assert!(status.expect("start overfuse").success());
+    mounted.unmount();
 }

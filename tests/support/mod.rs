@@ -7,6 +7,7 @@
 pub mod at;
 pub mod check;
 pub mod child;
+pub mod namespace;
 pub mod need;
 pub mod scratch;
 pub mod snapshot;
@@ -15,7 +16,8 @@ pub mod tree;
 
 pub use at::{At, Outcome};
 pub use check::{check, check_alone, check_read_only};
+pub use namespace::run_all_in_namespace;
 pub use scratch::scratch;
 pub use snapshot::{Snapshot, snapshot};
-pub use subject::{Layers, Mounted, Subject};
+pub use subject::{Layers, Mounted, Subject, mount_with};
 pub use tree::{build, build_at, show};

@@ -156,6 +156,16 @@ fn succeeded(output: Output) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{}: {}", output.status, said.trim())) }
 }
 
+/// As [`Subject::mount`] by Overfuse, with further options.
+#[track_caller]
+pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
+    fs::create_dir_all(at).expect("make the mount point");
+    let options = format!("{},{options}", layers.options());
+    let output = overfuse().args(["mount", "-o", &options]).arg(at).output().expect("start overfuse");
+    succeeded(output).unwrap_or_else(|error| panic!("Overfuse does not mount {options}: {error}"));
+    Mounted { at: at.into(), by: Subject::Overfuse, live: true }
+}
+
 /// A live mount, unmounted when dropped.
 #[derive(Debug)]
 pub struct Mounted {

@@ -1,0 +1,45 @@
+//! The tests of a program once more, by an ordinary user who is root of a user namespace.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::need::user;
+use super::subject::overfuse;
+
+/// Runs all tests of this program but those of the module `in_namespace`, and those that `skip` names, by the user
+/// called `name` as root of a namespace whose ids `map` asks unshare(1) for. Fails where one fails.
+pub fn run_all_in_namespace(name: &str, map: &[&str], require: &str, skip: &[&str]) {
+    let user = user(name).expect("need! has looked");
+    // The build directory may be out of reach for others.
+    let place = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/var/tmp").expect("make a directory");
+    let share = |from: PathBuf, name: &str| {
+        let to = place.path().join(name);
+        std::fs::copy(from, &to).expect("copy a program");
+        std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("share a program");
+        to
+    };
+    let tests = share(std::env::current_exe().expect("the path of this program"), "tests");
+    let overfuse = share(overfuse().get_program().into(), "overfuse");
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).expect("share a directory");
+    let scratch = place.path().join("scratch");
+    std::fs::create_dir(&scratch).expect("make a directory");
+    std::os::unix::fs::chown(&scratch, Some(user.uid), Some(user.gid)).expect("give a directory away");
+
+    let output = user
+        .command("unshare")
+        .args(["--user", "--map-root-user", "--mount", "--propagation", "slave"])
+        .args(map)
+        .arg("--")
+        .arg(tests)
+        .args(["--skip", "in_namespace"])
+        .args(skip.iter().flat_map(|name| ["--skip", name]))
+        .env("OVERFUSE_TEST_DIR", &scratch)
+        .env("OVERFUSE_TEST_BINARY", overfuse)
+        .env("REQUIRE", require)
+        .envs(std::env::var_os("PROPTEST_CASES").map(|cases| ("PROPTEST_CASES", cases)))
+        .output()
+        .expect("start unshare");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("test result: ok"), "{said}");
+}
