@@ -40,6 +40,10 @@
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
 #![warn(missing_debug_implementations, unreachable_pub)]
 
+/// What a user reads first, with the semantics table: each promise, what its peers do, and the test that holds it.
+#[doc = include_str!("../README.md")]
+pub mod readme {}
+
 pub mod cli;
 pub mod container;
 pub mod fuse;

@@ -68,6 +68,9 @@ const ALL: [Mark; 11] = [
 
 const TRUSTED: &str = "trusted.overlay.";
 const USER: &str = "user.overlay.";
+/// Overfuse's own marks, which say nothing that depends on who may have written them, are believed in either.
+const OWN_OF_TRUSTED: &str = "trusted.overlay.overfuse.";
+const OWN_OF_USER: &str = "user.overlay.overfuse.";
 const FUSE_OVERLAYFS: &str = "user.fuseoverlayfs.";
 /// What a program's attribute has after the prefix on disk.
 const ESCAPE: &str = "overlay.";
@@ -111,10 +114,10 @@ impl Namespace {
     }
 
     /// What marks begin with, as far as any is believed.
-    fn prefixes(self) -> [&'static str; 2] {
+    fn prefixes(self) -> [&'static str; 3] {
         match self {
-            Namespace::Trusted => [TRUSTED, FUSE_OVERLAYFS],
-            Namespace::User => [USER, FUSE_OVERLAYFS],
+            Namespace::Trusted => [TRUSTED, OWN_OF_USER, FUSE_OVERLAYFS],
+            Namespace::User => [USER, OWN_OF_TRUSTED, FUSE_OVERLAYFS],
         }
     }
 
@@ -267,6 +270,7 @@ mod tests {
             (Namespace::Trusted, "trusted.overlay.opaque", "trusted.overlay.overlay.opaque"),
             (Namespace::Trusted, "trusted.overlay.overlay.x", "trusted.overlay.overlay.overlay.x"),
             (Namespace::Trusted, "user.overlay.opaque", "user.overlay.opaque"),
+            (Namespace::Trusted, "user.overlay.overfuse.device", "user.overlay.overfuse.overlay.device"),
             (Namespace::User, "user.overlay.opaque", "user.overlay.overlay.opaque"),
             (Namespace::User, "trusted.overlay.opaque", "trusted.overlay.opaque"),
             (Namespace::User, "user.fuseoverlayfs.opaque", "user.fuseoverlayfs.overlay.opaque"),

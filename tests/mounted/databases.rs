@@ -47,15 +47,17 @@ fn all_succeed(children: Vec<Child>) {
     }
 }
 
-/// Mounts, on Overfuse, a lower layer that `script` fills, runs `work` there, and then `after` on a new mount.
+/// Mounts a lower layer that `script` fills, runs `work` there, and then `after` on a new mount.
 fn on_lower(script: &str, work: impl Fn(&Path), after: impl Fn(&Path)) {
-    let dir = scratch();
-    let layers = Layers::build(dir.path(), "upper:\n lower:\n");
-    shell(&layers.lowers[0], script);
-    for act in [&work as &dyn Fn(&Path), &after] {
-        let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
-        act(mounted.at());
-        mounted.unmount();
+    for subject in Subject::BOTH {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n lower:\n");
+        shell(&layers.lowers[0], script);
+        for act in [&work as &dyn Fn(&Path), &after] {
+            let mounted = subject.mount(&layers, &dir.path().join("at"));
+            act(mounted.at());
+            mounted.unmount();
+        }
     }
 }
 
@@ -97,25 +99,25 @@ fn sqlite_keeps_its_word(journal: &str) {
 
 #[test]
 fn sqlite_in_wal_mode_loses_nothing_of_several_processes() {
-    need!(fuse, sqlite);
+    need!(fuse, overlay, sqlite);
     sqlite_keeps_its_word("wal");
 }
 
 #[test]
 fn sqlite_with_a_journal_loses_nothing_of_several_processes() {
-    need!(fuse, sqlite);
+    need!(fuse, overlay, sqlite);
     sqlite_keeps_its_word("delete");
 }
 
 #[test]
 fn sqlite_with_a_truncated_journal_loses_nothing_of_several_processes() {
-    need!(fuse, sqlite);
+    need!(fuse, overlay, sqlite);
     sqlite_keeps_its_word("truncate");
 }
 
 #[test]
 fn sqlite_reads_its_database_through_a_map() {
-    need!(fuse, sqlite);
+    need!(fuse, overlay, sqlite);
     on_lower(
         "sqlite3 db 'CREATE TABLE t (n); INSERT INTO t VALUES (1)'",
         |at| {
@@ -129,7 +131,7 @@ fn sqlite_reads_its_database_through_a_map() {
 
 #[test]
 fn a_repository_in_a_lower_layer_takes_commits_and_is_packed() {
-    need!(fuse, git);
+    need!(fuse, overlay, git);
     let make = "git init -q -b main repo; cd repo; i=0; while [ $i -lt 20 ]; do
                 mkdir -p d$((i % 4)); seq $i 500 > d$((i % 4))/f$i; git add .; git commit -qm \"c $i\"; i=$((i+1)); done";
     let work = |at: &Path| {
@@ -182,21 +184,24 @@ fn packages_are_installed_replaced_and_removed_over_a_lower_root() {
         "mkdir -p base/var/lib/dpkg/updates base/var/lib/dpkg/info; : > base/var/lib/dpkg/status; : > base/var/lib/dpkg/available",
     );
     dpkg(&base, &format!("-i {one}"));
-    let layers = Layers { lowers: vec![base], ..Layers::build(dir.path(), "upper:\n") };
-    let at = dir.path().join("at");
-    let mounted = Subject::Overfuse.mount(&layers, &at);
-    dpkg(&at, &format!("-i {two}"));
-    dpkg(&at, "-V tiny");
-    assert!(!at.join("usr/share/tiny/old.txt").exists() && at.join("usr/share/tiny/new.txt").exists());
-    assert_eq!(fs::read_to_string(at.join("usr/share/tiny/sub/link")).expect("read"), "2\n");
-    mounted.unmount();
-    let mounted = Subject::Overfuse.mount(&layers, &at);
-    dpkg(&at, "-V tiny");
-    dpkg(&at, "--purge tiny");
-    assert!(!at.join("usr/share/tiny").exists() && !at.join("etc/tiny.conf").exists());
-    assert!(dpkg(&at, "--audit").is_empty());
-    mounted.unmount();
-    let mounted = Subject::Kernel.mount(&layers, &at);
-    assert!(!at.join("usr/share/tiny").exists() && !at.join("etc/tiny.conf").exists());
-    mounted.unmount();
+    for subject in Subject::BOTH {
+        let upper = Layers::build_for(dir.path(), "upper:\n", &format!("{subject:?}")).upper;
+        let layers = Layers { lowers: vec![base.clone()], upper };
+        let at = dir.path().join("at");
+        let mounted = subject.mount(&layers, &at);
+        dpkg(&at, &format!("-i {two}"));
+        dpkg(&at, "-V tiny");
+        assert!(!at.join("usr/share/tiny/old.txt").exists() && at.join("usr/share/tiny/new.txt").exists());
+        assert_eq!(fs::read_to_string(at.join("usr/share/tiny/sub/link")).expect("read"), "2\n");
+        mounted.unmount();
+        let mounted = subject.mount(&layers, &at);
+        dpkg(&at, "-V tiny");
+        dpkg(&at, "--purge tiny");
+        assert!(!at.join("usr/share/tiny").exists() && !at.join("etc/tiny.conf").exists());
+        assert!(dpkg(&at, "--audit").is_empty());
+        mounted.unmount();
+        let mounted = Subject::Kernel.mount(&layers, &at);
+        assert!(!at.join("usr/share/tiny").exists() && !at.join("etc/tiny.conf").exists());
+        mounted.unmount();
+    }
 }

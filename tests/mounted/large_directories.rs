@@ -85,14 +85,14 @@ fn fill(dir: &Path, names: std::ops::Range<usize>) {
 
 #[test]
 fn a_hundred_thousand_names_are_listed_once_each_while_a_third_of_them_is_removed() {
-    need!(fuse);
+    need!(fuse, overlay);
     mounted(
-        &[Subject::Overfuse],
+        &Subject::BOTH,
         |lower, upper| {
             fill(lower, 0..MANY * 2 / 3);
             fill(upper, MANY / 3..MANY);
         },
-        |_, at| {
+        |subject, at| {
             let mut seen = Vec::new();
             let mut removed = BTreeSet::new();
             let mut listing = Listing::open(&at.path("d"), 32 << 10).expect("open");
@@ -110,10 +110,10 @@ fn a_hundred_thousand_names_are_listed_once_each_while_a_third_of_them_is_remove
                 }
             }
             let distinct: BTreeSet<&String> = seen.iter().collect();
-            assert_eq!(distinct.len(), seen.len(), "a name was listed twice");
+            assert_eq!(distinct.len(), seen.len(), "{subject:?}: a name was listed twice");
             let missed =
                 (0..MANY).map(|n| format!("{n:06}")).filter(|name| !removed.contains(name) && !distinct.contains(name));
-            assert_eq!(missed.count(), 0, "a name that stayed was missed");
+            assert_eq!(missed.count(), 0, "{subject:?}: a name that stayed was missed");
             let left = Listing::open(&at.path("d"), 1 << 20).and_then(|mut all| all.rest()).expect("list again");
             assert_eq!(left.len(), MANY - removed.len());
         },

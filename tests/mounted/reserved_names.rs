@@ -159,6 +159,20 @@ fn marks_of_fuse_overlayfs_that_a_program_sets_hide_nothing() {
     }
 }
 
+#[test]
+fn marks_of_overfuse_that_a_program_sets_make_nothing_of_its_files() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\nlower:\nf f 1644 \"\"");
+    let at = dir.path().join("at");
+    for _ in 0..2 {
+        let mounted = Subject::Overfuse.mount(&layers, &at);
+        rustix::fs::setxattr(at.join("f"), "user.overlay.overfuse.device", b"y", ANY).expect("set an attribute");
+        assert!(fs::symlink_metadata(at.join("f")).expect("stat").is_file());
+        mounted.unmount();
+    }
+}
+
 fn mount(options: &str, at: &Path) -> Result<(), String> {
     fs::create_dir_all(at).expect("make the mount point");
     let output = overfuse().args(["mount", "-o", options]).arg(at).stdin(Stdio::null()).output().expect("run overfuse");

@@ -258,22 +258,23 @@ fn capabilities_stay_over_a_copy_up_and_go_with_the_content_or_the_owner() {
     });
 }
 
-/// Kernel overlayfs leaves it, as most file systems do.
 #[test]
-fn a_write_through_a_map_takes_a_capability_away_too() {
-    need!(root, fuse);
-    let dir = scratch();
-    let layers = Layers::build(dir.path(), "upper:\n lower:\n f l 755 4096*x");
-    let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
-    let at = At::new(mounted.at());
-    rustix::fs::setxattr(at.path("l"), "security.capability", &CAPABILITY, XattrFlags::empty()).expect("set it");
-    let file = OpenOptions::new().read(true).write(true).open(at.path("l")).expect("open");
-    let map = Map::new(&file, libc::PROT_READ | libc::PROT_WRITE).expect("map");
-    map.set(0, b'm');
-    map.sync().expect("msync");
-    at.note("capability", capability_of(&at, "l")).gives("ENODATA");
-    drop((map, file));
-    mounted.unmount();
+fn a_write_through_a_map_takes_a_capability_away_but_on_kernel_overlayfs() {
+    need!(root, fuse, overlay);
+    for (subject, left) in [(Subject::Kernel, true), (Subject::Overfuse, false)] {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n lower:\n f l 755 4096*x");
+        let mounted = subject.mount(&layers, &dir.path().join("at"));
+        let at = At::new(mounted.at());
+        rustix::fs::setxattr(at.path("l"), "security.capability", &CAPABILITY, XattrFlags::empty()).expect("set it");
+        let file = OpenOptions::new().read(true).write(true).open(at.path("l")).expect("open");
+        let map = Map::new(&file, libc::PROT_READ | libc::PROT_WRITE).expect("map");
+        map.set(0, b'm');
+        map.sync().expect("msync");
+        assert_eq!(capability_of(&at, "l").is_ok(), left, "{subject:?}");
+        drop((map, file));
+        mounted.unmount();
+    }
 }
 
 #[test]
