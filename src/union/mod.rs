@@ -28,6 +28,9 @@
 //! - Layers are read whatever the format of their whiteouts; an upper directory that holds others than the kernel's
 //!   is put into its format before it changes. What a program makes is never taken for one.
 //! - Attributes of programs that look like marks are kept apart from these: a mount can hold the layers of another.
+//! - A change of content or owner takes set-id bits from those who could not set them, as Linux has it.
+//! - What `chattr` protects is protected, here or in a layer, by the kernel's own mark in the upper.
+//! - Lower files keep the time of their last access; upper files have theirs moved as their mount says.
 //! - Everything becomes visible by one rename of what was built in the work directory.
 //!
 //! # Lock order

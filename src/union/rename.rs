@@ -192,10 +192,8 @@ impl Union {
         }
         match visible {
             Resolution::Missing => {}
-            // Two names of one file: rename(2) does nothing.
-            Resolution::Leaf(..) if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => {
-                return Ok(Freed::default());
-            }
+            // Two names of one file, or twice the same: rename(2) does nothing.
+            _ if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => return Ok(Freed::default()),
             Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
             Resolution::Leaf(..) => {}
             Resolution::Dir(_) if !source.is_dir() => return Err(Errno::ISDIR),

@@ -236,6 +236,9 @@ impl FileSystem for Model {
             self.put(to.0, to.1, source);
             return Ok(());
         };
+        if source == target {
+            return Ok(());
+        }
         if how == How::Exchange {
             self.put(from.0, from.1, target);
             self.put(to.0, to.1, source);

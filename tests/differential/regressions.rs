@@ -96,3 +96,17 @@ fn a_change_of_a_lower_directory_that_is_removed_while_it_is_open_changes_no_oth
         ],
     );
 }
+
+#[test]
+fn a_directory_that_is_renamed_to_its_own_name_stays() {
+    need!(fuse, overlay);
+    let (from, to) = (String::from("a"), String::from("a"));
+    check(
+        "upper:\n lower:\n d b 755",
+        &[
+            Operation::Mkdir { path: "a".into(), mode: 0o755 },
+            Operation::Rename { from, to, how: How::Replace },
+            Operation::Look,
+        ],
+    );
+}

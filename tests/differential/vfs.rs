@@ -250,7 +250,7 @@ impl<F: FileSystem> Vfs<F> {
         }
     }
 
-    /// Checks what concerns more than two directories, and two names of one file.
+    /// Checks what concerns more than two directories.
     fn rename(&mut self, from: &Place<F::Node>, to: &Place<F::Node>, how: How) -> Answer {
         let source = from.node.ok_or(Errno::NOENT)?;
         match (how, to.node) {
@@ -262,15 +262,13 @@ impl<F: FileSystem> Vfs<F> {
             return Err(Errno::INVAL);
         }
         if let Some(target) = to.node
+            && target != source
             && self.is_within(from.dir, target)?
         {
             return Err(if how == How::Exchange { Errno::INVAL } else { Errno::NOTEMPTY });
         }
-        if to.node == Some(source) {
-            return done(());
-        }
         self.fs.rename((from.dir, &from.name), (to.dir, &to.name), how)?;
-        if how == How::Replace {
+        if how == How::Replace && to.node != from.node {
             self.dead.extend(to.node);
         }
         done(())

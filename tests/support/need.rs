@@ -46,9 +46,21 @@ fn has(what: &str) -> bool {
         "dpkg" => has_program("dpkg-deb"),
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),
+        "flags" => has_flags(),
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
+}
+
+/// Whether files can be protected where tests put their trees; found by trying, once.
+fn has_flags() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let dir = scratch();
+        let script = "touch f && chattr +i f && chattr -i f";
+        let tried = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    })
 }
 
 /// Whether `program` is found where programs are.

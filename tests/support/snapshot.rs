@@ -69,12 +69,6 @@ fn entry(path: &Path, start: Option<i64>) -> String {
 }
 
 impl Snapshot {
-    /// Without the entries that are listed and are not there.
-    pub fn without_ghosts(mut self) -> Snapshot {
-        self.0.retain(|_, line| !line.starts_with(GHOST));
-        self
-    }
-
     /// The paths that differ, one line each side, or nothing where none do.
     pub fn diff(&self, other: &Snapshot) -> Option<String> {
         let paths: std::collections::BTreeSet<&PathBuf> = self.0.keys().chain(other.0.keys()).collect();
