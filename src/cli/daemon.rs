@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 
+use crate::sys::process::Inherited;
 use crate::sys::{Channel, Namespaces, process};
 
 use super::Exit;
@@ -9,27 +10,38 @@ use super::unmount::detach;
 
 /// Says that the mount is live: the command that started it may return.
 #[derive(Debug)]
-pub(super) struct Ready<'a>(Option<&'a Channel>);
+pub(super) struct Ready<'a>(Option<(&'a Channel, Inherited)>);
 
 const LIVE: &[u8] = b"live";
 
 impl Ready<'_> {
+    /// What the process that serves, and those that it starts to stay with it, are to let go of.
+    pub(super) fn inherited(&self) -> Option<&Inherited> {
+        self.0.as_ref().map(|(_, inherited)| inherited)
+    }
+
     pub(super) fn live(self) -> anyhow::Result<()> {
-        let Some(parent) = self.0 else { return Ok(()) };
+        let Some((parent, inherited)) = self.0 else { return Ok(()) };
         detach().context("/dev/null")?;
+        inherited.close();
         parent.send(LIVE, None).context("telling that the mount is live")
     }
 }
 
-/// Runs `serve` in the background, and returns when it is live or has failed; or, `foreground`, here.
-pub(super) fn start(foreground: bool, serve: impl FnOnce(Ready<'_>) -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-    if foreground {
+/// Runs `serve` in the background, and returns when it is live or has failed; what is live keeps nothing of
+/// `inherited` open. Without, runs it here.
+pub(super) fn start(
+    inherited: Option<Inherited>,
+    serve: impl FnOnce(Ready<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let Some(inherited) = inherited else {
         serve(Ready(None))?;
         return Ok(Exit::Success);
-    }
+    };
     let (here, there) = Channel::pair().context("pipe")?;
     let child = process::spawn(Namespaces::empty(), || {
-        let served = process::new_session().map_err(anyhow::Error::from).and_then(|()| serve(Ready(Some(&there))));
+        let served =
+            process::new_session().map_err(anyhow::Error::from).and_then(|()| serve(Ready(Some((&there, inherited)))));
         let Err(error) = served else { return 0 };
         // Behind the word that it is live, nobody listens any more.
         let _ = there.send(format!("{error:#}").as_bytes(), None);

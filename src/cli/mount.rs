@@ -10,6 +10,7 @@ use clap::Args;
 use crate::fuse::{self, OptionError, Options, RemountError, Session};
 use crate::store::{Container, Image, Store};
 use crate::sys::poll::{self, Interest};
+use crate::sys::process::Inherited;
 use crate::sys::signal::{self, Messages};
 use crate::sys::{self, Errno, process};
 use crate::union::{Spec, Union, UpperSpec};
@@ -44,6 +45,7 @@ pub(super) struct MountArgs {
 }
 
 pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
+    let inherited = (!args.foreground).then(Inherited::at_start);
     let mut options = args.options_over(Options::default())?;
     if options.lower.is_empty() {
         // What an image brings must not give this host's users rights or devices, unless they are asked for.
@@ -59,7 +61,7 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
     let source = source.first();
     options.source = options.source.or_else(|| source.map(|s| s.to_string_lossy().into_owned()));
     if !options.lower.is_empty() {
-        return daemon::start(args.foreground, |ready| {
+        return daemon::start(inherited, |ready| {
             let union = Union::open(&options.spec()?)?;
             let session = Session::mount(union, at, &options)?;
             let unmounter = Unmounter::Here(session.at().to_path_buf());
@@ -69,7 +71,7 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
     let Some(image) = source else { bail!("nothing to mount: name an image, or give -o lowerdir=TOP:…:BOTTOM") };
     let stack = Stack::find(global, &image.to_string_lossy(), args.writable.as_deref())?;
     let undo = stack.made_now.then(|| (stack.store.clone(), stack.container.clone()));
-    let started = daemon::start(args.foreground, |ready| stack.serve(at, options, ready));
+    let started = daemon::start(inherited, |ready| stack.serve(at, options, ready));
     if let (Err(_), Some((store, Some(container)))) = (&started, undo) {
         store.remove_container(&container)?;
     }
@@ -130,7 +132,7 @@ impl Stack {
         let options = Options { read_only, no_permission_checks: ordinary, ..options };
         let session = Session::reserve(at, &options)?;
         let at = session.at().to_path_buf();
-        let unmounter = if ordinary { Unmounter::outside(at)? } else { Unmounter::Here(at) };
+        let unmounter = if ordinary { Unmounter::outside(at, ready.inherited())? } else { Unmounter::Here(at) };
         match self.attach(session, &options) {
             Ok(session) => serve(session, unmounter, ready),
             Err(error) => {

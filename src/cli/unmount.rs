@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::fuse;
-use crate::sys::process::{self, Stream};
+use crate::sys::process::{self, Inherited, Stream};
 use crate::sys::signal::Messages;
 use crate::sys::{Channel, Errno, Namespaces};
 
@@ -43,11 +43,12 @@ pub(super) enum Unmounter {
 
 impl Unmounter {
     /// Starts the process outside. To be called before a user namespace is entered.
-    pub(super) fn outside(at: PathBuf) -> anyhow::Result<Unmounter> {
+    pub(super) fn outside(at: PathBuf, inherited: Option<&Inherited>) -> anyhow::Result<Unmounter> {
         let (_, channel) = process::spawn_connected(Namespaces::empty(), |channel| {
             // Who waits for the end of our output does not wait for the end of the mount.
             // And a signal to all of us is for the process that serves, which then asks.
             let (Ok(()), Ok(_signals)) = (detach(), Messages::receive()) else { return 1 };
+            inherited.cloned().into_iter().for_each(Inherited::close);
             while let Ok(Some(_)) = channel.receive() {
                 let said = unmount(&at, true).err().map_or_else(|| "done".to_owned(), |error| format!("{error:#}"));
                 if channel.send(said.as_bytes(), None).is_err() {

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -261,6 +262,34 @@ pub fn close_on_execute_from(first: u32) -> Result<()> {
     // SAFETY: sets a flag on descriptors; closes none.
     let status = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOEXEC) };
     if status == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// The descriptors, beside the standard streams, that were open when this program began: of whoever started it.
+#[derive(Clone, Debug)]
+pub struct Inherited(Vec<RawFd>);
+
+impl Inherited {
+    /// To be asked before anything is opened.
+    pub fn at_start() -> Inherited {
+        let numbers = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        let mut numbers: Vec<RawFd> = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        // The listing's own is closed by now, and none of ours follows that low while others are open.
+        numbers.retain(|&number| number > 2 && fcntl_is_open(number));
+        Inherited(numbers)
+    }
+
+    /// Lets go of them: who waits for the end of a pipe, or for a lock, does not wait for this process.
+    pub fn close(self) {
+        for number in self.0 {
+            // SAFETY: open since before this program's first line, so nothing of it owns or names the descriptor.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+fn fcntl_is_open(number: RawFd) -> bool {
+    // SAFETY: asks for the flags of a number, open or not.
+    unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
 }
 
 /// Puts `fd` in the place of standard input, output or error (0, 1, 2).

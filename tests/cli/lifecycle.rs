@@ -1,6 +1,7 @@
 //! A mount from its first moment to its last.
 
 use std::fs;
+use std::process::Command;
 
 use crate::need;
 use crate::place::{Place, eventually};
@@ -18,6 +19,19 @@ fn mount_returns_when_the_mount_is_live_and_a_process_serves_it() {
     assert_eq!(place.overfuse("umount at"), (0, String::new()));
     assert!(!place.is_mounted());
     eventually(|| place.processes().is_empty());
+}
+
+/// A lock or a pipe of whoever mounts is not held for as long as the mount lasts.
+#[test]
+fn what_serves_a_mount_keeps_nothing_open_of_who_mounted() {
+    need!(root, fuse);
+    let place = Place::new();
+    fs::write(place.path().join("lock"), "").unwrap();
+    let script = format!("exec 7>lock; flock 7; {} mount -o lowerdir=lower at 8>&7", env!("CARGO_BIN_EXE_overfuse"));
+    let status = Command::new("sh").arg("-c").arg(script).current_dir(place.path()).status().expect("start sh");
+    assert!(status.success() && place.is_mounted());
+    assert_eq!(place.run("flock", "--nonblock lock true").0, 0, "the lock is still held");
+    assert_eq!(place.overfuse("umount at").0, 0);
 }
 
 #[test]

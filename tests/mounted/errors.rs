@@ -183,12 +183,18 @@ fn directories_lie_deeper_than_a_path_can_say() {
             if make {
                 let _ = rustix::fs::mkdirat(&dir, name.as_str(), Mode::from_raw_mode(0o755));
             }
-            rustix::fs::openat(&dir, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+            rustix::fs::openat(&dir, name.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         };
-        let root = || rustix::fs::open(at.path(""), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+        let root =
+            || rustix::fs::open(at.path(""), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let last =
             (0..30).try_fold(root().expect("open the root"), |dir, _| step(dir, true)).expect("make directories");
-        let file = rustix::fs::openat(&last, "new", OFlags::CREATE | OFlags::WRONLY, Mode::from_raw_mode(0o644));
+        let file = rustix::fs::openat(
+            &last,
+            "new",
+            OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::from_raw_mode(0o644),
+        );
         rustix::io::write(file.expect("create a file"), b"x").expect("write");
         drop(last);
         // What else can be done is done from below; the comparison of trees could not name it.

@@ -47,7 +47,7 @@ fn a_program_is_busy_while_it_runs_or_is_written() {
         let mounted = subject.mount(&layers, &dir.path().join("at"));
         let at = At::new(mounted.at());
         for path in ["below", "above"] {
-            let running = run(&at, path).expect("run");
+            let running = run_after_writing(&at, path).expect("run");
             at.append(path, "x").gives("ETXTBSY");
             // The file may change in all else, and another one may take its name.
             at.chmod(path, 0o700).gives("ok");

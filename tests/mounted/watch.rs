@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify;
 
 use crate::need;
-use crate::support::{At, check};
+use crate::support::{At, alone, check};
 
 /// What happened, as `name: EVENTS`, in order; the same event twice in a row once.
 fn events(queue: &OwnedFd) -> String {
@@ -29,6 +29,9 @@ fn events(queue: &OwnedFd) -> String {
 #[test]
 fn inotify_tells_of_every_change_in_a_directory() {
     need!(fuse, overlay);
+    if !alone("watch::inotify_tells_of_every_change_in_a_directory") {
+        return;
+    }
     check("upper:\n f d/u 644 u\n lower:\n f d/l 644 l\n d d/sub 755\n f other 644 x", |at| {
         let queue = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).expect("inotify");
         inotify::add_watch(&queue, at.path("d"), inotify::WatchFlags::ALL_EVENTS).expect("watch");
@@ -57,6 +60,9 @@ fn inotify_tells_of_every_change_in_a_directory() {
 #[test]
 fn inotify_tells_of_a_file_before_and_after_its_copy_up() {
     need!(fuse, overlay);
+    if !alone("watch::inotify_tells_of_a_file_before_and_after_its_copy_up") {
+        return;
+    }
     check("upper:\n lower:\n f l 644 l", |at| {
         let queue = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).expect("inotify");
         let wanted = inotify::WatchFlags::MODIFY | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::DELETE_SELF;

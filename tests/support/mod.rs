@@ -4,6 +4,7 @@
 //! Every test crate includes this directory by path and uses the part that it needs.
 #![allow(dead_code, unused_imports, unused_macros)]
 
+pub mod alone;
 pub mod at;
 pub mod check;
 pub mod child;
@@ -14,6 +15,7 @@ pub mod snapshot;
 pub mod subject;
 pub mod tree;
 
+pub use alone::alone;
 pub use at::{At, Outcome};
 pub use check::{check, check_alone, check_read_only};
 pub use namespace::run_all_in_namespace;
