@@ -10,15 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::need;
 use crate::support::need::{PLAIN_USER, USER, user};
-use crate::support::scratch;
+use crate::support::{copy_program, scratch};
 
 /// A directory for temporary files that everybody may use, with a copy of the program beside it.
 fn place() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let dir = scratch();
     let (program, temporary) = (dir.path().join("overfuse"), dir.path().join("tmp"));
-    // By another process: one that another test is starting would hold a file that we write open until its exec.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_overfuse")).arg(&program).status().expect("start cp");
-    assert!(copied.success(), "copy the program");
+    copy_program(env!("CARGO_BIN_EXE_overfuse"), &program);
     fs::create_dir(&temporary).expect("make a directory");
     for (path, mode) in [(dir.path(), 0o755), (&temporary, 0o1777)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("let everybody in");

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use crate::need;
-use crate::support::{Layers, Subject, check, scratch};
+use crate::support::{Layers, Subject, check, copy_program, scratch};
 
 /// A map of a whole file.
 pub struct Map {
@@ -122,7 +122,7 @@ fn a_map_made_before_the_copy_up_shows_what_is_written_after_it() {
 fn a_program_runs_from_a_lower_layer_while_its_file_is_replaced() {
     need!(fuse, overlay);
     check("upper:\n lower:\n d d 755", |at| {
-        std::fs::copy("/bin/sleep", at.path("d/sleep")).expect("copy a program");
+        copy_program("/bin/sleep", at.path("d/sleep"));
         let mut child = std::process::Command::new(at.path("d/sleep")).arg("0.2").spawn().expect("run it");
         at.append("d/sleep", "x").gives("ETXTBSY");
         at.unlink("d/sleep").gives("ok");

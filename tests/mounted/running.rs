@@ -1,12 +1,12 @@
 //! Programs that run from the mount: none is written while it runs, none runs while it is written.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::need;
-use crate::support::{At, Layers, Subject, scratch};
+use crate::support::{At, Layers, Subject, copy_program, scratch};
 
 /// Runs what is at `path`, a copy of cat(1), until its input ends; returns when it runs.
 fn run(at: &At, path: &str) -> io::Result<Child> {
@@ -42,7 +42,7 @@ fn a_program_is_busy_while_it_runs_or_is_written() {
         let dir = scratch();
         let layers = Layers::build(dir.path(), "upper:\nlower:\nd d 755");
         for place in [layers.upper(), &layers.lowers[0]] {
-            fs::copy("/bin/cat", place.join(if place == layers.upper() { "above" } else { "below" })).expect("copy");
+            copy_program("/bin/cat", place.join(if place == layers.upper() { "above" } else { "below" }));
         }
         let mounted = subject.mount(&layers, &dir.path().join("at"));
         let at = At::new(mounted.at());
@@ -83,7 +83,7 @@ fn a_truncation_that_is_refused_leaves_the_running_program_whole() {
     need!(fuse, overlay);
     let dir = scratch();
     let layers = Layers::build(dir.path(), "upper:\nlower:\nd d 755");
-    fs::copy("/bin/cat", layers.lowers[0].join("below")).expect("copy");
+    copy_program("/bin/cat", layers.lowers[0].join("below"));
     let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
     let at = At::new(mounted.at());
     let running = run(&at, "below").expect("run");

@@ -8,7 +8,7 @@ use rustix::fs::{FallocateFlags, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::{At, Layers, Subject, check, scratch};
+use crate::support::{At, Layers, Subject, check, copy_program, scratch};
 
 const USER: u32 = 1000;
 const GROUP: u32 = 1001;
@@ -105,8 +105,8 @@ fn root_keeps_the_bits_when_it_writes() {
 fn a_program_that_was_written_to_runs_without_its_old_rights_at_once() {
     need!(root, fuse, overlay);
     check("upper:\n lower:\n d d 755", |at| {
-        std::fs::copy("/bin/sh", at.path("d/sh")).expect("copy a program");
-        std::fs::copy("/usr/bin/id", at.path("d/id")).expect("copy a program");
+        copy_program("/bin/sh", at.path("d/sh"));
+        copy_program("/usr/bin/id", at.path("d/id"));
         at.chmod("d/id", 0o6777).gives("ok");
         let run = || {
             let mut command = std::process::Command::new(at.path("d/id"));

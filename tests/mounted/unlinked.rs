@@ -8,7 +8,7 @@ use rustix::fs::{FallocateFlags, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::{At, check};
+use crate::support::{At, check, copy_program};
 
 fn both_ways(at: &At, path: &str) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(at.path(path))
@@ -165,7 +165,7 @@ fn a_removed_directory_that_is_open_takes_nothing_new() {
 fn a_removed_program_goes_on_running_and_can_be_read_by_its_descriptor() {
     need!(fuse, overlay);
     check("upper:\n lower:\n d d 755", |at| {
-        fs::copy("/bin/sleep", at.path("d/sleep")).expect("copy a program");
+        copy_program("/bin/sleep", at.path("d/sleep"));
         let mut child = std::process::Command::new(at.path("d/sleep")).arg("5").spawn().expect("run it");
         at.unlink("d/sleep").gives("ok");
         let program =

@@ -71,7 +71,7 @@ impl Desk {
             give.expect("give a file away");
         }
         let overfuse = dir.path().join("overfuse");
-        std::fs::copy(support::subject::overfuse().get_program(), &overfuse).expect("copy the program");
+        support::copy_program(support::subject::overfuse().get_program(), &overfuse);
         std::fs::set_permissions(&overfuse, PermissionsExt::from_mode(0o755)).expect("share the program");
         Desk { user, dir, layers, overfuse }
     }

@@ -19,7 +19,7 @@ pub use alone::alone;
 pub use at::{At, Outcome};
 pub use check::{check, check_alone, check_read_only};
 pub use namespace::run_all_in_namespace;
-pub use scratch::scratch;
+pub use scratch::{copy_program, scratch};
 pub use snapshot::{Snapshot, snapshot};
 pub use subject::{Layers, Mounted, Subject, mount_with};
 pub use tree::{build, build_at, show};

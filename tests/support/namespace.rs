@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 
+use super::copy_program;
 use super::need::user;
 use super::subject::overfuse;
 
@@ -15,9 +15,7 @@ pub fn run_all_in_namespace(name: &str, map: &[&str], require: &str, skip: &[&st
     let place = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/var/tmp").expect("make a directory");
     let share = |from: PathBuf, name: &str| {
         let to = place.path().join(name);
-        // By another process: one that another test is starting would hold a file that we write open until its exec.
-        let copied = Command::new("cp").arg(from).arg(&to).status().expect("start cp");
-        assert!(copied.success(), "copy a program");
+        copy_program(from, &to);
         std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("share a program");
         to
     };

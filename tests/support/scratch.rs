@@ -1,6 +1,7 @@
 //! Where tests put their trees: a file system that can hold an upper layer.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -20,4 +21,11 @@ pub fn scratch() -> TempDir {
 fn is_fit(place: &Path) -> bool {
     let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
     writable && rustix::fs::statfs(place).is_ok_and(|of| of.f_type != OVERLAYFS)
+}
+
+/// Copies a program, to be run. By another process: a file that this one had open for writing could be held, by one that
+/// another test is starting, until its exec, and be busy.
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status().expect("start cp");
+    assert!(copied.success(), "copy {}", from.as_ref().display());
 }
