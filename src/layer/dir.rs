@@ -68,13 +68,13 @@ impl LayerDir {
     /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
     pub fn see(&self, name: Name<'_>) -> Result<Seen> {
         let found = match see(&self.dir, name, self.namespace)? {
-            Seen::Nothing => return self.missing(name, false),
+            Seen::Nothing => return self.missing(name),
             Seen::Whiteout => return Ok(Seen::Whiteout),
             Seen::Entry(found) => found,
         };
         let kind = found.stat.kind;
         if whiteout::is_private(&self.dir, self.namespace, name, kind)? {
-            return self.missing(name, true);
+            return self.missing(name);
         }
         let is_whiteout =
             kind == Kind::Regular && found.stat.size == 0 && self.foreign.is_marked(&self.dir, self.namespace, name)?;
@@ -89,15 +89,9 @@ impl LayerDir {
     }
 
     /// What is said of a name that the directory does not have, or has for others.
-    fn missing(&self, name: Name<'_>, private: bool) -> Result<Seen> {
-        if self.foreign.hides(&self.dir, self.namespace, name)? {
-            return Ok(Seen::Whiteout);
-        }
-        // A whiteout that is being put into the kernel's format stands there by now.
-        match !private && self.foreign.may_have_changed() && self.dir.stat(name).is_ok() {
-            true => see(&self.dir, name, self.namespace),
-            false => Ok(Seen::Nothing),
-        }
+    fn missing(&self, name: Name<'_>) -> Result<Seen> {
+        let hidden = self.foreign.hides(&self.dir, self.namespace, name)?;
+        Ok(if hidden { Seen::Whiteout } else { Seen::Nothing })
     }
 
     /// The names that the layer has here, and those that it says are gone.
@@ -147,7 +141,13 @@ impl LayerDir {
         Ok(self.marks()?.is_opaque() || whiteout::is_opaque_by_file(&self.dir, self.namespace, None)?)
     }
 
-    /// Puts whiteouts of other formats into the kernel's, so that entries can take their places.
+    /// Whether nothing is left here of other formats than the kernel's.
+    pub fn is_adopted(&self) -> bool {
+        self.foreign.is_adopted()
+    }
+
+    /// Puts whiteouts of other formats into the kernel's, so that entries can take their places. Nobody may look for
+    /// names meanwhile.
     ///
     /// # Errors
     /// As `mknodat(2)`, `setxattr(2)` and `unlinkat(2)`.

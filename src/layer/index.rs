@@ -77,7 +77,7 @@ impl Index {
                     // What cannot be understood is another's, or of a stack that is gone.
                     let Some(number) = origin.and_then(&number_of) else { continue };
                     let links = dir.stat(entry.name.as_name())?.nlink;
-                    let hidden = marks.get(Mark::Links).and_then(parse_links).unwrap_or(-1);
+                    let hidden = marks.hidden_links().unwrap_or(-1);
                     if i64::from(links) + hidden <= 0 {
                         continue;
                     }
@@ -190,23 +190,5 @@ impl State {
         self.by_number.insert(indexed.number, indexed.clone());
         self.by_ino.insert(indexed.ino, indexed.clone());
         indexed
-    }
-}
-
-/// `U+1` or `U-1`: relative to the links of the copy. (`L…`, relative to the file below, is what the kernel
-/// writes for the moment of a change.)
-fn parse_links(value: &[u8]) -> Option<i64> {
-    std::str::from_utf8(value).ok()?.strip_prefix('U')?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_counts_are_read_as_the_kernel_writes_them() {
-        for (text, hidden) in [("U+0", Some(0)), ("U+2", Some(2)), ("U-1", Some(-1)), ("L+0", None), ("U", None)] {
-            assert_eq!(parse_links(text.as_bytes()), hidden, "{text}");
-        }
     }
 }

@@ -217,6 +217,14 @@ impl Marks {
         self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"y")
     }
 
+    /// How many names the union shows of a file of the index, less the links that the copy has.
+    ///
+    /// `U+1` or `U-1`: relative to the links of the copy. (`L…`, relative to the file below, is what the kernel
+    /// writes for the moment of a change.)
+    pub fn hidden_links(&self) -> Option<i64> {
+        std::str::from_utf8(self.get(Mark::Links)?).ok()?.strip_prefix('U')?.parse().ok()
+    }
+
     /// Whether the directory may hold whiteouts that are files with [`Mark::Whiteout`].
     pub fn may_hold_whiteouts(&self) -> bool {
         self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"x")
@@ -300,5 +308,12 @@ mod tests {
         assert!(!marked(b"x").is_opaque());
         assert!(marked(b"x").may_hold_whiteouts());
         assert!(!Marks::default().is_opaque());
+    }
+
+    #[test]
+    fn link_counts_are_read_as_the_kernel_writes_them() {
+        for (text, hidden) in [("U+0", Some(0)), ("U+2", Some(2)), ("U-1", Some(-1)), ("L+0", None), ("U", None)] {
+            assert_eq!(Marks(vec![(Mark::Links, text.into())]).hidden_links(), hidden, "{text}");
+        }
     }
 }

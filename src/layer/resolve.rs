@@ -13,6 +13,17 @@ pub enum Resolution<P> {
     Dir(Vec<(P, Found)>),
 }
 
+impl<P> Resolution<P> {
+    /// The newest part, which decides what the name is.
+    pub fn top(&self) -> Option<(&P, &Found)> {
+        match self {
+            Resolution::Missing => None,
+            Resolution::Leaf(part, found) => Some((part, found)),
+            Resolution::Dir(parts) => parts.first().map(|(part, found)| (part, found)),
+        }
+    }
+}
+
 /// The newest layer that says anything decides; directories merge until a mark, a whiteout or a file
 /// stops them. Asks no more layers than it needs.
 ///

@@ -154,9 +154,9 @@ impl Foreign {
         Ok(self.gone.write().get_or_insert(gone).contains(&name.to_owned()))
     }
 
-    /// Whether `.wh.` files may have been replaced since somebody looked.
-    pub(super) fn may_have_changed(&self) -> bool {
-        self.gone.read().is_none()
+    /// See [`LayerDir::is_adopted`](super::LayerDir::is_adopted).
+    pub(super) fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Acquire)
     }
 
     /// Whether the empty file `name` is a whiteout.
@@ -206,9 +206,9 @@ impl Foreign {
         Ok(listed)
     }
 
-    /// See [`LayerDir::adopt`](super::LayerDir::adopt). What is read meanwhile sees the one or the other.
+    /// See [`LayerDir::adopt`](super::LayerDir::adopt).
     pub(super) fn adopt(&self, dir: &Dir, namespace: Namespace) -> Result<()> {
-        if self.adopted.load(Ordering::Acquire) {
+        if self.is_adopted() {
             return Ok(());
         }
         let mut known = self.gone.write();

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Errno, Name, Result};
+use super::{Dir, Errno, Name, OFlags, Result};
 
 /// What `name_to_handle_at(2)` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +40,11 @@ pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     Ok(FileHandle { kind: handle.head.handle_type, bytes: handle.room[..len].to_vec() })
 }
 
-/// The identity that the file system of `fd` has on disk, or zeroes where it tells none.
-pub fn filesystem_uuid(fd: impl AsFd) -> [u8; 16] {
+/// The identity that the file system of `dir` has on disk, or zeroes where it tells none.
+///
+/// # Errors
+/// As `open(2)` for reading.
+pub fn filesystem_uuid(dir: &Dir) -> Result<[u8; 16]> {
     #[repr(C)]
     struct Uuid {
         len: u8,
@@ -49,8 +52,9 @@ pub fn filesystem_uuid(fd: impl AsFd) -> [u8; 16] {
     }
     // FS_IOC_GETFSUUID, _IOR(0x15, 0, struct fsuuid2), since Linux 6.9.
     const GET_UUID: libc::c_ulong = 0x8011_1500;
+    let fd = dir.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
     let mut uuid = Uuid { len: 0, bytes: [0; 16] };
     // SAFETY: the kernel writes at most the 17 bytes of this struct.
     let status = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), GET_UUID as _, &raw mut uuid) };
-    if status == 0 && uuid.len == 16 { uuid.bytes } else { [0; 16] }
+    Ok(if status == 0 && uuid.len == 16 { uuid.bytes } else { [0; 16] })
 }

@@ -8,7 +8,7 @@ use super::Error;
 use super::merged::{Lower, Merged, Over};
 use super::path::PATH_MAX;
 use crate::layer::marks::visible_xattrs;
-use crate::layer::{Found, Owners, Part, Policy, Resolution};
+use crate::layer::{Owners, Part, Policy, Resolution};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{self, Errno, Kind, Name, Timestamp};
 
@@ -86,7 +86,7 @@ impl Walk {
             let path = path.join(name.as_os_str());
             let is = self.layers.look(now, name.as_name()).map_err(fail(&path))?.is;
             let was = self.layers.look(before, name.as_name()).map_err(fail(&path))?.is;
-            match (top(&is), top(&was)) {
+            match (is.top(), was.top()) {
                 (None, None) => {}
                 (None, Some(_)) => self.tell(ChangeKind::Deleted, &path),
                 (Some(_), _) => self.entry(&path, name.as_name(), (now, &is), (before, &was))?,
@@ -104,7 +104,7 @@ impl Walk {
     ) -> Result<(), Error> {
         let fail = fail(path);
         let told = self.changes.len();
-        let kind = match top(before.1) {
+        let kind = match before.1.top() {
             None => Some(ChangeKind::Added),
             Some(_) => (self.shown(name, now).map_err(fail)? != self.shown(name, before).map_err(fail)?)
                 .then_some(ChangeKind::Modified),
@@ -124,7 +124,7 @@ impl Walk {
 
     /// All that users see of an entry; of directories not their times.
     fn shown(&self, name: Name<'_>, (dir, found): (&Merged, &Resolution<Part>)) -> sys::Result<Option<Shown>> {
-        let Some((part, found)) = top(found) else { return Ok(None) };
+        let Some((part, found)) = found.top() else { return Ok(None) };
         let (dir, name) = self.layers.part(dir, (part, name))?;
         let of = Of::Name(&dir, name.as_name());
         let stat = self.owners.stat(of, found.stat)?;
@@ -139,14 +139,6 @@ struct Shown {
     attributes: (Kind, u32, u32, u32, u64),
     content: Option<(u64, Timestamp)>,
     xattrs: Vec<(OsString, Option<Vec<u8>>)>,
-}
-
-fn top(found: &Resolution<Part>) -> Option<(&Part, &Found)> {
-    match found {
-        Resolution::Missing => None,
-        Resolution::Leaf(part, found) => Some((part, found)),
-        Resolution::Dir(parts) => parts.first().map(|(part, found)| (part, found)),
-    }
 }
 
 fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {

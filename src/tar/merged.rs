@@ -9,11 +9,10 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::layer::{
-    Found, LayerDir, Layers, Look, LowerDir, LowerFile, Mark, Marks, Namespace, Origin, Part, Policy, Resolution, Seen,
-    look,
+    Found, LayerDir, Layers, Look, LowerDir, LowerFile, Marks, Namespace, Origin, Part, Policy, Resolution, Seen, look,
 };
 use crate::sys::xattr::Of;
-use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, OFlags, Result};
+use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Result};
 
 /// How many directories of the layers stay open.
 const OPEN: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -90,14 +89,13 @@ impl Layers for Lower {
 impl Lower {
     pub(super) fn new(over: Over<'_>, policy: Policy) -> Result<Lower> {
         let root = |dir: &Dir| LayerDir::new(dir.open_dir(".")?, policy.marks);
-        let uuid = |dir: &Dir| Ok(sys::filesystem_uuid(dir.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY, 0)?));
         let index = match over.index {
             Some(dir) => Some(Arc::new(LayerDir::of_kernel(dir.open_dir(".")?, policy.marks))),
             None => None,
         };
         let mut lower = Lower {
             roots: over.lower.iter().map(root).collect::<Result<_>>()?,
-            uuids: over.lower.iter().map(uuid).collect::<Result<_>>()?,
+            uuids: over.lower.iter().map(sys::filesystem_uuid).collect::<Result<_>>()?,
             index,
             hidden: BTreeSet::new(),
             namespace: policy.marks,
@@ -116,10 +114,8 @@ impl Lower {
         let Some(index) = &self.index else { return Ok(false) };
         for entry in index.entries_quietly()? {
             let marks = Marks::read(Of::Name(index, entry.name.as_name()), self.namespace)?;
-            // How many names more than the file has links; one of these is that in the index.
-            let links = marks.get(Mark::Links).and_then(|value| std::str::from_utf8(value).ok()?.strip_prefix('U'));
-            let hidden = links.and_then(|links| links.parse::<i64>().ok());
-            if entry.kind != Kind::Directory && hidden.is_none_or(|hidden| hidden >= 0) {
+            // One of the links is that in the index.
+            if entry.kind != Kind::Directory && marks.hidden_links().is_none_or(|hidden| hidden >= 0) {
                 return Ok(true);
             }
         }

@@ -100,14 +100,7 @@ impl<W: Write> Packer<W> {
                 }
             }
             let look = self.lower.look(dir, name).map_err(fail)?;
-            let top = match &look.is {
-                Resolution::Missing => continue,
-                Resolution::Leaf(part, found) => (part, found),
-                Resolution::Dir(parts) => match parts.first() {
-                    Some((part, found)) => (part, found),
-                    None => continue,
-                },
-            };
+            let Some(top) = look.is.top() else { continue };
             if name.as_bytes().starts_with(WHITEOUT.as_bytes()) {
                 return Err(Error::Reserved { path });
             }

@@ -112,7 +112,11 @@ impl Union {
     pub(super) fn upper_dir(&self, node: &Arc<Node>) -> Result<UpperDir> {
         self.copy_up(node, Need::Metadata)?;
         let dir = self.upper_fd(node)?.ok_or(Errno::IO)?;
-        dir.adopt()?;
+        if !dir.is_adopted() {
+            // Nobody looks for a name between the one format and the other.
+            let _alone = node.state.write();
+            dir.adopt()?;
+        }
         Ok(UpperDir { dir })
     }
 

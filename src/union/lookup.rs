@@ -10,6 +10,7 @@ use crate::sys::{Errno, Kind, Name, Result, Stat};
 
 use super::node::{
     Anchor, Content, DataBelow, DirContent, LowerContent, Node, NodeId, Place, Real, State, UpperContent, UpperPart,
+    adjust,
 };
 use super::table::Table;
 use super::{Attr, Union};
@@ -102,7 +103,7 @@ impl Union {
     /// By which path the layers below together know what a directory shows of them as `name`.
     fn path_below(&self, content: &DirContent, name: Name<'_>, found: &Resolution<Part>) -> Box<Path> {
         let natural = content.path.join(name.as_os_str());
-        match top_of(found) {
+        match found.top() {
             Some((Part::Upper, Found { redirect: Some(redirect), .. })) => redirect.from(&natural).into(),
             _ => natural.into(),
         }
@@ -117,13 +118,14 @@ impl Union {
         name: Name<'_>,
         sight: &Sight,
     ) -> Result<Option<(Arc<Node>, Stat)>> {
-        let Some((top, found)) = top_of(&sight.is) else { return Ok(None) };
+        let Some((top, found)) = sight.is.top() else { return Ok(None) };
         let mut stat = match top {
             Part::Upper => self.shown(Of::Name(upper.ok_or(Errno::IO)?, name), found.stat)?,
             Part::Lower(file) => self.shown(self.lower_at(file)?.of(), found.stat)?,
             Part::Index(indexed) => self.shown(Of::Name(&*self.index()?.dir()?, indexed.name.as_name()), found.stat)?,
         };
-        self.adjust(&mut stat, sight);
+        let merges = matches!(&sight.is, Resolution::Dir(parts) if parts.len() > 1);
+        adjust(&mut stat, merges, self.indexed(top, found).as_deref(), sight.data.as_ref());
         let real = Real::of(&found.stat);
         let id = self.identify(&sight.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
@@ -136,24 +138,6 @@ impl Union {
         Ok(Some((node, stat)))
     }
 
-    /// What `stat` shows otherwise than the file that holds the attributes.
-    fn adjust(&self, stat: &mut Stat, sight: &Sight) {
-        match &sight.is {
-            // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
-            Resolution::Dir(parts) if parts.len() > 1 => stat.nlink = 1,
-            Resolution::Leaf(Part::Index(indexed), _) => stat.nlink = indexed.links(stat.nlink),
-            Resolution::Leaf(Part::Upper, found) => {
-                if let Some(indexed) = self.indexed(found) {
-                    stat.nlink = indexed.links(stat.nlink);
-                }
-            }
-            _ => {}
-        }
-        if let Some(data) = &sight.data {
-            stat.blocks = data.blocks;
-        }
-    }
-
     /// The number of what was found. A merged directory has that of its topmost lower part, before and
     /// after the upper layer has it too; a file that was copied up, that of its origin.
     pub(super) fn identify(&self, found: &Resolution<Part>) -> Option<NodeId> {
@@ -161,7 +145,7 @@ impl Union {
             let real = Real::of(&found.stat);
             match found.origin {
                 Some(origin) if found.stat.kind != Kind::Directory => self.table.id_of_copy(real, origin),
-                _ => match self.indexed(found) {
+                _ => match self.indexed(&Part::Upper, found) {
                     Some(indexed) => NodeId(indexed.number),
                     None => self.table.id_of(real),
                 },
@@ -179,10 +163,16 @@ impl Union {
         }
     }
 
-    /// The entry of the index of which a file of the upper layer is a further name.
-    pub(super) fn indexed(&self, found: &Found) -> Option<Arc<layer::Indexed>> {
-        let several = found.stat.nlink > 1 && !found.is_dir();
-        self.index.as_ref().filter(|_| several)?.of_inode(found.stat.ino)
+    /// The entry of the index of a file that was found there, or is a further name of one.
+    pub(super) fn indexed(&self, part: &Part, found: &Found) -> Option<Arc<layer::Indexed>> {
+        match part {
+            Part::Lower(_) => None,
+            Part::Index(indexed) => Some(indexed.clone()),
+            Part::Upper => {
+                let several = found.stat.nlink > 1 && !found.is_dir();
+                self.index.as_ref().filter(|_| several)?.of_inode(found.stat.ino)
+            }
+        }
     }
 
     pub(super) fn content_of(&self, parent: &DirContent, name: Name<'_>, sight: &Sight) -> Content {
@@ -191,11 +181,7 @@ impl Union {
             Resolution::Leaf(Part::Lower(file), _) => {
                 Content::Lower(LowerContent { file: file.clone(), data: sight.data.clone() })
             }
-            Resolution::Leaf(Part::Index(indexed), _) => upper(Anchor::Index(indexed.clone())),
-            Resolution::Leaf(Part::Upper, found) => upper(match self.indexed(found) {
-                Some(indexed) => Anchor::Index(indexed),
-                None => Anchor::Place,
-            }),
+            Resolution::Leaf(part, found) => upper(self.indexed(part, found).map_or(Anchor::Place, Anchor::Index)),
             Resolution::Missing => upper(Anchor::Place),
             Resolution::Dir(parts) => {
                 let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
@@ -229,13 +215,5 @@ impl Union {
             drop(state);
             self.table.hold(parent);
         }
-    }
-}
-
-pub(super) fn top_of(resolution: &Resolution<Part>) -> Option<(&Part, &Found)> {
-    match resolution {
-        Resolution::Missing => None,
-        Resolution::Leaf(part, found) => Some((part, found)),
-        Resolution::Dir(parts) => parts.first().map(|(part, found)| (part, found)),
     }
 }

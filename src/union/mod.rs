@@ -67,7 +67,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use crate::layer::{Asked, Index, LowerDir, Mark, Names, Namespace, Stack};
-use crate::sys::{self, Dir, Errno, FsStat, Kind, OFlags, Result};
+use crate::sys::{self, Dir, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir};
 pub use attr::{Attr, Change};
@@ -228,8 +228,7 @@ impl Union {
 }
 
 fn file_system(dir: &Dir) -> Result<FileSystem> {
-    let uuid = dir.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY, 0).map(sys::filesystem_uuid);
-    Ok(FileSystem { dev: dir.stat_self()?.dev, uuid: uuid.unwrap_or_default() })
+    Ok(FileSystem { dev: dir.stat_self()?.dev, uuid: sys::filesystem_uuid(dir).unwrap_or_default() })
 }
 
 /// The root merges every layer down to the first that is opaque.

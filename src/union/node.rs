@@ -214,18 +214,25 @@ impl State {
 impl State {
     /// What `stat` shows otherwise than the file that holds the attributes.
     pub(super) fn adjust(&self, stat: &mut Stat) {
-        match &self.content {
-            // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
-            Content::Dir(dir) if dir.lower.len() + usize::from(self.is_upper()) > 1 => stat.nlink = 1,
-            // Removed while in use: the layer that has it knows nothing of that.
-            Content::Lower(_) if self.places.is_empty() => stat.nlink = 0,
-            _ => {}
+        let merges = self.dir().is_some_and(|dir| dir.lower.len() + usize::from(self.is_upper()) > 1);
+        adjust(stat, merges, self.indexed().map(|indexed| &**indexed), self.data_below());
+        // Removed while in use: the layer that has it knows nothing of that.
+        if matches!(self.content, Content::Lower(_)) && self.places.is_empty() {
+            stat.nlink = 0;
         }
-        if let Some(indexed) = self.indexed() {
-            stat.nlink = indexed.links(stat.nlink);
-        }
-        if let Some(data) = self.data_below() {
-            stat.blocks = data.blocks;
-        }
+    }
+}
+
+/// What `stat` shows otherwise than the file that holds the attributes.
+pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, data: Option<&DataBelow>) {
+    // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
+    if merges {
+        stat.nlink = 1;
+    }
+    if let Some(indexed) = indexed {
+        stat.nlink = indexed.links(stat.nlink);
+    }
+    if let Some(data) = data {
+        stat.blocks = data.blocks;
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::layer::{Found, Indexed, LayerDir, Part, Resolution, Seen, whiteout};
+use crate::layer::{Found, LayerDir, Part, Resolution, Seen, whiteout};
 use crate::sys::{Errno, Name, PathFd, Rename, Result};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
-use super::lookup::{Sight, top_of};
+use super::lookup::Sight;
 use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 
 /// What kind of entry a removal expects.
@@ -119,7 +119,7 @@ impl Union {
 
     /// The node of an entry, if it is known and has this name.
     pub(super) fn known(&self, dir: &Arc<Node>, name: Name<'_>, found: &Resolution<Part>) -> Option<Arc<Node>> {
-        let real = Real::of(&top_of(found)?.1.stat);
+        let real = Real::of(&found.top()?.1.stat);
         let node = self.table.peek(self.identify(found)?)?;
         let known = {
             let state = node.state.read();
@@ -139,7 +139,7 @@ impl Union {
     ) -> Result<()> {
         match (&sight.is, kind) {
             (Resolution::Missing, _) => Err(Errno::NOENT),
-            (is, _) if top_of(is).is_some_and(|(_, found)| found.protection.permits_change().is_err()) => {
+            (is, _) if is.top().is_some_and(|(_, found)| found.protection.permits_change().is_err()) => {
                 Err(Errno::PERM)
             }
             (Resolution::Leaf(..), Remove::File) => Ok(()),
@@ -185,15 +185,9 @@ impl Union {
 
     /// After a name of a file of the index went: counts, and answers the file when it was the last.
     pub(super) fn count_down(&self, entry: &Entry) -> Result<Option<PathFd>> {
-        let (indexed, hidden): (Arc<Indexed>, bool) = match &entry.sight.is {
-            Resolution::Leaf(Part::Index(indexed), _) => (indexed.clone(), true),
-            Resolution::Leaf(Part::Upper, found) => match self.indexed(found) {
-                Some(indexed) => (indexed, false),
-                None => return Ok(None),
-            },
-            _ => return Ok(None),
-        };
-        self.index()?.unlinked(&indexed, hidden)
+        let Resolution::Leaf(part, found) = &entry.sight.is else { return Ok(None) };
+        let Some(indexed) = self.indexed(part, found) else { return Ok(None) };
+        self.index()?.unlinked(&indexed, matches!(part, Part::Index(_)))
     }
 
     /// Takes one name from a node. What stays in use keeps a descriptor of its content: `kept`.

@@ -14,7 +14,7 @@ use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
 
 use super::copy_up::{Need, UpperDir};
 use super::create::{Mode, New};
-use super::lookup::{Used, top_of};
+use super::lookup::Used;
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
 use super::remove::{Entry, is_upper_dir};
 use super::{Owner, Union};
@@ -186,7 +186,7 @@ impl Union {
             Resolution::Missing => {}
             _ if how == How::NoReplace => return Err(Errno::EXIST),
             is => {
-                top_of(is).map_or(Ok(()), |(_, found)| found.protection.permits_change())?;
+                is.top().map_or(Ok(()), |(_, found)| found.protection.permits_change())?;
                 to.dir.protection().permits_change()?;
             }
         }

@@ -176,7 +176,7 @@ fn an_ordinary_user_mounts_and_unmounts() {
     // The build directory may be closed to others: the user runs a copy.
     let ours = crate::support::subject::overfuse();
     let binary = place.path().join("overfuse");
-    fs::copy(ours.get_program(), &binary).unwrap();
+    crate::support::copy_program(ours.get_program(), &binary);
     let run = |args: &str| {
         let output = user.command(&binary).args(args.split_whitespace()).current_dir(place.path()).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).trim().to_owned())

@@ -57,7 +57,7 @@ impl Host {
         // Where the build directory is, only root may look.
         let program = dir.path().join("overfuse");
         let built = env!("CARGO_BIN_EXE_overfuse");
-        fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
+        fs::hard_link(built, &program).unwrap_or_else(|_| crate::support::copy_program(built, &program));
         if let Some(user) = &user {
             chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
         }
