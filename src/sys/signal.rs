@@ -79,6 +79,12 @@ impl Messages {
         Ok(Messages { fd: unsafe { OwnedFd::from_raw_fd(fd) }, before })
     }
 
+    /// Leaves the signals blocked: for a process whose work is done, and whose exit code shall be its own choice
+    /// even when a signal comes between its last look and its end.
+    pub fn until_exit(self) {
+        std::mem::forget(self);
+    }
+
     /// The next signal's number, if one has come.
     ///
     /// # Errors

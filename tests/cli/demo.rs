@@ -72,7 +72,10 @@ fn users_with_and_without_subordinate_ids_can_run_it() {
 #[test]
 fn interrupted_at_any_time_it_leaves_nothing() {
     need!(fuse);
-    for (lines, wait) in [(1, 0), (1, 100), (10, 0), (14, 20), (20, 0)] {
+    let (_dir, program, temporary) = place();
+    // After the last line but two only the removal is left: what comes then must not kill the process either.
+    let last = run(Command::new(program), &temporary).lines().count() - 2;
+    for (lines, wait) in [(1, 0), (1, 100), (10, 0), (14, 20), (20, 0), (last, 0), (last, 3), (last, 6), (last, 9)] {
         let (_dir, program, temporary) = place();
         let mut command = Command::new(program);
         command

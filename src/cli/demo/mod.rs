@@ -51,6 +51,9 @@ pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
     let path = place.path().to_path_buf();
     let ended = supervise(&signals, || perform(privilege, &path))?;
     place.close().with_context(|| format!("removing {}", path.display()))?;
+    // One that came meanwhile has nothing left to end: delivered now, it would kill this process in place of the
+    // exit code that says that everything is removed.
+    signals.until_exit();
     match ended {
         Ended::Done(0) => {
             output::print(&format!("\n{} is removed, and with it everything.\n", path.display()))?;
