@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tar", &["layer", "sys"]),
     ("store", &["image", "tar", "layer", "sys"]),
     ("container", &["store", "image", "tar", "fuse", "union", "layer", "sys"]),
+    ("bench", &["fuse", "union", "layer", "sys"]),
 ];
 
 const LINES_MAX: usize = 600;
