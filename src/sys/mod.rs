@@ -8,6 +8,7 @@
 mod capability;
 mod channel;
 pub mod copy;
+mod count;
 mod credentials;
 mod detached;
 mod dir;
@@ -29,6 +30,7 @@ pub mod xattr;
 
 pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
+pub use count::{Calls, Tally};
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};

@@ -24,7 +24,7 @@ impl At {
     pub(super) fn of(&self) -> Of<'_> {
         match self {
             At::Name(dir, name) => Of::Name(dir, name.as_name()),
-            At::Dir(dir) => Of::fd(&**dir),
+            At::Dir(dir) => Of::Dir(dir),
             At::Fd(fd) => Of::fd(&**fd),
         }
     }
