@@ -33,7 +33,9 @@ impl Union {
     /// As `pread(2)`.
     pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id)?;
-        self.content(&node)?.read_at(buffer, offset)
+        let count = self.content(&node)?.read_at(buffer, offset)?;
+        self.was_read(&node, offset, count as u64);
+        Ok(count)
     }
 
     /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
@@ -48,7 +50,7 @@ impl Union {
         };
         // Below, everything is read quietly.
         if node.kind != Kind::Regular || is_below {
-            return self.content(&node)?.read_at(buffer, offset);
+            return self.read(id, offset, buffer);
         }
         self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
@@ -86,12 +88,14 @@ impl Union {
     /// # Errors
     /// As `copy_file_range(2)`.
     pub fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), len: u64) -> Result<usize> {
-        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        let (source_node, target) = (self.node(from.0)?, self.node(to.0)?);
         self.may_write(to.0, to.1)?;
         let target = self.upper_data(&target, Need::Data)?;
         // After the copy-up: both may be one file.
-        let source = self.content(&source)?;
-        target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))
+        let source = self.content(&source_node)?;
+        let count = target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))?;
+        self.was_read(&source_node, from.1, count as u64);
+        Ok(count)
     }
 
     /// Writes a node to the disk. What is only below is there already.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
+//! | `trace` | a record of what was read of the lower layers, where it is asked for |
 //! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
 //! | `links` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
@@ -58,6 +59,7 @@ mod remove;
 mod rename;
 mod set_id;
 mod table;
+mod trace;
 mod xattr;
 
 use std::path::{Path, PathBuf};
@@ -76,6 +78,7 @@ pub use merge::DirItem;
 pub use node::NodeId;
 pub use remove::Remove;
 pub use rename::{How, Slot};
+pub use trace::{FileRead, Trace};
 pub use xattr::Wanted;
 
 use descriptors::Descriptors;
@@ -103,6 +106,8 @@ pub struct Spec {
     pub metacopy: Option<bool>,
     /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
     pub user_marks: bool,
+    /// Where to note what is read of the lower layers.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// The two directories of a writable union.
@@ -126,6 +131,7 @@ impl Spec {
             redirect: None,
             metacopy: None,
             user_marks: false,
+            trace: None,
         }
     }
 }
@@ -151,6 +157,7 @@ pub struct Union {
     squash: Option<Owner>,
     volatile: bool,
     metacopy: bool,
+    trace: Option<Arc<Trace>>,
     /// Who makes the files that this process makes.
     own: Owner,
 }
@@ -195,6 +202,7 @@ impl Union {
             squash: spec.squash,
             volatile: spec.volatile,
             metacopy: spec.metacopy.unwrap_or(trusted),
+            trace: spec.trace.clone(),
             own: Owner { uid: sys::effective_uid(), gid: sys::effective_gid() },
         })
     }
