@@ -26,7 +26,7 @@ use fuser::{
 use crate::sys::{Errno, FlagsRequest, Kind, Name, OFlags, Result, SeekTo, credentials};
 use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
 
-pub use options::{OptionError, Options};
+pub use options::{LayerIndex, OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};
 
