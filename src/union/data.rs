@@ -9,7 +9,7 @@ use super::Union;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
 use super::locate::At;
-use super::node::{Node, NodeId};
+use super::node::{Content, Node, NodeId};
 
 impl Union {
     /// Target of a symbolic link.
@@ -20,6 +20,9 @@ impl Union {
         let node = self.node(id)?;
         if node.kind != Kind::Symlink {
             return Err(Errno::INVAL);
+        }
+        if let Some(target) = self.record(&node).and_then(|record| record.target().map(OsString::from)) {
+            return Ok(target);
         }
         self.at(&node, |at| match at {
             At::Name(dir, name) => dir.read_link(name.as_name()),
@@ -121,9 +124,10 @@ impl Union {
         }
         let data = {
             let state = node.state.read();
-            match (state.data_below(), state.is_upper()) {
-                (None, true) => None,
-                (None, false) => Some(None),
+            match (state.data_below(), &state.content) {
+                (None, Content::Upper(_)) => None,
+                (None, Content::Lower(lower)) => Some(Some(lower.file.clone())),
+                (None, Content::Dir(_)) => Some(None),
                 (Some(data), _) => Some(Some(data.file.clone())),
             }
         };
@@ -131,7 +135,7 @@ impl Union {
             None => self.open_upper(node),
             // A lower file does not change: that its data was copied up meanwhile does no harm.
             Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
-                Some(file) => self.lower_at(&file)?.open_quietly(),
+                Some(file) => self.open_lower(&file),
                 None => self.at(node, At::open_quietly),
             }),
         }

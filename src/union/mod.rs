@@ -68,10 +68,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, Mark, Names, Namespace, Stack};
+use crate::layer::{Asked, Index, LowerDir, LowerDirs, Mark, Names, Namespace, Stack};
 use crate::sys::{self, Dir, Errno, FsStat, Kind, Result};
 
-pub use crate::layer::{OpenError, Owners, RedirectDir};
+pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
 pub use merge::DirItem;
@@ -92,6 +92,8 @@ pub struct Spec {
     pub lower: Vec<PathBuf>,
     /// Below all others, topmost first: only the data of metadata-only files is looked for in these.
     pub data_only: Vec<PathBuf>,
+    /// What is known of the directories of `lower`, so that they need not be read.
+    pub tables: Tables,
     /// Without, nothing can be changed.
     pub upper: Option<UpperSpec>,
     pub owners: Owners,
@@ -124,6 +126,7 @@ impl Spec {
         Spec {
             lower,
             data_only: Vec::new(),
+            tables: Tables::None,
             upper: None,
             owners: Owners::Real,
             squash: None,
@@ -171,6 +174,7 @@ impl Union {
         let stack = Stack::open(&Asked {
             lower: &spec.lower,
             data_only: &spec.data_only,
+            tables: &spec.tables,
             upper: spec.upper.as_ref().map(|upper| (upper.dir.as_path(), upper.work.as_path())),
             owners: spec.owners,
             user_marks: spec.user_marks,
@@ -248,7 +252,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
     let stat = top.stat_self()?;
     let mut content = DirContent {
         upper: if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None },
-        lower: Vec::new(),
+        lower: LowerDirs::default(),
         path: Path::new("/").into(),
         impure: AtomicBool::new(false),
         inherit: None,
@@ -257,8 +261,10 @@ fn root_node(stack: &Stack) -> Result<Node> {
     *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
     if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
         for (layer, dir) in stack.lower.iter().enumerate() {
-            content.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
-            if dir.root().is_opaque()? {
+            let root = LowerDir::root(layer, dir.contents());
+            let known = root.record().map(|record| record.found.opaque);
+            content.lower.push(Arc::new(root));
+            if known.map_or_else(|| dir.root().is_opaque(), Ok)? {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::{GRID, INK, WIDTH, colour, svg, text};
+use super::{GRID, INK, colour, svg, text};
 
 /// One bar.
 #[derive(Clone, Debug)]
@@ -91,7 +91,6 @@ pub(in crate::bench) fn bars(
             }
             top += NAME + row.bars.len() as f64 * PITCH + GAP;
         }
-        debug_assert!(FIGURES < WIDTH);
         Ok(())
     })
 }
