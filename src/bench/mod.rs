@@ -9,5 +9,6 @@ pub mod html;
 pub mod number;
 pub mod result;
 pub mod statistics;
+pub mod trace;
 
 pub use result::Report;

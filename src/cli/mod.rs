@@ -21,6 +21,7 @@ mod root;
 mod rootless;
 mod run;
 mod stats;
+mod trace;
 mod umount;
 mod unmount;
 
@@ -67,6 +68,7 @@ enum Command {
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
     Stats(stats::StatsArgs),
+    Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -131,6 +133,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Stats(args) => stats::run(&cli.global, args),
+        Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }
