@@ -4,7 +4,24 @@
 //! figures mean. [`result`] is the shape of a report, which `--json` writes and `--baseline` reads; [`statistics`]
 //! says how sure a figure is. Prints nothing.
 
+pub mod baseline;
+mod clock;
+mod gather;
+mod machine;
+mod mounted;
+mod program;
 pub mod result;
+mod run;
 pub mod statistics;
+mod subject;
+pub mod tree;
+mod worker;
+pub mod workload;
 
+pub use clock::{Clock, Part};
 pub use result::Report;
+pub use run::{Error, Observer, Plan, Stopped, check_directory, overlayfs_refused, run};
+pub use subject::{Kind, Subject, User};
+pub use tree::Tree;
+pub use worker::Work;
+pub use workload::Scale;
