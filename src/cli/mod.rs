@@ -21,6 +21,7 @@ mod rmi;
 mod root;
 mod rootless;
 mod run;
+mod stats;
 mod umount;
 mod unmount;
 
@@ -67,6 +68,7 @@ enum Command {
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
+    Stats(stats::StatsArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -131,6 +133,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
+        Command::Stats(args) => stats::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }

@@ -10,6 +10,7 @@ use fuser::{Config, MountOption, Notifier, SessionACL};
 use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
+use super::stats::Counters;
 use super::{OptionError, Options, Server};
 
 /// Why a mount did not come about.
@@ -75,6 +76,7 @@ impl Session {
             kernel_checks: !options.no_permission_checks,
             no_atime: options.no_atime,
             all_root: options.no_permission_checks || options.squash.is_some(),
+            counters: Counters::default(),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
         let mount = FuseMount {

@@ -1,24 +1,75 @@
-//! Files read through the memory of this process.
+//! A file as memory, to be read and never written.
 
+use std::ffi::CStr;
+use std::fmt;
+use std::ops::Deref;
 use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
 
-use rustix::mm::{self, MapFlags, ProtFlags};
+use rustix::fs::{FileType, MemfdFlags, fstat, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{Errno, Result};
+use super::{Errno, File, Result};
 
-/// Maps the first `len` bytes of `file` and reads a byte of each 4 KiB; answers the sum of these, so that none is
-/// left out. The file must not become shorter meanwhile: this process would be killed, as any that maps files.
+/// The bytes of a file. The descriptor is not needed any longer; the pages are the page cache's.
+///
+/// Only for files that are published by a rename and never written again: what is written into one shows here, and
+/// who cuts one short ends this process (`SIGBUS`).
+pub struct FileMap {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is only read, and lives as long as this value does.
+unsafe impl Send for FileMap {}
+// SAFETY: as above.
+unsafe impl Sync for FileMap {}
+
+impl FileMap {
+    /// Maps all of a regular file.
+    ///
+    /// # Errors
+    /// As `mmap(2)`; `EINVAL` for what is no file, or an empty one.
+    pub fn new(file: impl AsFd) -> Result<FileMap> {
+        let stat = fstat(&file)?;
+        let len = usize::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || len == 0 {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: a new mapping, where the kernel likes, of pages that nobody else in this process knows.
+        let at = unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) }?;
+        Ok(FileMap { at: NonNull::new(at.cast()).ok_or(Errno::NOMEM)?, len })
+    }
+}
+
+/// An empty file that nobody else can reach, in memory.
 ///
 /// # Errors
-/// As `mmap(2)`; `EINVAL` for a length of 0.
-pub fn read_mapped(file: impl AsFd, len: u64) -> Result<u64> {
-    let len = usize::try_from(len).map_err(|_| Errno::OVERFLOW)?;
-    // SAFETY: a new map, at a place that the kernel chooses.
-    let start = unsafe { mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, file, 0)? };
-    let bytes: *const u8 = start.cast();
-    // SAFETY: every offset is below `len`, the length of the map; volatile, as others may write the file.
-    let sum = (0..len).step_by(4096).map(|at| u64::from(unsafe { bytes.add(at).read_volatile() })).sum();
-    // SAFETY: the map that was made above; no reference into it is left.
-    unsafe { mm::munmap(start, len)? };
-    Ok(sum)
+/// As `memfd_create(2)`.
+pub fn memory_file(name: &CStr) -> Result<File> {
+    memfd_create(name, MemfdFlags::CLOEXEC).map(File::from)
+}
+
+impl Deref for FileMap {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` bytes from `at` are mapped readable for as long as `self` lives, and by the contract of
+        // this type nobody writes the file.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for FileMap {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping that `new` made, and nothing borrows from it any longer.
+        if let Err(error) = unsafe { munmap(self.at.as_ptr().cast(), self.len) } {
+            tracing::warn!(%error, "cannot unmap a file");
+        }
+    }
+}
+
+impl fmt::Debug for FileMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileMap").field("len", &self.len).finish_non_exhaustive()
+    }
 }

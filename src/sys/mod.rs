@@ -8,6 +8,7 @@
 mod capability;
 mod channel;
 pub mod copy;
+mod count;
 mod credentials;
 mod detached;
 mod dir;
@@ -31,6 +32,7 @@ pub mod xattr;
 
 pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
+pub use count::{Calls, Tally};
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
 pub use dir::{Dir, DirEntry, PathFd, Rename};
@@ -38,7 +40,7 @@ pub use file::{File, SeekTo};
 pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
-pub use map::read_mapped;
+pub use map::{FileMap, memory_file};
 pub use mount::{FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, unmount};
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;

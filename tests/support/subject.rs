@@ -132,7 +132,7 @@ impl Subject {
                     overfuse.arg("mount");
                     overfuse
                 });
-                let output = command.args(["-o", &layers.options()]).arg(at).output();
+                let output = command.args(["-o", &layers.options()]).args(further_options()).arg(at).output();
                 succeeded(output.expect("start what mounts"))?;
             }
         }
@@ -143,6 +143,12 @@ impl Subject {
 /// The command under test; `OVERFUSE_TEST_BINARY` names it where the build directory cannot be reached.
 pub fn overfuse() -> Command {
     Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
+}
+
+/// What `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse.
+fn further_options() -> Option<String> {
+    let options = std::env::var("OVERFUSE_TEST_OPTIONS").ok().filter(|_| peer().is_none())?;
+    Some(format!("-o{options}"))
 }
 
 /// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
@@ -161,7 +167,8 @@ fn succeeded(output: Output) -> Result<(), String> {
 pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     fs::create_dir_all(at).expect("make the mount point");
     let options = format!("{},{options}", layers.options());
-    let output = overfuse().args(["mount", "-o", &options]).arg(at).output().expect("start overfuse");
+    let output = overfuse().args(["mount", "-o", &options]).args(further_options()).arg(at).output();
+    let output = output.expect("start overfuse");
     succeeded(output).unwrap_or_else(|error| panic!("Overfuse does not mount {options}: {error}"));
     Mounted { at: at.into(), by: Subject::Overfuse, live: true }
 }
