@@ -3,9 +3,9 @@
 //! Everything happens in one temporary directory, among mounts that nobody else sees where this process may have such,
 //! and is unmounted and removed at the end, whatever the end.
 
-mod number;
 mod output;
 mod progress;
+mod size;
 mod subjects;
 mod table;
 
@@ -71,7 +71,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
     files: Option<u64>,
     /// The largest file: 64M, 1G, 4G [default: 64M]
-    #[arg(long, value_name = "SIZE", value_parser = number::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     size: Option<u64>,
     /// How often each is measured, after a warm-up [default: 5; with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -88,6 +88,9 @@ pub(super) struct BenchArgs {
     /// Write everything that was measured as JSON; - is the standard output, in place of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write a page with charts, for a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Compare with what --json wrote before, and say what moved beyond the noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -99,7 +102,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit> {
     }
     let workloads = args.selected()?;
     let baseline = args.baseline.as_deref().map(output::read).transpose()?;
-    let outputs = Outputs::reserve(args.json.as_deref())?;
+    let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref())?;
     let mut found = Found::look(&args.subjects)?;
     let user = enter()?;
     // Until everything is removed, a signal ends the work and not this process.

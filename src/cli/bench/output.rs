@@ -8,15 +8,16 @@ use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 use super::super::output::{harmless, print};
-use super::{number, table};
-use crate::bench::Report;
+use super::table;
 use crate::bench::baseline::Comparison;
 use crate::bench::result::FORMAT;
+use crate::bench::{Report, html, number};
 
 /// What will be written when everything is measured. That it can be is found out before.
 #[derive(Debug)]
 pub(super) struct Outputs {
     json: Option<Target>,
+    html: Option<Target>,
 }
 
 #[derive(Debug)]
@@ -65,16 +66,20 @@ impl Target {
 impl Outputs {
     /// # Errors
     /// For a file that cannot be written.
-    pub(super) fn reserve(json: Option<&Path>) -> Result<Outputs> {
-        Ok(Outputs { json: json.map(Target::reserve).transpose()? })
+    pub(super) fn reserve(json: Option<&Path>, html: Option<&Path>) -> Result<Outputs> {
+        let reserve = |path: Option<&Path>| path.map(Target::reserve).transpose();
+        Ok(Outputs { json: reserve(json)?, html: reserve(html)? })
     }
 
     /// # Errors
     /// As `write(2)`.
     pub(super) fn write(self, report: &Report, comparison: Option<&Comparison>) -> Result<()> {
-        let to_standard = matches!(self.json, Some(Target::Standard));
+        let to_standard = [&self.json, &self.html].into_iter().any(|target| matches!(target, Some(Target::Standard)));
         if let Some(target) = self.json {
             target.write(&(serde_json::to_string_pretty(report)? + "\n"))?;
+        }
+        if let Some(target) = self.html {
+            target.write(&html::page(report))?;
         }
         if to_standard {
             return Ok(());

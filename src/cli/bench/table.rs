@@ -1,10 +1,10 @@
 //! A report as a table: medians with spread, and ratios to one subject.
 
+use crate::bench::number;
 use crate::bench::result::{Outcome, Report, Row, State};
 use crate::bench::statistics::{Ratio, Summary};
 
 use super::super::output::{Table, harmless};
-use super::number;
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {

@@ -1,8 +1,6 @@
 //! Figures as readers expect them: three digits and a unit.
 
-use anyhow::{Result, bail};
-
-use crate::bench::result::{Parameters, Row, Unit};
+use super::result::{Parameters, Row, Unit};
 
 /// Three digits, of a number that is at least 0.
 fn digits(value: f64) -> String {
@@ -10,19 +8,30 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// `12.3 µs`
-pub(super) fn time(seconds: f64) -> String {
-    let (value, unit) = match seconds {
+/// A number of seconds and its unit.
+fn scaled(seconds: f64) -> (f64, &'static str) {
+    match seconds {
         s if s < 0.999_5e-6 => (s * 1e9, "ns"),
         s if s < 0.999_5e-3 => (s * 1e6, "µs"),
         s if s < 0.999_5 => (s * 1e3, "ms"),
         s => (s, "s"),
-    };
+    }
+}
+
+/// `12.3 µs`
+pub fn time(seconds: f64) -> String {
+    let (value, unit) = scaled(seconds);
     format!("{} {unit}", digits(value))
 }
 
+/// `20 µs`: for the marks of an axis, which stand at round values.
+pub fn round_time(seconds: f64) -> String {
+    let (value, unit) = scaled(seconds);
+    format!("{} {unit}", plain(value))
+}
+
 /// `1.50 MiB`; whole numbers of a unit without decimals.
-pub(super) fn bytes(bytes: f64) -> String {
+pub fn bytes(bytes: f64) -> String {
     let mut value = bytes;
     let mut units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].into_iter();
     let mut unit = units.next().unwrap_or_default();
@@ -34,7 +43,7 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// A sample of `row`, in its unit.
-pub(super) fn sample(row: &Row, seconds: f64) -> String {
+pub fn sample(row: &Row, seconds: f64) -> String {
     match row.unit {
         Unit::Time => time(seconds),
         Unit::TimePerOperation => time(seconds / row.operations.max(1) as f64),
@@ -43,40 +52,35 @@ pub(super) fn sample(row: &Row, seconds: f64) -> String {
     }
 }
 
-/// `3.2×`
-pub(super) fn ratio(value: f64) -> String {
+/// `3.20×`
+pub fn ratio(value: f64) -> String {
     format!("{}×", digits(value))
 }
 
+/// `0.25`, `12`, `1500`: a number with no more decimals than it needs, three at most.
+pub fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `100,000`
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let group = |(n, digit): (usize, char)| {
+        let comma = n > 0 && (digits.len() - n).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
+}
+
 /// `6 layers, 4 KiB`
-pub(super) fn parameters(of: &Parameters) -> String {
+pub fn parameters(of: &Parameters) -> String {
     let mut parts = Vec::new();
     parts.extend(of.layers.map(|n| format!("{n} layer{}", if n == 1 { "" } else { "s" })));
     parts.extend(of.files.map(|n| format!("{n} file{}", if n == 1 { "" } else { "s" })));
     parts.extend(of.size.map(|size| bytes(size as f64)));
     parts.extend(of.threads.map(|n| format!("{n} thread{}", if n == 1 { "" } else { "s" })));
     parts.join(", ")
-}
-
-/// A size as people write it: `4096`, `4k`, `100M`, `1GiB`.
-pub(super) fn parse_size(text: &str) -> Result<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.trim().to_ascii_lowercase();
-    let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => bail!("a size is a number with K, M, G or T: 4K, 100M, 1G"),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes) if bytes > 0 => Ok(bytes),
-        _ => bail!("a size is a number with K, M, G or T: 4K, 100M, 1G"),
-    }
 }
 
 #[cfg(test)]
@@ -101,12 +105,15 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [("4096", 4096), ("4k", 4096), ("100M", 100 << 20), ("1GiB", 1 << 30), ("2 TB", 2 << 40)] {
-            assert_eq!(parse_size(text).ok(), Some(bytes), "{text}");
+    fn marks_have_no_more_digits_than_they_need() {
+        for (seconds, text) in [(2e-5, "20 µs"), (1e-3, "1 ms"), (0.5, "500 ms"), (10.0, "10 s"), (5e-10, "0.5 ns")] {
+            assert_eq!(round_time(seconds), text);
         }
-        for text in ["", "k", "0", "-1", "1.5G", "4x", "99999999999999T"] {
-            assert!(parse_size(text).is_err(), "{text}");
+        for (value, text) in [(0.0, "0"), (0.25, "0.25"), (1500.0, "1500"), (2.0004, "2")] {
+            assert_eq!(plain(value), text);
+        }
+        for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (100_000, "100,000"), (1 << 20, "1,048,576")] {
+            assert_eq!(grouped(value), text);
         }
     }
 }
