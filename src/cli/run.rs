@@ -93,8 +93,16 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
     container(global, args, None)
 }
 
+/// What shall be noted of a container's reads.
+#[derive(Debug)]
+pub(super) struct Tracing {
+    pub(super) trace: Arc<Trace>,
+    /// What programs read, and not what the kernel reads ahead.
+    pub(super) exact: bool,
+}
+
 /// Runs a container, and removes it afterwards when that is asked for, or when its reads are traced.
-pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Arc<Trace>>) -> Result<Exit> {
+pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>) -> Result<Exit> {
     if args.interactive && args.tty && !io::stdin().is_terminal() {
         bail!("standard input is no terminal: leave out -t, or -i");
     }
@@ -176,7 +184,7 @@ struct Run<'a> {
     privilege: Privilege,
     store: &'a Store,
     image: &'a Image,
-    trace: Option<Arc<Trace>>,
+    trace: Option<Tracing>,
 }
 
 impl Run<'_> {
@@ -192,7 +200,11 @@ impl Run<'_> {
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };
-        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        let options = fuse::Options {
+            source: Some(container.name.clone()),
+            no_read_ahead: self.trace.as_ref().is_some_and(|tracing| tracing.exact),
+            ..fuse::Options::default()
+        };
         container.record_command(&command)?;
         let status = container::run(&layers, &options, plan)?;
         container.record_exit(status.code())?;
@@ -233,7 +245,7 @@ impl Run<'_> {
             owners: policy.owners,
             // In a namespace with one user, files of others could not even be read.
             squash: alone.then_some(Owner { uid: 0, gid: 0 }),
-            trace: self.trace.clone(),
+            trace: self.trace.as_ref().map(|tracing| tracing.trace.clone()),
             ..union::Spec::new(lower)
         })
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{self, Table};
-use super::run::{self, RunArgs};
+use super::run::{self, RunArgs, Tracing};
 use super::{Exit, Global, root};
 use crate::bench::trace::{Layer, LayerReading, Reading, reading};
 use crate::image::history::steps;
@@ -24,13 +24,16 @@ use crate::union::Trace;
 #[derive(Debug, Args)]
 #[command(override_usage = "overfuse trace [OPTIONS] IMAGE [COMMAND [ARG]...]")]
 #[command(after_help = "\
-Bytes are those that the kernel asked for. It reads ahead, so that programs may have needed fewer; what it has in its
-page cache it asks for once. Files of which only the name or the attributes were asked for, and empty ones, are not
+Bytes are those that the kernel asked for. It reads ahead, so that programs may have needed fewer (--exact tells how
+many); what it has in its page cache it asks for once. Files of which only the name or the attributes were asked for, and empty ones, are not
 among those read. Changing a file reads all of it.")]
 pub(super) struct TraceArgs {
     /// Tell it as one JSON object, with the ranges that were read
     #[arg(long)]
     json: bool,
+    /// Let the kernel not read ahead: what is told is what programs read, to the page; they take longer
+    #[arg(long)]
+    exact: bool,
     /// Where to tell it [default: the standard error]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -52,7 +55,8 @@ pub(super) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
     });
     let output = output.transpose()?;
     let trace = Arc::new(Trace::new());
-    let exit = run::container(global, &args.run, Some(trace.clone()))?;
+    let tracing = Tracing { trace: trace.clone(), exact: args.exact };
+    let exit = run::container(global, &args.run, Some(tracing))?;
     if !matches!(exit, Exit::Process(_)) {
         return Ok(exit);
     }
