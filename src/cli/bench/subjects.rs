@@ -79,8 +79,16 @@ impl Found {
                     self.subjects.push(Subject { name: word.into(), version, kind: Kind::Unionfs { program } });
                 }
             },
+            _ if word.starts_with("fuse-overlayfs-") => {
+                let mut all = Found::default();
+                all.add("fuse-overlayfs")?;
+                match all.subjects.into_iter().find(|subject| subject.name == word) {
+                    Some(subject) => self.subjects.push(subject),
+                    None => self.skip(word, "not found on PATH in that version"),
+                }
+            }
             _ => {
-                bail!("no subject {word:?}: there are {}, and NAME=/path/to/program[,mount,options]", WORDS.join(", "))
+                bail!("no subject {word:?}: there are {}, and NAME=PROGRAM[,mount,options]", WORDS.join(", "))
             }
         }
         Ok(())
@@ -89,7 +97,7 @@ impl Found {
     fn add_program(&mut self, name: &str, text: &str) -> Result<()> {
         let (program, options) = text.split_once(',').unwrap_or((text, ""));
         if name.is_empty() || program.is_empty() {
-            bail!("a subject of your own is NAME=/path/to/program[,mount,options]");
+            bail!("a subject of your own is NAME=PROGRAM[,mount,options]");
         }
         let name = name.to_owned();
         let found = match program {
