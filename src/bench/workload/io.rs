@@ -19,7 +19,8 @@ const LARGEST: u64 = 1 << 30;
 const LARGEST_IN_PIECES: u64 = 64 << 20;
 /// What random writes go to, at most.
 const LARGEST_AT_RANDOM: u64 = 256 << 20;
-const PAGE: usize = 4096;
+/// What is read and written at random.
+pub const PAGE: usize = 4096;
 /// What `cat` and `cp` ask for at once.
 const BLOCK: usize = 128 << 10;
 
@@ -143,8 +144,8 @@ pub fn write_at_random(path: &Path, offsets: &[u64]) -> io::Result<()> {
     offsets.iter().try_for_each(|offset| file.write_all_at(&page, *offset))
 }
 
-/// Whole pages of a file of `size` bytes, in no order.
-fn offsets(size: u64, count: u64) -> Vec<u64> {
+/// Whole pages of a file of `size` bytes, in no order, and each time in the same.
+pub fn offsets(size: u64, count: u64) -> Vec<u64> {
     let pages = (size / PAGE as u64).max(1);
     (0..count).map(|n| mix(n) % pages * PAGE as u64).collect()
 }
