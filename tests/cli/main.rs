@@ -8,7 +8,6 @@ mod support;
 mod parcel;
 
 mod bad_input;
-mod bench;
 mod changes;
 mod demo;
 mod lifecycle;
