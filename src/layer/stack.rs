@@ -192,7 +192,7 @@ impl Stack {
             None => Namespace::of_this_process(),
         };
         let open = |path: &PathBuf| match Dir::open_host(path).and_then(|root| LayerDir::new(root, namespace)) {
-            Ok(root) => Ok(LowerLayer { root, contents: None }),
+            Ok(root) => Ok(LowerLayer { root: root.constant(), contents: None }),
             Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };
         let mut lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;

@@ -255,6 +255,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
         lower: LowerDirs::default(),
         path: Path::new("/").into(),
         impure: AtomicBool::new(false),
+        adopted: AtomicBool::new(false),
         inherit: None,
     };
     let upper = stack.upper.as_ref().map(|upper| upper.root());

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::layer::{Indexed, LayerDir, LowerDirs, LowerFile, Protection};
-use crate::sys::{Kind, NameBuf, PathFd, Stat};
+use crate::sys::{Errno, Kind, NameBuf, PathFd, Result, Stat};
 
 use super::merge::Listing;
 
@@ -48,6 +48,9 @@ pub(super) struct Node {
     /// Held by the one thread that copies the node up.
     pub(super) copying: Mutex<()>,
     protection: Mutex<Protection>,
+    /// Whether it has no `security.capability`, for which the kernel asks again and again (the lowest bit), and how
+    /// often its attributes were changed (the others).
+    capability: AtomicU64,
     /// What the directory lists, while somebody is reading it.
     pub(super) listing: Mutex<Option<Listing>>,
 }
@@ -116,6 +119,8 @@ pub(super) struct DirContent {
     pub(super) path: Box<Path>,
     /// The upper part has entries that came from below, other than by the names that `lower` has.
     pub(super) impure: AtomicBool,
+    /// The upper part holds nothing of other formats than the kernel's.
+    pub(super) adopted: AtomicBool,
     /// What new entries take over from the directory; unset until asked, and after each change of it.
     pub(super) inherit: Option<Inherit>,
 }
@@ -142,7 +147,34 @@ impl Node {
     pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
         let state = RwLock::new(State { places, real, was: None, content });
         let (copying, protection, listing) = (Mutex::new(()), Mutex::default(), Mutex::new(None));
-        Node { id, kind, state, copying, protection, listing }
+        Node { id, kind, state, copying, protection, capability: AtomicU64::new(0), listing }
+    }
+
+    /// After it was made: nobody has put anything into it, or on it.
+    pub(super) fn note_new(&self) {
+        self.capability.fetch_or(1, Ordering::AcqRel);
+        if let Some(dir) = self.state.read().dir() {
+            dir.adopted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Asks `find` whether the node has a capability, unless it is known to have none.
+    pub(super) fn capability<T>(&self, find: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = self.capability.load(Ordering::Acquire);
+        if before & 1 != 0 {
+            return Err(Errno::NODATA);
+        }
+        let found = find();
+        if matches!(&found, Err(Errno::NODATA)) {
+            // In vain when an attribute was set meanwhile: then it is unknown.
+            let _ = self.capability.compare_exchange(before, before | 1, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// After a change of its extended attributes.
+    pub(super) fn xattrs_changed(&self) {
+        let _ = self.capability.fetch_update(Ordering::AcqRel, Ordering::Acquire, |known| Some((known | 1) + 1));
     }
 
     /// What nobody may do to it.

@@ -14,6 +14,9 @@ use super::node::NodeId;
 /// Whether an attribute that is set must, must not, or may exist.
 pub type Wanted = Set;
 
+/// Asked for before a write.
+const CAPABILITY: &str = "security.capability";
+
 impl Union {
     /// # Errors
     /// As `getxattr(2)`; `ENODATA` for a mark.
@@ -23,7 +26,8 @@ impl Union {
         if self.record(&node).is_some_and(|record| record.lacks(&key)) {
             return Err(Errno::NODATA);
         }
-        self.at(&node, |at| xattr::get_strict(at.of(), &key))
+        let get = || self.at(&node, |at| xattr::get_strict(at.of(), &key));
+        if *key == *CAPABILITY { node.capability(get) } else { get() }
     }
 
     /// # Errors
@@ -47,6 +51,7 @@ impl Union {
         self.upper()?;
         node.protection().permits_change()?;
         self.upper_file(&node)?.set_xattr(&key, value, wanted)?;
+        node.xattrs_changed();
         node.forget_inherited();
         Ok(())
     }
