@@ -74,7 +74,7 @@ use crate::sys::{self, Dir, Errno, FsStat, Kind, Result};
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
-pub use merge::DirItem;
+pub use merge::{DIR_BATCH, DirItem};
 pub use node::NodeId;
 pub use remove::Remove;
 pub use rename::{How, Slot};

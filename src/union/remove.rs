@@ -76,8 +76,10 @@ impl Union {
         };
         let child = self.known(dir, name, &entry.sight.is);
         let mut child_state = child.as_ref().map(|child| child.state.write());
-        // What lies on nothing is empty when it can be removed.
-        let lone = child_dir.is_some() && !entry.is_below;
+        // What merges with nothing is empty when it can be removed.
+        let lone = matches!(&entry.sight.is, Resolution::Dir(parts) if parts.len() == 1)
+            && child_dir.is_some()
+            && !entry.is_below;
         check_kind(&entry.sight, kind)?;
         if kind == Remove::Dir && !lone {
             self.check_empty(content, &entry.sight, name, child_dir.as_deref())?;
