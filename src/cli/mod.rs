@@ -2,6 +2,7 @@
 //!
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
+mod bench;
 mod commit;
 mod completion;
 mod daemon;
@@ -21,6 +22,7 @@ mod root;
 mod rootless;
 mod run;
 mod stats;
+mod trace;
 mod umount;
 mod unmount;
 
@@ -53,6 +55,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::BenchArgs),
     Commit(commit::CommitArgs),
     Completion(completion::CompletionArgs),
     Demo(demo::DemoArgs),
@@ -67,6 +70,7 @@ enum Command {
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
     Stats(stats::StatsArgs),
+    Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -117,6 +121,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Bench(args) => bench::run(args),
         Command::Commit(args) => commit::run(&cli.global, args),
         Command::Completion(args) => completion::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),
@@ -131,6 +136,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Stats(args) => stats::run(&cli.global, args),
+        Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }
