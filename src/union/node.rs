@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::layer::{Indexed, LayerDir, LowerDirs, LowerFile, Protection};
-use crate::sys::{Errno, Kind, NameBuf, PathFd, Result, Stat};
+use crate::sys::{Kind, NameBuf, PathFd, Result, Stat};
 
 use super::merge::Listing;
 
@@ -48,9 +48,8 @@ pub(super) struct Node {
     /// Held by the one thread that copies the node up.
     pub(super) copying: Mutex<()>,
     protection: Mutex<Protection>,
-    /// Whether it has no `security.capability`, for which the kernel asks again and again (the lowest bit), and how
-    /// often its attributes were changed (the others).
-    capability: AtomicU64,
+    /// What it is known to lack, by a bit for each [`Lack`]; above these, how often its attributes were changed.
+    lacks: AtomicU64,
     /// What the directory lists, while somebody is reading it.
     pub(super) listing: Mutex<Option<Listing>>,
 }
@@ -143,38 +142,53 @@ pub(super) struct Inherit {
     pub(super) default_acl: bool,
 }
 
+/// What most files lack, and what is asked about before each write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lack {
+    /// `security.capability`.
+    Capability = 1,
+    /// The set-user-id and the set-group-id bit.
+    SetId = 2,
+}
+
+impl Lack {
+    const ALL: u64 = 3;
+}
+
 impl Node {
     pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
         let state = RwLock::new(State { places, real, was: None, content });
         let (copying, protection, listing) = (Mutex::new(()), Mutex::default(), Mutex::new(None));
-        Node { id, kind, state, copying, protection, capability: AtomicU64::new(0), listing }
+        Node { id, kind, state, copying, protection, lacks: AtomicU64::new(0), listing }
     }
 
     /// After it was made: nobody has put anything into it, or on it.
     pub(super) fn note_new(&self) {
-        self.capability.fetch_or(1, Ordering::AcqRel);
+        self.lacks.fetch_or(Lack::Capability as u64, Ordering::AcqRel);
         if let Some(dir) = self.state.read().dir() {
             dir.adopted.store(true, Ordering::Release);
         }
     }
 
-    /// Asks `find` whether the node has a capability, unless it is known to have none.
-    pub(super) fn capability<T>(&self, find: impl FnOnce() -> Result<T>) -> Result<T> {
-        let before = self.capability.load(Ordering::Acquire);
-        if before & 1 != 0 {
-            return Err(Errno::NODATA);
+    /// Whether the node is known to lack `what`, or `find` says so now. What it says once holds until the attributes change.
+    pub(super) fn lacks(&self, what: Lack, find: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        let bit = what as u64;
+        let before = self.lacks.load(Ordering::Acquire);
+        if before & bit != 0 {
+            return Ok(true);
         }
-        let found = find();
-        if matches!(&found, Err(Errno::NODATA)) {
-            // In vain when an attribute was set meanwhile: then it is unknown.
-            let _ = self.capability.compare_exchange(before, before | 1, Ordering::AcqRel, Ordering::Relaxed);
+        let lacks = find()?;
+        if lacks {
+            // In vain when they were changed meanwhile: then it is not known.
+            let _ = self.lacks.compare_exchange(before, before | bit, Ordering::AcqRel, Ordering::Relaxed);
         }
-        found
+        Ok(lacks)
     }
 
-    /// After a change of its extended attributes.
-    pub(super) fn xattrs_changed(&self) {
-        let _ = self.capability.fetch_update(Ordering::AcqRel, Ordering::Acquire, |known| Some((known | 1) + 1));
+    /// After a change of its mode or extended attributes.
+    pub(super) fn attributes_changed(&self) {
+        let next = |known| Some((known | Lack::ALL) + 1);
+        let _ = self.lacks.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// What nobody may do to it.
