@@ -165,7 +165,8 @@ fn a_directory_is_listed_with_attributes_by_few_requests() {
     let cost = meter.cost(list);
     // The lookup of the directory, its entries in pieces of what the program's buffer holds, and their end.
     assert!(cost.waited_for() <= 5, "{cost:?}");
-    assert_eq!(cost.syscalls.get("getdents64"), Some(&2), "{cost:?}");
+    // The directory is read once, to its end; not at all where a table of contents has it.
+    assert!(cost.syscalls.get("getdents64").is_none_or(|calls| *calls == 2), "{cost:?}");
     assert!(cost.syscalls() <= 2 * 300 + 20, "{cost:?}");
 }
 
