@@ -81,7 +81,8 @@ fn parse(page: &str) -> roxmltree::Document<'_> {
 }
 
 fn text_of(document: &roxmltree::Document<'_>) -> String {
-    document.descendants().filter(|node| !node.has_tag_name("script")).filter_map(|node| node.text()).collect()
+    let is_shown = |node: &roxmltree::Node<'_, '_>| !node.parent().is_some_and(|parent| parent.has_tag_name("script"));
+    document.descendants().filter(|node| node.is_text()).filter(is_shown).filter_map(|node| node.text()).collect()
 }
 
 #[test]
