@@ -149,6 +149,7 @@ impl Stack {
             upper: self.container.as_ref().map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
             owners: self.store.policy()?.owners,
             volatile: options.volatile,
+            quiet: self.container.is_none() && options.wants_quiet(),
             ..Spec::new(self.store.lower_dirs(&self.image))
         };
         Ok(session.attach(Union::open(&spec)?))

@@ -10,7 +10,8 @@ use fuser::{Config, MountOption, Notifier, SessionACL};
 use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
-use super::{OptionError, Options, Server};
+use super::opens::Opens;
+use super::{Io, OptionError, Options, Server};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,8 @@ impl Session {
             kernel_checks: !options.no_permission_checks,
             no_atime: options.no_atime,
             all_root: options.no_permission_checks || options.squash.is_some(),
+            writeback: options.io() == Io::Writeback,
+            opens: (options.io() == Io::Passthrough).then(Opens::new),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
         let mount = FuseMount {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
+use crate::sys::{Detached, Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
@@ -113,6 +113,8 @@ pub struct Asked<'a> {
     /// Marks are in `user.overlay.` even where `trusted.overlay.` could be written.
     pub user_marks: bool,
     pub redirects: RedirectDir,
+    /// Lower layers are reached by ways on which reading moves no time of access, whoever reads. For root of the host.
+    pub quiet: bool,
 }
 
 impl Layers for Stack {
@@ -170,7 +172,7 @@ impl Stack {
     /// # Errors
     /// Whatever makes them unusable, named.
     pub fn open(asked: &Asked<'_>) -> Result<Stack, OpenError> {
-        let &Asked { lower, data_only, upper, owners, user_marks, redirects } = asked;
+        let &Asked { lower, data_only, upper, owners, user_marks, redirects, quiet } = asked;
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
@@ -181,7 +183,8 @@ impl Stack {
             None if user_marks => Namespace::User,
             None => Namespace::of_this_process(),
         };
-        let open = |path: &PathBuf| match Dir::open_host(path).and_then(|root| LayerDir::new(root, namespace)) {
+        let open_root = |path: &PathBuf| if quiet { Detached::quiet_dir(path) } else { Dir::open_host(path) };
+        let open = |path: &PathBuf| match open_root(path).and_then(|root| LayerDir::new(root, namespace)) {
             Ok(root) => Ok(LowerLayer { root }),
             Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };

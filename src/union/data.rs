@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use crate::layer::Protection;
 use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 
 use super::Union;
@@ -108,6 +109,20 @@ impl Union {
             Kind::Regular => self.open_upper(&node)?.sync(data_only),
             _ => Ok(()),
         }
+    }
+
+    /// The file of a layer that holds a node's content for as long as anybody has it open now: `None` where it may
+    /// be copied up meanwhile, or where a write must be asked about.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn backing(&self, id: NodeId) -> Result<Option<Arc<File>>> {
+        let node = self.node(id)?;
+        let stays = self.is_read_only() || {
+            let state = node.state.read();
+            state.is_upper() && state.data_below().is_none() && node.protection() == Protection::default()
+        };
+        if stays && node.kind == Kind::Regular { self.content(&node).map(Some) } else { Ok(None) }
     }
 
     /// A descriptor to read the node's content with.

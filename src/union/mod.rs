@@ -103,6 +103,9 @@ pub struct Spec {
     pub metacopy: Option<bool>,
     /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
     pub user_marks: bool,
+    /// Reading lower files moves no time of access, also when the kernel does it in our place
+    /// ([`Union::backing`]). For root of the host.
+    pub quiet: bool,
 }
 
 /// The two directories of a writable union.
@@ -126,6 +129,7 @@ impl Spec {
             redirect: None,
             metacopy: None,
             user_marks: false,
+            quiet: false,
         }
     }
 }
@@ -168,6 +172,7 @@ impl Union {
             owners: spec.owners,
             user_marks: spec.user_marks,
             redirects: spec.redirect.unwrap_or(RedirectDir::On),
+            quiet: spec.quiet,
         })?;
         let failed = |what, path: Option<&PathBuf>| {
             let path = path.cloned().unwrap_or_default();

@@ -132,7 +132,7 @@ impl Subject {
                     overfuse.arg("mount");
                     overfuse
                 });
-                let output = command.args(["-o", &layers.options()]).arg(at).output();
+                let output = command.args(["-o", &with_test_options(layers.options())]).arg(at).output();
                 succeeded(output.expect("start what mounts"))?;
             }
         }
@@ -151,6 +151,15 @@ pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
 
+/// Every mount by Overfuse gets the options that `OVERFUSE_TEST_OPTIONS` names as well, so that all tests can be run in
+/// each of its modes: `OVERFUSE_TEST_OPTIONS=io=passthrough cargo test --test mounted`.
+pub fn with_test_options(options: String) -> String {
+    match std::env::var("OVERFUSE_TEST_OPTIONS") {
+        Ok(more) if !more.is_empty() && peer().is_none() => format!("{options},{more}"),
+        _ => options,
+    }
+}
+
 fn succeeded(output: Output) -> Result<(), String> {
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{}: {}", output.status, said.trim())) }
@@ -160,7 +169,7 @@ fn succeeded(output: Output) -> Result<(), String> {
 #[track_caller]
 pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     fs::create_dir_all(at).expect("make the mount point");
-    let options = format!("{},{options}", layers.options());
+    let options = format!("{},{options}", with_test_options(layers.options()));
     let output = overfuse().args(["mount", "-o", &options]).arg(at).output().expect("start overfuse");
     succeeded(output).unwrap_or_else(|error| panic!("Overfuse does not mount {options}: {error}"));
     Mounted { at: at.into(), by: Subject::Overfuse, live: true }

@@ -1,0 +1,106 @@
+//! Files that are open, where the kernel reads and writes the files of the layers itself (passthrough).
+//!
+//! The kernel wants one backing file for all opens of a node, and has a node either cached or passed through,
+//! never both at once: so the first open decides until the last one is released. A file that may be copied up
+//! while it is open has no backing file; nor has one whose writes must be asked about.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, OnceLock};
+
+use fuser::{BackingId, OpenAccMode, OpenFlags};
+use parking_lot::Mutex;
+
+use crate::sys::{File, Result};
+use crate::union::{NodeId, Union};
+
+const SHARDS: u64 = 16;
+
+/// The files that are open on one connection.
+#[derive(Debug)]
+pub(super) struct Opens {
+    shards: Vec<Mutex<HashMap<NodeId, Open>>>,
+    /// Whether the kernel takes backing files from this process and of this file system; known from the first on.
+    possible: OnceLock<bool>,
+}
+
+#[derive(Debug)]
+struct Open {
+    count: u64,
+    backing: Option<Arc<BackingId>>,
+    /// Opens by which a program can write through a map, of which neither the kernel's FUSE nor this process hears.
+    mappable: u64,
+}
+
+/// How an open goes on.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Through the page cache of the mount and this process.
+    Cached,
+    Through(Arc<BackingId>),
+    /// As `Cached`, and so shall be all others, without asking.
+    Unasked,
+}
+
+impl Opens {
+    pub(super) fn new() -> Opens {
+        Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
+    }
+
+    /// Counts an open of a node; `back` registers a file with the kernel.
+    ///
+    /// # Errors
+    /// As `open(2)` of the file in its layer.
+    pub(super) fn open(
+        &self,
+        union: &Union,
+        id: NodeId,
+        flags: OpenFlags,
+        back: impl Fn(&File) -> std::io::Result<BackingId>,
+    ) -> Result<Opened> {
+        let mut shard = self.shard(id).lock();
+        let open = match shard.entry(id) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(vacant) => {
+                let registered = union.backing(id)?.map(|file| back(&file));
+                if let Some(registered) = &registered
+                    && !*self.possible.get_or_init(|| registered.is_ok())
+                {
+                    return Ok(Opened::Unasked);
+                }
+                // One that is not to be had, in a layer on another file system, is read by this process.
+                let backing = registered.and_then(std::io::Result::ok).map(Arc::new);
+                vacant.insert(Open { count: 0, backing, mappable: 0 })
+            }
+        };
+        open.count += 1;
+        open.mappable += u64::from(mappable(flags));
+        Ok(open.backing.clone().map_or(Opened::Cached, Opened::Through))
+    }
+
+    /// Uncounts an open with the same flags.
+    pub(super) fn release(&self, id: NodeId, flags: OpenFlags) {
+        let mut shard = self.shard(id).lock();
+        let Entry::Occupied(mut open) = shard.entry(id) else { return };
+        let uses = open.get_mut();
+        uses.count -= 1;
+        uses.mappable = uses.mappable.saturating_sub(u64::from(mappable(flags)));
+        if uses.count == 0 {
+            open.remove();
+        }
+    }
+
+    /// Whether a node's size and times may change unseen by the kernel's FUSE.
+    pub(super) fn changes_unseen(&self, id: NodeId) -> bool {
+        self.shard(id).lock().get(&id).is_some_and(|open| open.backing.is_some() && open.mappable > 0)
+    }
+
+    fn shard(&self, id: NodeId) -> &Mutex<HashMap<NodeId, Open>> {
+        &self.shards[((id.0 ^ (id.0 >> 8)) % SHARDS) as usize]
+    }
+}
+
+/// Who maps a file to write it must have it open for both.
+pub(super) fn mappable(flags: OpenFlags) -> bool {
+    flags.acc_mode() == OpenAccMode::O_RDWR
+}
