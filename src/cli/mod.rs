@@ -20,6 +20,7 @@ mod rmi;
 mod root;
 mod rootless;
 mod run;
+mod stats;
 mod umount;
 mod unmount;
 
@@ -65,6 +66,7 @@ enum Command {
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
+    Stats(stats::StatsArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -128,6 +130,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
+        Command::Stats(args) => stats::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }

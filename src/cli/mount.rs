@@ -7,13 +7,13 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::fuse::{self, OptionError, Options, RemountError, Session};
+use crate::fuse::{self, LayerIndex, OptionError, Options, RemountError, Session};
 use crate::store::{Container, Image, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Inherited;
 use crate::sys::signal::{self, Messages};
 use crate::sys::{self, Errno, process};
-use crate::union::{Spec, Union, UpperSpec};
+use crate::union::{Spec, Tables, Union, UpperSpec};
 
 use super::daemon::{self, Ready};
 use super::unmount::Unmounter;
@@ -145,9 +145,16 @@ impl Stack {
     /// Opens the union where the owners of the image can be had, and gives it to the mount.
     fn attach(&self, session: Session, options: &Options) -> anyhow::Result<Session> {
         rootless::enter_to_serve()?;
+        let policy = self.store.policy()?;
+        let tables = match options.layer_index {
+            LayerIndex::Stored => self.store.tables(&self.image, policy),
+            LayerIndex::Make => Tables::Make,
+            LayerIndex::Off => Tables::None,
+        };
         let spec = Spec {
+            tables,
             upper: self.container.as_ref().map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
-            owners: self.store.policy()?.owners,
+            owners: policy.owners,
             volatile: options.volatile,
             quiet: self.container.is_none() && options.wants_quiet(),
             ..Spec::new(self.store.lower_dirs(&self.image))

@@ -209,9 +209,11 @@ impl Run<'_> {
             lower.push(container::skeleton(container.dir())?);
         }
         let alone = self.privilege == Privilege::Single;
+        let policy = self.store.policy()?;
         Ok(union::Spec {
+            tables: self.store.tables(self.image, policy),
             upper: Some(UpperSpec { dir: container.upper(), work: container.work() }),
-            owners: self.store.policy()?.owners,
+            owners: policy.owners,
             // In a namespace with one user, files of others could not even be read.
             squash: alone.then_some(Owner { uid: 0, gid: 0 }),
             ..union::Spec::new(lower)

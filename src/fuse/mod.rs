@@ -8,6 +8,7 @@ mod opens;
 mod options;
 mod reply;
 mod session;
+mod stats;
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,8 +18,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenFlags, PollEvents, PollFlags, PollNotifier,
     RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
     ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
@@ -26,12 +27,14 @@ use fuser::{
 use crate::sys::{Errno, FlagsRequest, Kind, Name, OFlags, Result, SeekTo, credentials};
 use crate::union::{Change, Mode, New, NodeId, Owner, Remove, Slot, Union, Wanted};
 
-pub use options::{Io, OptionError, Options};
+pub use options::{Io, LayerIndex, OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
+pub use stats::{Stats, StatsError, stats};
 
 use convert::{id, rename_how, set_time};
 use opens::{Opened, Opens, mappable};
 use reply::{FOR_EVER, answer};
+use stats::{Asked, Counters};
 
 /// Requests that the kernel may have waiting while their senders go on.
 const MAX_BACKGROUND: u16 = 64;
@@ -54,6 +57,7 @@ pub(crate) struct Server {
     writeback: bool,
     /// Where files are passed through.
     opens: Option<Opens>,
+    counters: Counters,
 }
 
 impl Server {
@@ -63,6 +67,12 @@ impl Server {
 
     fn owner(&self, request: &Request) -> Owner {
         if self.all_root { Owner { uid: 0, gid: 0 } } else { Owner { uid: request.uid(), gid: request.gid() } }
+    }
+
+    /// Counts a request.
+    fn begin(&self, asked: Asked) -> Asked {
+        self.counters.begin(asked);
+        asked
     }
 
     /// How long the kernel may keep the attributes of a node.
@@ -124,17 +134,23 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEntry) {
-        answer("lookup", to, || self.union()?.lookup(id(parent), Name::new(name)?), reply::entry_or_none(|id| self.lifetime(id)));
+        answer(
+            self.begin(Asked::Lookup),
+            to,
+            || self.union()?.lookup(id(parent), Name::new(name)?),
+            reply::entry_or_none(|id| self.lifetime(id)),
+        );
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
+        self.begin(Asked::Forget);
         if let Ok(union) = self.union() {
             union.forget(id(ino), count);
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, to: ReplyAttr) {
-        answer("getattr", to, || self.union()?.attr(id(ino)), reply::attr(|id| self.lifetime(id)));
+        answer(self.begin(Asked::Getattr), to, || self.union()?.attr(id(ino)), reply::attr(|id| self.lifetime(id)));
     }
 
     fn setattr(
@@ -163,11 +179,16 @@ impl Filesystem for Server {
             }
             self.union()?.change(id(ino), change)
         };
-        answer("setattr", to, set, reply::attr(|id| self.lifetime(id)));
+        answer(self.begin(Asked::Setattr), to, set, reply::attr(|id| self.lifetime(id)));
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, to: ReplyData) {
-        answer("readlink", to, || self.union()?.read_link(id(ino)), |to, target| to.data(target.as_bytes()));
+        answer(
+            self.begin(Asked::Readlink),
+            to,
+            || self.union()?.read_link(id(ino)),
+            |to, target| to.data(target.as_bytes()),
+        );
     }
 
     fn mknod(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, rdev: u32, to: ReplyEntry) {
@@ -177,28 +198,38 @@ impl Filesystem for Server {
         };
         let mode = Mode { perm: mode & 0o7777, umask };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
-        answer("mknod", to, make, reply::entry(|id| self.lifetime(id)));
+        answer(self.begin(Asked::Mknod), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn mkdir(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, to: ReplyEntry) {
         let mode = Mode { perm: mode & 0o7777, umask };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, New::Dir, mode);
-        answer("mkdir", to, make, reply::entry(|id| self.lifetime(id)));
+        answer(self.begin(Asked::Mkdir), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEmpty) {
-        answer("unlink", to, || self.union()?.remove(id(parent), Name::new(name)?, Remove::File), reply::done);
+        answer(
+            self.begin(Asked::Unlink),
+            to,
+            || self.union()?.remove(id(parent), Name::new(name)?, Remove::File),
+            reply::done,
+        );
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEmpty) {
-        answer("rmdir", to, || self.union()?.remove(id(parent), Name::new(name)?, Remove::Dir), reply::done);
+        answer(
+            self.begin(Asked::Rmdir),
+            to,
+            || self.union()?.remove(id(parent), Name::new(name)?, Remove::Dir),
+            reply::done,
+        );
     }
 
     fn symlink(&self, by: &Request, parent: INodeNo, name: &OsStr, target: &Path, to: ReplyEntry) {
         let new = New::Symlink { target: target.as_os_str() };
         let mode = Mode { perm: 0o777, umask: 0 };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
-        answer("symlink", to, make, reply::entry(|id| self.lifetime(id)));
+        answer(self.begin(Asked::Symlink), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn rename(
@@ -219,17 +250,23 @@ impl Filesystem for Server {
                 (how, true) => self.union()?.rename_leaving_whiteout(self.owner(request), from, to, how),
             }
         };
-        answer("rename", to, rename, reply::done);
+        answer(self.begin(Asked::Rename), to, rename, reply::done);
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, to: ReplyEntry) {
-        answer("link", to, || self.union()?.link(id(ino), id(parent), Name::new(name)?), reply::entry(|id| self.lifetime(id)));
+        answer(
+            self.begin(Asked::Link),
+            to,
+            || self.union()?.link(id(ino), id(parent), Name::new(name)?),
+            reply::entry(|id| self.lifetime(id)),
+        );
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, to: ReplyOpen) {
+        let asked = self.begin(Asked::Open);
         let Some(opens) = &self.opens else { return to.error(FuseErrno::ENOSYS) };
         let open = |to: &ReplyOpen| opens.open(self.union()?, id(ino), flags, |file| to.open_backing(file));
-        reply::answer_by("open", to, open, |to, opened| match opened {
+        reply::answer_by(asked, to, open, |to, opened| match opened {
             Opened::Unasked => to.error(FuseErrno::ENOSYS),
             Opened::Cached => to.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
             Opened::Through(backing) => {
@@ -241,6 +278,17 @@ impl Filesystem for Server {
         });
     }
 
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
+        self.begin(Asked::Opendir);
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, to: ReplyEmpty) {
+        self.begin(Asked::Flush);
+        to.error(FuseErrno::ENOSYS);
+    }
+
+    /// Where opening is not asked, of files that were created: those the kernel takes for opened.
     fn release(
         &self,
         _: &Request,
@@ -251,18 +299,11 @@ impl Filesystem for Server {
         _: bool,
         to: ReplyEmpty,
     ) {
-        if let Some(opens) = &self.opens {
-            opens.release(id(ino), flags);
-        }
-        to.ok();
-    }
-
-    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
-        to.error(FuseErrno::ENOSYS);
-    }
-
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, to: ReplyEmpty) {
-        to.error(FuseErrno::ENOSYS);
+        let release = || {
+            self.opens.iter().for_each(|opens| opens.release(id(ino), flags));
+            Ok(())
+        };
+        answer(self.begin(Asked::Release), to, release, reply::done);
     }
 
     fn read(
@@ -277,7 +318,7 @@ impl Filesystem for Server {
         to: ReplyData,
     ) {
         let quiet = self.no_atime || flags.0 & OFlags::NOATIME.bits().cast_signed() != 0;
-        reply::data(to, size as usize, |buffer| match quiet {
+        reply::data(self.begin(Asked::Read), to, size as usize, |buffer| match quiet {
             true => self.union()?.read_quietly(id(ino), offset, buffer),
             false => self.union()?.read(id(ino), offset, buffer),
         });
@@ -305,27 +346,29 @@ impl Filesystem for Server {
             }
             self.union()?.write(id(ino), offset, data)
         };
-        answer("write", to, write, reply::written);
+        answer(self.begin(Asked::Write), to, write, reply::written);
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, to: ReplyEmpty) {
-        answer("fsync", to, || self.union()?.sync(id(ino), data_only), reply::done);
+        answer(self.begin(Asked::Fsync), to, || self.union()?.sync(id(ino), data_only), reply::done);
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, data_only: bool, to: ReplyEmpty) {
-        answer("fsyncdir", to, || self.union()?.sync(id(ino), data_only), reply::done);
+        answer(self.begin(Asked::Fsyncdir), to, || self.union()?.sync(id(ino), data_only), reply::done);
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, to: ReplyDirectory) {
-        reply::directory(to, offset, |offset| self.union()?.read_dir(id(ino), offset));
+        reply::directory(self.begin(Asked::Readdir), to, offset, |offset| self.union()?.read_dir(id(ino), offset));
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, to: ReplyDirectoryPlus) {
-        reply::directory_plus(to, offset, self.union(), id(ino), |id| self.lifetime(id));
+        reply::directory_plus(self.begin(Asked::Readdirplus), to, offset, self.union(), id(ino), |id| {
+            self.lifetime(id)
+        });
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, to: ReplyStatfs) {
-        answer("statfs", to, || self.union()?.stat_fs(), reply::stat_fs);
+        answer(self.begin(Asked::Statfs), to, || self.union()?.stat_fs(), reply::stat_fs);
     }
 
     fn setxattr(&self, _: &Request, ino: INodeNo, key: &OsStr, value: &[u8], flags: i32, _: u32, to: ReplyEmpty) {
@@ -335,11 +378,17 @@ impl Filesystem for Server {
             2 => Wanted::Replace,
             _ => Wanted::Any,
         };
-        answer("setxattr", to, || self.union()?.set_xattr(id(ino), key, value, wanted), reply::done);
+        answer(self.begin(Asked::Setxattr), to, || self.union()?.set_xattr(id(ino), key, value, wanted), reply::done);
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, key: &OsStr, size: u32, to: ReplyXattr) {
-        answer("getxattr", to, || reply::fits(self.union()?.xattr(id(ino), key)?, size), reply::xattr(size));
+        // A question for the counts is not to change them.
+        if key == stats::KEY && ino == INodeNo::ROOT {
+            let counts = || serde_json::to_vec(&self.counters.stats()).map_err(|_| Errno::IO);
+            return answer(Asked::Getxattr, to, || reply::fits(counts()?, size), reply::xattr(size));
+        }
+        let get = || reply::fits(self.union()?.xattr(id(ino), key)?, size);
+        answer(self.begin(Asked::Getxattr), to, get, reply::xattr(size));
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, to: ReplyXattr) {
@@ -348,11 +397,11 @@ impl Filesystem for Server {
             let joined = keys.iter().flat_map(|key| key.as_bytes().iter().copied().chain([0]));
             reply::fits(joined.collect(), size)
         };
-        answer("listxattr", to, list, reply::xattr(size));
+        answer(self.begin(Asked::Listxattr), to, list, reply::xattr(size));
     }
 
     fn removexattr(&self, _: &Request, ino: INodeNo, key: &OsStr, to: ReplyEmpty) {
-        answer("removexattr", to, || self.union()?.remove_xattr(id(ino), key), reply::done);
+        answer(self.begin(Asked::Removexattr), to, || self.union()?.remove_xattr(id(ino), key), reply::done);
     }
 
     /// Asked only where the kernel does not check: then its one user may do what the files on disk allow.
@@ -365,7 +414,7 @@ impl Filesystem for Server {
             let runs = stat.kind != Kind::Regular || stat.perm & 0o111 != 0;
             if mask.contains(AccessFlags::X_OK) && !runs { Err(Errno::ACCESS) } else { Ok(()) }
         };
-        answer("access", to, check, reply::done);
+        answer(self.begin(Asked::Access), to, check, reply::done);
     }
 
     fn create(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32, to: ReplyCreate) {
@@ -380,7 +429,7 @@ impl Filesystem for Server {
             Ok((convert::attr(&attr), opened))
         };
         // It is empty: before a program can write through a map the kernel will have asked for its attributes.
-        reply::answer_by("create", to, make, |to, (attr, opened)| match opened {
+        reply::answer_by(self.begin(Asked::Create), to, make, |to, (attr, opened)| match opened {
             Opened::Cached | Opened::Unasked => {
                 to.created(&FOR_EVER, &attr, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
             }
@@ -408,7 +457,7 @@ impl Filesystem for Server {
             FlagsRequest::Set(flags) => self.union()?.set_flags(id(ino), flags).map(|()| Vec::new()),
             FlagsRequest::SetExtended(flags) => self.union()?.set_extended_flags(id(ino), &flags).map(|()| Vec::new()),
         };
-        answer("ioctl", to, act, |to, answer| to.ioctl(0, &answer));
+        answer(self.begin(Asked::Ioctl), to, act, |to, answer| to.ioctl(0, &answer));
     }
 
     fn poll(
@@ -421,6 +470,7 @@ impl Filesystem for Server {
         _: PollFlags,
         to: ReplyPoll,
     ) {
+        self.begin(Asked::Poll);
         // Regular files are always ready; the kernel then stops asking.
         to.error(FuseErrno::ENOSYS);
     }
@@ -440,7 +490,7 @@ impl Filesystem for Server {
             self.drop_set_id(ino, by)?;
             self.union()?.allocate(id(ino), mode, offset, length)
         };
-        answer("fallocate", to, allocate, reply::done);
+        answer(self.begin(Asked::Fallocate), to, allocate, reply::done);
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, to: ReplyLseek) {
@@ -454,7 +504,7 @@ impl Filesystem for Server {
             let offset = u64::try_from(offset).map_err(|_| Errno::NXIO)?;
             i64::try_from(self.union()?.seek(id(ino), to, offset)?).map_err(|_| Errno::OVERFLOW)
         };
-        answer("lseek", to, seek, ReplyLseek::offset);
+        answer(self.begin(Asked::Lseek), to, seek, ReplyLseek::offset);
     }
 
     fn copy_file_range(
@@ -474,6 +524,6 @@ impl Filesystem for Server {
             self.drop_set_id(ino_out, by)?;
             self.union()?.copy_range((id(ino_in), offset_in), (id(ino_out), offset_out), len.min(1 << 30))
         };
-        answer("copy_file_range", to, copy, reply::written);
+        answer(self.begin(Asked::CopyFileRange), to, copy, reply::written);
     }
 }

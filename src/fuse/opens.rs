@@ -16,6 +16,9 @@ use crate::union::{NodeId, Union};
 
 const SHARDS: u64 = 16;
 
+/// In bytes: what is smaller and never changes is read once and kept. Registering it at each open takes longer.
+const WORTH_PASSING: u64 = 64 << 10;
+
 /// The files that are open on one connection.
 #[derive(Debug)]
 pub(super) struct Opens {
@@ -62,7 +65,7 @@ impl Opens {
         let open = match shard.entry(id) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(vacant) => {
-                let registered = union.backing(id)?.map(|file| back(&file));
+                let registered = union.backing(id, WORTH_PASSING)?.map(|file| back(&file));
                 if let Some(registered) = &registered
                     && !*self.possible.get_or_init(|| registered.is_ok())
                 {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::sys::{self, Without};
-use crate::union::{Owner, RedirectDir, Spec, UpperSpec};
+use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub struct Options {
     /// Unset, like the two that follow: as the layers' policy has it.
     pub redirect: Option<RedirectDir>,
     pub metacopy: Option<bool>,
+    pub layer_index: LayerIndex,
     /// Marks are in `user.overlay.`, also where root could keep them in `trusted.overlay.`.
     pub user_marks: bool,
     pub squash: Option<SquashTo>,
@@ -54,6 +55,17 @@ pub enum Io {
     /// Files of the upper layer, and all of a union without one, are read and written in their layer by the kernel
     /// itself. Opening a file asks. For root of the host; else as `Cached`.
     Passthrough,
+}
+
+/// Which tables of contents answer for lower layers, so that these are not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayerIndex {
+    /// Those that the store keeps of its layers.
+    #[default]
+    Stored,
+    /// One made of each layer at the time of the mount: the layers must not change under it.
+    Make,
+    Off,
 }
 
 /// As whose every file is shown.
@@ -166,6 +178,14 @@ impl Options {
                 });
             }
             "metacopy" => self.metacopy = Some(switch()?),
+            "layer_index" => {
+                self.layer_index = match needed()? {
+                    "on" => LayerIndex::Stored,
+                    "make" => LayerIndex::Make,
+                    "off" => LayerIndex::Off,
+                    value => return Err(no_choice(key, value, "on, make, off")),
+                }
+            }
             // Names of one lower file always stay one file.
             "index" => drop(switch()?),
             // Numbers are composed from file system and inode number in any case.
@@ -200,6 +220,8 @@ impl Options {
         match self.io {
             Some(Io::Passthrough) if !possible => Io::Cached,
             Some(io) => io,
+            // Measured as a whole, this is ahead: what opening takes longer is less than what data takes shorter.
+            None if possible => Io::Passthrough,
             None => Io::Cached,
         }
     }
@@ -234,6 +256,7 @@ impl Options {
         Ok(Spec {
             upper,
             owners,
+            tables: if self.layer_index == LayerIndex::Make { Tables::Make } else { Tables::None },
             data_only: self.data_only.clone(),
             redirect: self.redirect,
             metacopy: self.metacopy,

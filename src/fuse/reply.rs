@@ -13,6 +13,7 @@ use crate::sys::{Errno, FsStat, Result};
 use crate::union::{Attr, DirItem, NodeId, Union};
 
 use super::convert;
+use super::stats::Asked;
 
 /// How long the kernel may keep what it is told: lower layers never change and the upper is ours alone.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -47,36 +48,31 @@ refuse!(
 );
 
 /// Does `work` and answers with what came of it.
-pub(super) fn answer<R: Refuse, T>(
-    operation: &'static str,
-    to: R,
-    work: impl FnOnce() -> Result<T>,
-    deliver: impl FnOnce(R, T),
-) {
-    answer_by(operation, to, |_| work(), deliver);
+pub(super) fn answer<R: Refuse, T>(asked: Asked, to: R, work: impl FnOnce() -> Result<T>, deliver: impl FnOnce(R, T)) {
+    answer_by(asked, to, |_| work(), deliver);
 }
 
 /// As [`answer`], for work that needs the connection which the answer takes.
 pub(super) fn answer_by<R: Refuse, T>(
-    operation: &'static str,
+    asked: Asked,
     to: R,
     work: impl FnOnce(&R) -> Result<T>,
     deliver: impl FnOnce(R, T),
 ) {
-    match guarded(operation, || work(&to)) {
+    match guarded(asked, || work(&to)) {
         Ok(value) => deliver(to, value),
         Err(errno) => to.refuse(FuseErrno::from_i32(errno.raw_os_error())),
     }
 }
 
-fn guarded<T>(operation: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn guarded<T>(asked: Asked, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Errno::IO));
     if let Err(error) = &result {
         // Misses and refusals are a file system's daily bread; input and output errors are not.
         if matches!(*error, Errno::IO | Errno::STALE | Errno::NOSPC | Errno::MFILE | Errno::NFILE) {
-            tracing::warn!(operation, %error, "request failed");
+            tracing::warn!(request = asked.name(), %error, "failed");
         } else {
-            tracing::trace!(operation, %error, "request refused");
+            tracing::trace!(request = asked.name(), %error, "refused");
         }
     }
     result
@@ -143,13 +139,13 @@ pub(super) fn xattr(size: u32) -> impl FnOnce(ReplyXattr, Vec<u8>) {
 }
 
 /// Answers with what `read` puts into a buffer of `size` bytes, which a thread makes once.
-pub(super) fn data(to: ReplyData, size: usize, read: impl FnOnce(&mut [u8]) -> Result<usize>) {
+pub(super) fn data(asked: Asked, to: ReplyData, size: usize, read: impl FnOnce(&mut [u8]) -> Result<usize>) {
     thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
     BUFFER.with_borrow_mut(|buffer| {
         if buffer.len() < size {
             buffer.resize(size, 0);
         }
-        let result = guarded("read", || read(&mut buffer[..size]));
+        let result = guarded(asked, || read(&mut buffer[..size]));
         match result {
             Ok(count) => to.data(&buffer[..count.min(size)]),
             Err(errno) => to.refuse(FuseErrno::from_i32(errno.raw_os_error())),
@@ -158,8 +154,13 @@ pub(super) fn data(to: ReplyData, size: usize, read: impl FnOnce(&mut [u8]) -> R
 }
 
 /// Fills a listing from batches of entries until it is full or they end.
-pub(super) fn directory(mut to: ReplyDirectory, offset: u64, batch: impl Fn(u64) -> Result<Vec<DirItem>>) {
-    let filled = fill("readdir", offset, batch, |item| {
+pub(super) fn directory(
+    asked: Asked,
+    mut to: ReplyDirectory,
+    offset: u64,
+    batch: impl Fn(u64) -> Result<Vec<DirItem>>,
+) {
+    let filled = fill(asked, offset, batch, |item| {
         Ok(!to.add(INodeNo(item.id.0), item.offset, convert::kind(item.kind), item.name()))
     });
     match filled {
@@ -170,6 +171,7 @@ pub(super) fn directory(mut to: ReplyDirectory, offset: u64, batch: impl Fn(u64)
 
 /// As [`directory`], with a lookup of each entry.
 pub(super) fn directory_plus(
+    asked: Asked,
     mut to: ReplyDirectoryPlus,
     offset: u64,
     union: Result<&Union>,
@@ -177,7 +179,7 @@ pub(super) fn directory_plus(
     lifetime: impl Fn(NodeId) -> Duration,
 ) {
     let batch = |offset| union?.read_dir(dir, offset);
-    match fill("readdirplus", offset, batch, |item| add_plus(&mut to, union?, dir, item, &lifetime)) {
+    match fill(asked, offset, batch, |item| add_plus(&mut to, union?, dir, item, &lifetime)) {
         Ok(()) => to.ok(),
         Err(errno) => to.refuse(FuseErrno::from_i32(errno.raw_os_error())),
     }
@@ -186,13 +188,13 @@ pub(super) fn directory_plus(
 /// Calls `add` with each entry until it answers that there is no room. An error behind the first entry
 /// ends the listing there: what was added counts, and the error comes when the reader goes on.
 fn fill(
-    operation: &'static str,
+    asked: Asked,
     mut offset: u64,
     batch: impl Fn(u64) -> Result<Vec<DirItem>>,
     mut add: impl FnMut(&DirItem) -> Result<bool>,
 ) -> Result<()> {
     let mut added = false;
-    let result = guarded(operation, || {
+    let result = guarded(asked, || {
         loop {
             let items = batch(offset)?;
             if items.is_empty() {

@@ -11,6 +11,7 @@ use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
 use super::opens::Opens;
+use super::stats::Counters;
 use super::{Io, OptionError, Options, Server};
 
 /// Why a mount did not come about.
@@ -78,6 +79,7 @@ impl Session {
             all_root: options.no_permission_checks || options.squash.is_some(),
             writeback: options.io() == Io::Writeback,
             opens: (options.io() == Io::Passthrough).then(Opens::new),
+            counters: Counters::default(),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
         let mount = FuseMount {

@@ -43,7 +43,7 @@ impl LayerDir {
     /// # Errors
     /// As `getxattr(2)`.
     pub fn new(dir: Dir, namespace: Namespace) -> Result<LayerDir> {
-        let devices = Arc::new(AtomicBool::new(namespace.has(Of::fd(&dir), Mark::Devices)?));
+        let devices = Arc::new(AtomicBool::new(namespace.has(Of::Dir(&dir), Mark::Devices)?));
         Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
     }
 
@@ -120,7 +120,7 @@ impl LayerDir {
     /// As `setxattr(2)`.
     pub(super) fn announce_devices(&self) -> Result<()> {
         if !self.devices.swap(true, Ordering::Relaxed) {
-            self.namespace.set(Of::fd(&self.dir), Mark::Devices, b"y")?;
+            self.namespace.set(Of::Dir(&self.dir), Mark::Devices, b"y")?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl LayerDir {
     /// # Errors
     /// As `listxattr(2)` and `getxattr(2)`.
     pub fn marks(&self) -> Result<Marks> {
-        Marks::read(Of::fd(&self.dir), self.namespace)
+        Marks::read(Of::Dir(&self.dir), self.namespace)
     }
 
     /// Whether the directory hides what is below it.

@@ -4,8 +4,10 @@
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
 
+pub mod contents;
 mod dir;
 mod index;
+mod lower;
 pub mod marks;
 mod names;
 mod nesting;
@@ -20,8 +22,10 @@ mod stack;
 mod stage;
 pub mod whiteout;
 
+pub use contents::{Contents, Tables};
 pub use dir::LayerDir;
 pub use index::{DIRECTORY as INDEX, Index, Indexed};
+pub use lower::{LowerDir, LowerDirs, LowerFile};
 pub use marks::{Mark, Marks, Namespace};
 pub use names::{Names, names_of_linked};
 pub use origin::Origin;
@@ -30,7 +34,7 @@ pub use policy::{Policy, RedirectDir};
 pub use protection::Protection;
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
-pub use search::{Layers, Look, LowerDir, LowerFile, Part, look};
+pub use search::{Layers, Look, Part, look};
 pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 

@@ -4,31 +4,12 @@
 //! under another name or path, the layers below are asked for that. Opens what it needs through
 //! [`Layers`], since a mount keeps descriptors and a comparison does not.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::{Errno, Kind, Name, NameBuf, Result, Stat};
 
-use super::{Found, LayerDir, Namespace, Redirect, Resolution, Seen, resolve};
-
-/// One directory of one lower layer. Lower layers never change, so its path is good for ever.
-#[derive(Debug)]
-pub struct LowerDir {
-    pub layer: usize,
-    /// Relative to the layer; `.` is the layer itself.
-    pub path: Box<Path>,
-    /// Names this directory in a cache of descriptors.
-    pub serial: u64,
-}
-
-/// One file of one lower layer.
-#[derive(Clone, Debug)]
-pub struct LowerFile {
-    pub dir: Arc<LowerDir>,
-    pub name: NameBuf,
-}
+use super::{Found, LayerDir, LowerDir, LowerDirs, LowerFile, Namespace, Redirect, Resolution, Seen, resolve};
 
 /// Where one layer has an entry.
 #[derive(Clone, Debug)]
@@ -58,19 +39,6 @@ pub trait Layers {
     fn follows_redirects(&self) -> bool;
 }
 
-impl LowerDir {
-    pub fn new(layer: usize, path: impl Into<Box<Path>>) -> LowerDir {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        LowerDir { layer, path: path.into(), serial: SERIAL.fetch_add(1, Ordering::Relaxed) }
-    }
-
-    /// The directory `name` in this one.
-    pub fn child(&self, name: &OsStr) -> LowerDir {
-        let path = if &*self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) };
-        LowerDir::new(self.layer, path)
-    }
-}
-
 /// What a name is, and for a metadata-only file which file has its data.
 #[derive(Debug)]
 pub struct Look {
@@ -82,8 +50,8 @@ pub struct Look {
 ///
 /// # Errors
 /// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
-pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &[Arc<LowerDir>], name: Name<'_>) -> Result<Look> {
-    let mut search = Search { layers, upper, aim: Aim::Name { parents, name: name.to_owned() } };
+pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs, name: Name<'_>) -> Result<Look> {
+    let mut search = Search { layers, upper, aim: Aim::Name { parents, next: 0, name: name.to_owned() } };
     let is = resolve(&mut search)?;
     let data = match &is {
         Resolution::Leaf(_, found) if found.metacopy => Some(search.data()?),
@@ -99,7 +67,7 @@ pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &[Arc<Lower
 #[derive(Debug)]
 enum Aim<'a> {
     /// A name in these directories.
-    Name { parents: &'a [Arc<LowerDir>], name: NameBuf },
+    Name { parents: &'a LowerDirs, next: usize, name: NameBuf },
     /// A path, from the root of this layer and those below it.
     Path { path: PathBuf, layer: usize },
 }
@@ -156,11 +124,11 @@ impl<'a, L: Layers> Search<'a, L> {
             return Ok(Some((Part::Upper, seen)));
         }
         match &mut self.aim {
-            Aim::Name { parents, name } => {
-                let Some((dir, rest)) = parents.split_first() else { return Ok(None) };
-                *parents = rest;
-                let name = name.clone();
-                let seen = self.layers.open(dir)?.see(name.as_name())?;
+            Aim::Name { parents, next, name } => {
+                let Some(here) = parents.next(*next, name.as_name()) else { return Ok(None) };
+                let (dir, name) = (&parents[here], name.clone());
+                *next = here + 1;
+                let seen = dir.see(self.layers, name.as_name())?;
                 self.turn(&seen, dir.layer + 1)?;
                 Ok(Some((Part::Lower(LowerFile { dir: dir.clone(), name }), seen)))
             }

@@ -9,15 +9,23 @@ use crate::sys::{Detached, Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
-use super::{Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, whiteout};
+use super::{
+    Contents, Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, Tables, whiteout,
+};
 
 /// A layer that is only read.
 #[derive(Debug)]
 pub struct LowerLayer {
     root: LayerDir,
+    /// Where the layer need not be asked.
+    contents: Option<Arc<Contents>>,
 }
 
 impl LowerLayer {
+    pub fn contents(&self) -> Option<&Arc<Contents>> {
+        self.contents.as_ref()
+    }
+
     pub fn root(&self) -> &LayerDir {
         &self.root
     }
@@ -107,6 +115,8 @@ pub struct Asked<'a> {
     /// Topmost first.
     pub lower: &'a [PathBuf],
     pub data_only: &'a [PathBuf],
+    /// Of the layers of `lower`.
+    pub tables: &'a Tables,
     /// The upper and the work directory.
     pub upper: Option<(&'a Path, &'a Path)>,
     pub owners: Owners,
@@ -172,7 +182,7 @@ impl Stack {
     /// # Errors
     /// Whatever makes them unusable, named.
     pub fn open(asked: &Asked<'_>) -> Result<Stack, OpenError> {
-        let &Asked { lower, data_only, upper, owners, user_marks, redirects, quiet } = asked;
+        let &Asked { lower, data_only, tables, upper, owners, user_marks, redirects, quiet } = asked;
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
@@ -185,10 +195,25 @@ impl Stack {
         };
         let open_root = |path: &PathBuf| if quiet { Detached::quiet_dir(path) } else { Dir::open_host(path) };
         let open = |path: &PathBuf| match open_root(path).and_then(|root| LayerDir::new(root, namespace)) {
-            Ok(root) => Ok(LowerLayer { root }),
+            Ok(root) => Ok(LowerLayer { root, contents: None }),
             Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };
-        let lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let mut lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let policy = Policy { marks: namespace, owners };
+        for (which, layer) in lower.iter_mut().enumerate() {
+            layer.contents = match tables {
+                Tables::None => None,
+                // What was decoded otherwise than this union would decode it is of no use to it.
+                Tables::Known(known) => known.get(which).cloned().flatten().filter(|known| known.policy() == policy),
+                Tables::Make => match Contents::of(&layer.root, policy) {
+                    Ok(made) => Some(Arc::new(made)),
+                    Err(error) => {
+                        tracing::warn!(layer = which, %error, "no table of contents could be made");
+                        None
+                    }
+                },
+            };
+        }
         let data_only = data_only.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
         Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }

@@ -168,7 +168,7 @@ impl Foreign {
         match self.marked.get() {
             Some(known) => Ok(*known),
             None => {
-                let marks = Marks::read(Of::fd(dir), namespace)?;
+                let marks = Marks::read(Of::Dir(dir), namespace)?;
                 Ok(*self.marked.get_or_init(|| marks.may_hold_whiteouts()))
             }
         }
@@ -218,7 +218,7 @@ impl Foreign {
         let opaque_by_file = is_file_of(dir, namespace, opaque_file)?;
         let devices =
             if self.may_be_marked(dir, namespace)? { marked_of(dir, namespace, &entries)? } else { Vec::new() };
-        let marks = Marks::read(Of::fd(dir), namespace)?;
+        let marks = Marks::read(Of::Dir(dir), namespace)?;
         if !files.is_empty() || !devices.is_empty() || opaque_by_file || marks.is_opaque() {
             let before = dir.stat_self()?;
             for name in devices {

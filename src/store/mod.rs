@@ -6,6 +6,7 @@
 //!   blobs/sha256/<digest>    manifests, configurations and compressed layers
 //!   layers/sha256/<diff id>/
 //!     fs/                    one unpacked layer, ready to be a lower directory
+//!     index                  its table of contents, from which mounts answer in place of the layer
 //!     layer.json             how many entries and bytes it has
 //!   containers/<id>/
 //!     config.json            name, image, and how the last run ended
@@ -20,7 +21,8 @@
 //! - Everything outside `tmp/` is complete. It was built in `tmp/` and published by one rename; what an
 //!   interrupted process left in `tmp/` is swept when the next one finds itself alone.
 //! - A blob's digest was verified before it was published, and a layer's diff ID before the layer was,
-//!   against the very blob that its manifest names. A published layer never changes.
+//!   against the very blob that its manifest names. A published layer never changes. Its table of contents may
+//!   be replaced, by one rename; who has the old one open goes on with that.
 //! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is
 //!   collected when an image is removed. A container's image cannot be.
 //! - Locks: `lock` is held shared by who adds and exclusively by who removes, `names.lock` while names
@@ -34,6 +36,7 @@ mod blobs;
 mod collect;
 mod commit;
 mod containers;
+mod contents;
 mod error;
 mod images;
 mod load;

@@ -14,6 +14,7 @@ use tempfile::TempPath;
 
 use super::Store;
 use super::blobs::LayerSize;
+use super::contents;
 use super::error::{Result, StoreError, io_at};
 use super::lock::Lock;
 use super::scratch::ScratchDir;
@@ -209,6 +210,7 @@ impl<'s> Staging<'s> {
         let path = scratch.path().join("layer.json");
         let json = serde_json::to_vec(&size).map_err(io_at("write", &path))?;
         fs::write(&path, json).map_err(io_at("write", &path))?;
+        contents::stage(&scratch, &diff_id, self.policy);
         self.layers.insert(diff_id, scratch);
         Ok(())
     }

@@ -12,6 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::retry_on_intr;
 
+use super::count::{Call, count};
 use super::{Errno, File, FsStat, Kind, Name, NameBuf, Result, SetTime, Stat};
 
 /// The longest path that one system call takes, in bytes, with the NUL behind it.
@@ -80,6 +81,7 @@ impl Dir {
     /// As `open(2)`; `ENOTDIR` for what is no directory.
     pub fn open_host(path: &Path) -> Result<Dir> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        count(Call::Open);
         rfs::open(path, flags, Mode::empty()).map(Dir)
     }
 }
@@ -89,6 +91,7 @@ impl Dir {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // EAGAIN: a rename elsewhere raced with the check that the walk stayed beneath.
         loop {
+            count(Call::Open);
             match rfs::openat2(&self.0, path, flags, Mode::from_raw_mode(mode), BENEATH) {
                 Err(Errno::AGAIN | Errno::INTR) => continue,
                 other => return other,
@@ -138,6 +141,7 @@ impl Dir {
     /// # Errors
     /// As `statx(2)`.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
+        count(Call::Stat);
         rfs::statx(&self.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).map(Stat::from)
     }
 
@@ -146,6 +150,7 @@ impl Dir {
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat_self(&self) -> Result<Stat> {
+        count(Call::Stat);
         rfs::fstat(&self.0).map(Stat::from)
     }
 
@@ -154,6 +159,7 @@ impl Dir {
     /// # Errors
     /// As `fstatvfs(3)`.
     pub fn stat_fs(&self) -> Result<FsStat> {
+        count(Call::StatFs);
         rfs::fstatvfs(&self.0).map(FsStat::from)
     }
 
@@ -162,6 +168,7 @@ impl Dir {
     /// # Errors
     /// As `readlinkat(2)`.
     pub fn read_link(&self, name: Name<'_>) -> Result<OsString> {
+        count(Call::Readlink);
         let target = rfs::readlinkat(&self.0, name.as_os_str(), Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
@@ -196,7 +203,11 @@ impl Dir {
         let mut buffer = vec![MaybeUninit::uninit(); 64 << 10];
         let mut raw = RawDir::new(fd, &mut buffer);
         let mut entries = Vec::new();
-        while let Some(entry) = raw.next() {
+        loop {
+            if raw.is_buffer_empty() {
+                count(Call::Getdents);
+            }
+            let Some(entry) = raw.next() else { break };
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             let Ok(checked) = Name::new(name) else { continue };
@@ -217,6 +228,7 @@ impl Dir {
     /// # Errors
     /// As `mkdirat(2)`.
     pub fn make_dir(&self, name: Name<'_>, perm: u32) -> Result<()> {
+        count(Call::Mkdir);
         rfs::mkdirat(&self.0, name.as_os_str(), Mode::from_raw_mode(perm))
     }
 
@@ -225,12 +237,14 @@ impl Dir {
     /// # Errors
     /// As `mknodat(2)`.
     pub fn make_node(&self, name: Name<'_>, kind: Kind, perm: u32, rdev: u64) -> Result<()> {
+        count(Call::Mknod);
         rfs::mknodat(&self.0, name.as_os_str(), kind.to_file_type(), Mode::from_raw_mode(perm), rdev)
     }
 
     /// # Errors
     /// As `symlinkat(2)`.
     pub fn make_symlink(&self, name: Name<'_>, target: &OsStr) -> Result<()> {
+        count(Call::Symlink);
         rfs::symlinkat(target, &self.0, name.as_os_str())
     }
 
@@ -239,6 +253,7 @@ impl Dir {
     /// # Errors
     /// As `linkat(2)`.
     pub fn link_from(&self, from_dir: &Dir, from: Name<'_>, name: Name<'_>) -> Result<()> {
+        count(Call::Link);
         rfs::linkat(&from_dir.0, from.as_os_str(), &self.0, name.as_os_str(), AtFlags::empty())
     }
 
@@ -248,6 +263,7 @@ impl Dir {
     /// As `linkat(2)`.
     pub fn link_fd(&self, file: impl AsFd, name: Name<'_>) -> Result<()> {
         let from = proc_path(file.as_fd());
+        count(Call::Link);
         rfs::linkat(rfs::CWD, from, &self.0, name.as_os_str(), AtFlags::SYMLINK_FOLLOW)
     }
 
@@ -257,6 +273,7 @@ impl Dir {
     /// As `renameat2(2)`.
     pub fn rename(&self, from: Name<'_>, to_dir: &Dir, to: Name<'_>, how: Rename) -> Result<()> {
         let (from, to) = (from.as_os_str(), to.as_os_str());
+        count(Call::Rename);
         let flags = match how {
             Rename::Replace => return rfs::renameat(&self.0, from, &to_dir.0, to),
             Rename::NoReplace => RenameFlags::NOREPLACE,
@@ -269,12 +286,14 @@ impl Dir {
     /// # Errors
     /// As `unlinkat(2)`.
     pub fn remove_file(&self, name: Name<'_>) -> Result<()> {
+        count(Call::Unlink);
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::empty())
     }
 
     /// # Errors
     /// As `unlinkat(2)` with `AT_REMOVEDIR`.
     pub fn remove_dir(&self, name: Name<'_>) -> Result<()> {
+        count(Call::Unlink);
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::REMOVEDIR)
     }
 
@@ -297,6 +316,7 @@ impl Dir {
     /// # Errors
     /// As `utimensat(2)`.
     pub fn set_times(&self, name: Name<'_>, atime: SetTime, mtime: SetTime) -> Result<()> {
+        count(Call::Utimens);
         rfs::utimensat(&self.0, name.as_os_str(), &timestamps(atime, mtime), AtFlags::SYMLINK_NOFOLLOW)
     }
 
@@ -314,6 +334,7 @@ impl Dir {
     /// As `fsync(2)`.
     pub fn sync(&self) -> Result<()> {
         let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        count(Call::Sync);
         rfs::fsync(fd)
     }
 
@@ -323,6 +344,7 @@ impl Dir {
     /// As `syncfs(2)`.
     pub fn sync_filesystem(&self) -> Result<()> {
         let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        count(Call::Sync);
         rfs::syncfs(fd)
     }
 
@@ -348,12 +370,14 @@ impl PathFd {
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
+        count(Call::Stat);
         rfs::fstat(&self.0).map(Stat::from)
     }
 
     /// # Errors
     /// As `chmod(2)`.
     pub fn set_perm(&self, perm: u32) -> Result<()> {
+        count(Call::Chmod);
         rfs::chmod(proc_path(self.as_fd()), Mode::from_raw_mode(perm))
     }
 
@@ -366,6 +390,7 @@ impl PathFd {
     /// # Errors
     /// As `utimensat(2)`.
     pub fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
+        count(Call::Utimens);
         rfs::utimensat(&self.0, c"", &timestamps(atime, mtime), AtFlags::EMPTY_PATH)
     }
 
@@ -374,6 +399,7 @@ impl PathFd {
     /// # Errors
     /// As `readlinkat(2)`.
     pub fn read_link(&self) -> Result<OsString> {
+        count(Call::Readlink);
         let target = rfs::readlinkat(&self.0, c"" as &CStr, Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
@@ -385,6 +411,7 @@ impl PathFd {
     pub fn open(&self, flags: OFlags) -> Result<File> {
         // Following the link in /proc is what reopening means; it leads to this inode and no other.
         let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        count(Call::Open);
         rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
     }
 
@@ -412,6 +439,7 @@ pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
 }
 
 fn chown_at(fd: BorrowedFd<'_>, path: &OsStr, uid: Option<u32>, gid: Option<u32>, flags: AtFlags) -> Result<()> {
+    count(Call::Chown);
     rfs::chownat(fd, path, uid.map(Uid::from_raw), gid.map(Gid::from_raw), flags)
 }
 

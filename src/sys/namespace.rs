@@ -78,6 +78,15 @@ pub fn mapped_ids() -> Result<(u64, u64)> {
     Ok((count("uid_map")?, count("gid_map")?))
 }
 
+/// What ids outside are called in this process's user namespace: the text of its two maps.
+///
+/// # Errors
+/// As reading `/proc/self/uid_map`.
+pub fn id_maps() -> Result<[String; 2]> {
+    let read = |file: &str| fs::read_to_string(format!("/proc/self/{file}")).map_err(errno);
+    Ok([read("uid_map")?, read("gid_map")?])
+}
+
 /// Whether supplementary groups can be set: not so where a user mapped itself alone.
 pub fn may_set_groups() -> bool {
     fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim_end() == "allow")

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::layer::{
-    Found, LayerDir, Layers, Look, LowerDir, LowerFile, Marks, Namespace, Origin, Part, Policy, Resolution, Seen, look,
+    Found, LayerDir, Layers, Look, LowerDir, LowerDirs, LowerFile, Marks, Namespace, Origin, Part, Policy, Resolution,
+    Seen, look,
 };
 use crate::sys::xattr::Of;
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Result};
@@ -50,7 +51,7 @@ pub(super) struct Lower {
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) upper: Option<Arc<LayerDir>>,
-    pub(super) lower: Vec<Arc<LowerDir>>,
+    pub(super) lower: LowerDirs,
     /// Whether files of the index stand in for lower ones.
     indexed: bool,
 }
@@ -182,7 +183,7 @@ impl Lower {
     /// The root of the union.
     pub(super) fn root_under(&self, upper: &Dir) -> Result<Merged> {
         let upper = LayerDir::new(upper.open_dir(".")?, self.namespace)?;
-        let lower = if upper.is_opaque()? { Vec::new() } else { self.root_dir()?.lower };
+        let lower = if upper.is_opaque()? { LowerDirs::default() } else { self.root_dir()?.lower };
         Ok(Merged { upper: Some(Arc::new(upper)), lower, indexed: true })
     }
 
@@ -199,7 +200,7 @@ impl Lower {
     /// Every name that some layer of `dir` speaks of.
     pub(super) fn names(&self, dir: &Merged) -> Result<BTreeSet<NameBuf>> {
         let mut names = dir.upper_names()?;
-        for lower in &dir.lower {
+        for lower in dir.lower.iter() {
             names.append(&mut self.open(lower)?.list_quietly()?.names());
         }
         Ok(names)

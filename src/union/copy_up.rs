@@ -213,6 +213,9 @@ impl Union {
             Ok(file)
         })?;
         tracing::debug!(id = node.id.0, kind = ?node.kind, only_attributes, "copied up");
+        if file.is_some() && !only_attributes && need != Need::Nothing {
+            self.was_read(node, 0, stat.size);
+        }
         let data = only_attributes.then_some(data).flatten();
         let file = file.filter(|_| !only_attributes);
         match origin.filter(|_| stat.nlink > 1 && !node.is_dir()) {
@@ -323,6 +326,7 @@ impl Union {
         } else {
             let capability = xattr::get(Of::fd(&*fd), OsStr::new(CAPABILITY))?;
             sys::copy::contents(&self.lower_at(&data.file)?.open_quietly()?, &file, stat.size)?;
+            self.was_read(node, 0, stat.size);
             // Writing takes rights from a program; that only its content arrives here is no reason.
             if let Some(value) = capability {
                 xattr::set(Of::fd(&*fd), OsStr::new(CAPABILITY), &value, Set::Any)?;

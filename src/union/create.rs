@@ -153,10 +153,10 @@ impl Union {
         if let Some(known) = content.inherit {
             return Ok(known);
         }
-        let stat = self.stack.owners.stat(Of::fd(&**upper), upper.stat_self()?)?;
+        let stat = self.stack.owners.stat(Of::Dir(upper), upper.stat_self()?)?;
         let inherit = Inherit {
             group: (stat.perm & SET_GROUP_ID != 0).then_some(stat.gid),
-            default_acl: xattr::get(Of::fd(&**upper), OsStr::new(DEFAULT_ACL))?.is_some(),
+            default_acl: xattr::get(Of::Dir(upper), OsStr::new(DEFAULT_ACL))?.is_some(),
         };
         content.inherit = Some(inherit);
         Ok(inherit)
@@ -215,7 +215,7 @@ impl Plan<'_> {
 /// Makes a staging directory hand on what `upper` hands on.
 fn become_like(dir: &Dir, name: Name<'_>, upper: &UpperDir) -> Result<()> {
     let key = OsStr::new(DEFAULT_ACL);
-    if let Some(acl) = xattr::get(Of::fd(&**upper), key)? {
+    if let Some(acl) = xattr::get(Of::Dir(upper), key)? {
         xattr::set(Of::Name(dir, name), key, &acl, Set::Any)?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::Union;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
 use super::locate::At;
-use super::node::{Node, NodeId};
+use super::node::{Content, Node, NodeId};
 
 impl Union {
     /// Target of a symbolic link.
@@ -21,6 +21,9 @@ impl Union {
         let node = self.node(id)?;
         if node.kind != Kind::Symlink {
             return Err(Errno::INVAL);
+        }
+        if let Some(target) = self.record(&node).and_then(|record| record.target().map(OsString::from)) {
+            return Ok(target);
         }
         self.at(&node, |at| match at {
             At::Name(dir, name) => dir.read_link(name.as_name()),
@@ -34,7 +37,9 @@ impl Union {
     /// As `pread(2)`.
     pub fn read(&self, id: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let node = self.node(id)?;
-        self.content(&node)?.read_at(buffer, offset)
+        let count = self.content(&node)?.read_at(buffer, offset)?;
+        self.was_read(&node, offset, count as u64);
+        Ok(count)
     }
 
     /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
@@ -49,7 +54,7 @@ impl Union {
         };
         // Below, everything is read quietly.
         if node.kind != Kind::Regular || is_below {
-            return self.content(&node)?.read_at(buffer, offset);
+            return self.read(id, offset, buffer);
         }
         self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
@@ -87,12 +92,14 @@ impl Union {
     /// # Errors
     /// As `copy_file_range(2)`.
     pub fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), len: u64) -> Result<usize> {
-        let (source, target) = (self.node(from.0)?, self.node(to.0)?);
+        let (source_node, target) = (self.node(from.0)?, self.node(to.0)?);
         self.may_write(to.0, to.1)?;
         let target = self.upper_data(&target, Need::Data)?;
         // After the copy-up: both may be one file.
-        let source = self.content(&source)?;
-        target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))
+        let source = self.content(&source_node)?;
+        let count = target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))?;
+        self.was_read(&source_node, from.1, count as u64);
+        Ok(count)
     }
 
     /// Writes a node to the disk. What is only below is there already.
@@ -112,17 +119,29 @@ impl Union {
     }
 
     /// The file of a layer that holds a node's content for as long as anybody has it open now: `None` where it may
-    /// be copied up meanwhile, or where a write must be asked about.
+    /// be copied up meanwhile, where a write must be asked about, or where it is a lower file of less than
+    /// `worth` bytes.
     ///
     /// # Errors
     /// As `open(2)`.
-    pub fn backing(&self, id: NodeId) -> Result<Option<Arc<File>>> {
+    pub fn backing(&self, id: NodeId, worth: u64) -> Result<Option<Arc<File>>> {
         let node = self.node(id)?;
-        let stays = self.is_read_only() || {
+        if node.kind != Kind::Regular {
+            return Ok(None);
+        }
+        let is_upper = {
             let state = node.state.read();
-            state.is_upper() && state.data_below().is_none() && node.protection() == Protection::default()
+            state.is_upper() && state.data_below().is_none()
         };
-        if stays && node.kind == Kind::Regular { self.content(&node).map(Some) } else { Ok(None) }
+        if is_upper && node.protection() == Protection::default() {
+            return self.open_upper(&node).map(Some);
+        }
+        // Whoever wants to know what is read must do the reading.
+        if !self.is_read_only() || self.trace.is_some() {
+            return Ok(None);
+        }
+        let file = self.content(&node)?;
+        Ok((file.stat()?.size >= worth).then_some(file))
     }
 
     /// A descriptor to read the node's content with.
@@ -132,9 +151,10 @@ impl Union {
         }
         let data = {
             let state = node.state.read();
-            match (state.data_below(), state.is_upper()) {
-                (None, true) => None,
-                (None, false) => Some(None),
+            match (state.data_below(), &state.content) {
+                (None, Content::Upper(_)) => None,
+                (None, Content::Lower(lower)) => Some(Some(lower.file.clone())),
+                (None, Content::Dir(_)) => Some(None),
                 (Some(data), _) => Some(Some(data.file.clone())),
             }
         };
@@ -142,7 +162,7 @@ impl Union {
             None => self.open_upper(node),
             // A lower file does not change: that its data was copied up meanwhile does no harm.
             Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
-                Some(file) => self.lower_at(&file)?.open_quietly(),
+                Some(file) => self.open_lower(&file),
                 None => self.at(node, At::open_quietly),
             }),
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 
+use crate::layer::contents::Record;
 use crate::layer::{LayerDir, Layers, LowerDir, LowerFile, Namespace};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
 
 use super::descriptors::DirKey;
-use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
+use super::node::{Anchor, Content, DirContent, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
 
 /// The topmost file or directory that a node's attributes and data come from.
@@ -24,7 +25,7 @@ impl At {
     pub(super) fn of(&self) -> Of<'_> {
         match self {
             At::Name(dir, name) => Of::Name(dir, name.as_name()),
-            At::Dir(dir) => Of::fd(&**dir),
+            At::Dir(dir) => Of::Dir(dir),
             At::Fd(fd) => Of::fd(&**fd),
         }
     }
@@ -100,6 +101,18 @@ impl Union {
     /// One file of one lower layer.
     pub(super) fn lower_at(&self, file: &LowerFile) -> Result<At> {
         Ok(At::Name(self.lower_fd(&file.dir)?, file.name.clone()))
+    }
+
+    /// Opens a file of a lower layer for reading, and leaves the time of its last access as it is.
+    pub(super) fn open_lower(&self, file: &LowerFile) -> Result<File> {
+        if file.is_in_contents() {
+            // Nobody has needed its directory, and maybe nobody will.
+            match self.stack.root(file.dir.layer)?.open_file_quietly(file.path(), OFlags::RDONLY) {
+                Err(Errno::NAMETOOLONG) => {}
+                other => return other,
+            }
+        }
+        self.lower_at(file)?.open_quietly()
     }
 
     /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
@@ -207,11 +220,25 @@ impl Union {
 
     /// What users shall see of a file that the kernel describes by `stat`.
     pub(super) fn shown(&self, of: Of<'_>, stat: Stat) -> Result<Stat> {
-        let stat = self.stack.owners.stat(of, stat)?;
-        Ok(match self.squash {
+        Ok(self.squashed(self.stack.owners.stat(of, stat)?))
+    }
+
+    pub(super) fn squashed(&self, stat: Stat) -> Stat {
+        match self.squash {
             Some(Owner { uid, gid }) => Stat { uid, gid, ..stat },
             None => stat,
-        })
+        }
+    }
+
+    /// What the table of contents of its layer says of a file or directory that is below only; `None` where the layer
+    /// has to be asked.
+    pub(super) fn record(&self, node: &Node) -> Option<Record> {
+        let state = node.state.read();
+        match &state.content {
+            Content::Dir(DirContent { upper: UpperPart::None, lower, .. }) => lower.first()?.record(),
+            Content::Lower(lower) => lower.file.record(),
+            Content::Dir(_) | Content::Upper(_) => None,
+        }
     }
 
     /// The node that the kernel means by `id`.

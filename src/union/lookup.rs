@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::layer::{self, Found, LayerDir, LowerFile, Part, Resolution};
+use crate::layer::{self, Found, LayerDir, LowerDirs, LowerFile, Part, Resolution};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Kind, Name, Result, Stat};
 
@@ -121,7 +121,10 @@ impl Union {
         let Some((top, found)) = sight.is.top() else { return Ok(None) };
         let mut stat = match top {
             Part::Upper => self.shown(Of::Name(upper.ok_or(Errno::IO)?, name), found.stat)?,
-            Part::Lower(file) => self.shown(self.lower_at(file)?.of(), found.stat)?,
+            Part::Lower(file) => match file.record() {
+                Some(record) => self.squashed(record.shown),
+                None => self.shown(self.lower_at(file)?.of(), found.stat)?,
+            },
             Part::Index(indexed) => self.shown(Of::Name(&*self.index()?.dir()?, indexed.name.as_name()), found.stat)?,
         };
         let merges = matches!(&sight.is, Resolution::Dir(parts) if parts.len() > 1);
@@ -187,7 +190,7 @@ impl Union {
                 let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
                 let mut content = DirContent {
                     upper: if above.is_some() { UpperPart::Here } else { UpperPart::None },
-                    lower: Vec::new(),
+                    lower: LowerDirs::default(),
                     path: self.path_below(parent, name, &sight.is),
                     impure: AtomicBool::new(above.is_some_and(|found| found.impure)),
                     inherit: None,

@@ -133,13 +133,13 @@ impl Union {
         let mixed = content.impure.load(Ordering::Relaxed) || !content.lower.is_empty();
         self.each_entry(upper, content, |layer, dev, (dir, entry)| {
             let real = Real { dev, ino: entry.ino };
-            let id = match layer {
-                Layer::Upper if mixed => self.number_in_upper(dir, content, entry, real),
+            let id = match (layer, dir) {
+                (Layer::Upper, Some(dir)) if mixed => self.number_in_upper(dir, content, entry, real),
                 _ => Some(self.table.id_of(real)),
             };
             // Gone between listing and asking.
             let Some(id) = id else { return Ok(()) };
-            let kind = self.shown_kind(dir, entry)?;
+            let kind = dir.map_or(Ok(entry.kind), |dir| self.shown_kind(dir, entry))?;
             listing.insert(entry.name.clone(), kind, id);
             Ok(())
         })?;
@@ -160,30 +160,29 @@ impl Union {
         found.map_or_else(|_| Some(self.table.id_of(real)), |found| self.identify(&found))
     }
 
-    /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device.
+    /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device; with the directory
+    /// unless a table of contents answers for it.
     fn each_entry(
         &self,
         upper: Option<&LayerDir>,
         content: &DirContent,
-        mut act: impl FnMut(Layer, u64, (&LayerDir, &DirEntry)) -> Result<()>,
+        mut act: impl FnMut(Layer, u64, (Option<&LayerDir>, &DirEntry)) -> Result<()>,
     ) -> Result<()> {
         let mut above: HashSet<NameBuf> = HashSet::new();
         let count = content.lower.len() + usize::from(upper.is_some());
         let parts = upper.map(|_| None).into_iter().chain(content.lower.iter().map(Some));
         for (depth, part) in parts.enumerate() {
             let opened;
-            let (dir, layer) = match (part, upper) {
-                (None, Some(upper)) => (upper, Layer::Upper),
+            let (dir, layer, dev, listed) = match (part, upper) {
+                (None, Some(upper)) => (Some(upper), Layer::Upper, upper.stat_self()?.dev, upper.list()?),
                 (None, None) => continue,
-                (Some(lower), _) => {
-                    opened = self.lower_fd(lower)?;
-                    (&*opened, Layer::Lower)
-                }
-            };
-            let dev = dir.stat_self()?.dev;
-            let listed = match part {
-                None => dir.list()?,
-                Some(_) => dir.list_quietly()?,
+                (Some(lower), _) => match (lower.known_dev(), lower.listed()) {
+                    (Some(dev), Some(listed)) => (None, Layer::Lower, dev, listed),
+                    _ => {
+                        opened = self.lower_fd(lower)?;
+                        (Some(&*opened), Layer::Lower, opened.stat_self()?.dev, opened.list_quietly()?)
+                    }
+                },
             };
             for entry in &listed.entries {
                 if !above.contains(&entry.name) {

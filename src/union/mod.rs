@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
 //! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
+//! | `trace` | a record of what was read of the lower layers, where it is asked for |
 //! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
 //! | `links` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
@@ -58,6 +59,7 @@ mod remove;
 mod rename;
 mod set_id;
 mod table;
+mod trace;
 mod xattr;
 
 use std::path::{Path, PathBuf};
@@ -66,16 +68,17 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, Mark, Names, Namespace, Stack};
+use crate::layer::{Asked, Index, LowerDir, LowerDirs, Mark, Names, Namespace, Stack};
 use crate::sys::{self, Dir, Errno, FsStat, Kind, Result};
 
-pub use crate::layer::{OpenError, Owners, RedirectDir};
+pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
 pub use merge::DirItem;
 pub use node::NodeId;
 pub use remove::Remove;
 pub use rename::{How, Slot};
+pub use trace::{FileRead, Trace};
 pub use xattr::Wanted;
 
 use descriptors::Descriptors;
@@ -89,6 +92,8 @@ pub struct Spec {
     pub lower: Vec<PathBuf>,
     /// Below all others, topmost first: only the data of metadata-only files is looked for in these.
     pub data_only: Vec<PathBuf>,
+    /// What is known of the directories of `lower`, so that they need not be read.
+    pub tables: Tables,
     /// Without, nothing can be changed.
     pub upper: Option<UpperSpec>,
     pub owners: Owners,
@@ -106,6 +111,8 @@ pub struct Spec {
     /// Reading lower files moves no time of access, also when the kernel does it in our place
     /// ([`Union::backing`]). For root of the host.
     pub quiet: bool,
+    /// Where to note what is read of the lower layers.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// The two directories of a writable union.
@@ -122,6 +129,7 @@ impl Spec {
         Spec {
             lower,
             data_only: Vec::new(),
+            tables: Tables::None,
             upper: None,
             owners: Owners::Real,
             squash: None,
@@ -130,6 +138,7 @@ impl Spec {
             metacopy: None,
             user_marks: false,
             quiet: false,
+            trace: None,
         }
     }
 }
@@ -155,6 +164,7 @@ pub struct Union {
     squash: Option<Owner>,
     volatile: bool,
     metacopy: bool,
+    trace: Option<Arc<Trace>>,
     /// Who makes the files that this process makes.
     own: Owner,
 }
@@ -168,6 +178,7 @@ impl Union {
         let stack = Stack::open(&Asked {
             lower: &spec.lower,
             data_only: &spec.data_only,
+            tables: &spec.tables,
             upper: spec.upper.as_ref().map(|upper| (upper.dir.as_path(), upper.work.as_path())),
             owners: spec.owners,
             user_marks: spec.user_marks,
@@ -200,6 +211,7 @@ impl Union {
             squash: spec.squash,
             volatile: spec.volatile,
             metacopy: spec.metacopy.unwrap_or(trusted),
+            trace: spec.trace.clone(),
             own: Owner { uid: sys::effective_uid(), gid: sys::effective_gid() },
         })
     }
@@ -245,7 +257,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
     let stat = top.stat_self()?;
     let mut content = DirContent {
         upper: if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None },
-        lower: Vec::new(),
+        lower: LowerDirs::default(),
         path: Path::new("/").into(),
         impure: AtomicBool::new(false),
         inherit: None,
@@ -254,8 +266,10 @@ fn root_node(stack: &Stack) -> Result<Node> {
     *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
     if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
         for (layer, dir) in stack.lower.iter().enumerate() {
-            content.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
-            if dir.root().is_opaque()? {
+            let root = LowerDir::root(layer, dir.contents());
+            let known = root.record().map(|record| record.found.opaque);
+            content.lower.push(Arc::new(root));
+            if known.map_or_else(|| dir.root().is_opaque(), Ok)? {
                 break;
             }
         }

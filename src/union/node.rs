@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::layer::{Indexed, LayerDir, LowerDir, LowerFile, Protection};
+use crate::layer::{Indexed, LayerDir, LowerDirs, LowerFile, Protection};
 use crate::sys::{Kind, NameBuf, PathFd, Stat};
 
 use super::merge::Listing;
@@ -111,7 +111,7 @@ pub(super) struct DataBelow {
 pub(super) struct DirContent {
     pub(super) upper: UpperPart,
     /// The lower directories that merge, newest first.
-    pub(super) lower: Vec<Arc<LowerDir>>,
+    pub(super) lower: LowerDirs,
     /// By which the layers below together know what merges here.
     pub(super) path: Box<Path>,
     /// The upper part has entries that came from below, other than by the names that `lower` has.

@@ -20,6 +20,9 @@ impl Union {
     pub fn xattr(&self, id: NodeId, key: &OsStr) -> Result<Vec<u8>> {
         let key = self.key_of_existing(key)?;
         let node = self.node(id)?;
+        if self.record(&node).is_some_and(|record| record.lacks(&key)) {
+            return Err(Errno::NODATA);
+        }
         self.at(&node, |at| xattr::get_strict(at.of(), &key))
     }
 
@@ -28,6 +31,9 @@ impl Union {
     pub fn xattrs(&self, id: NodeId) -> Result<Vec<OsString>> {
         let node = self.node(id)?;
         let policy = self.stack.policy();
+        if self.record(&node).is_some_and(|record| !record.has_xattrs) {
+            return Ok(Vec::new());
+        }
         let keys = self.at(&node, |at| xattr::list(at.of()))?;
         Ok(keys.iter().filter_map(|key| policy.shown(key).map(Cow::into_owned)).collect())
     }

@@ -12,3 +12,4 @@ mod changes;
 mod demo;
 mod lifecycle;
 mod place;
+mod stats;

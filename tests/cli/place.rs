@@ -37,6 +37,14 @@ impl Place {
         self.run("overfuse", args)
     }
 
+    /// What a command of ours that succeeds prints.
+    pub(super) fn printed(&self, args: &str) -> String {
+        let output =
+            support::subject::overfuse().args(args.split_whitespace()).current_dir(self.path()).output().unwrap();
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     pub(super) fn is_mounted(&self) -> bool {
         let at = self.path().join("at");
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

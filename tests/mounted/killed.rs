@@ -11,7 +11,7 @@ use rustix::fs::{RenameFlags, XattrFlags};
 use rustix::mount::UnmountFlags;
 
 use crate::need;
-use crate::support::subject::{overfuse, with_test_options};
+use crate::support::subject::{further_options, overfuse};
 use crate::support::{Layers, Subject, scratch, show};
 
 const SIZE: usize = 300_000;
@@ -95,7 +95,8 @@ fn a_killed_daemon_leaves_the_old_state_or_the_new() {
         let at = dir.path().join("at");
         fs::create_dir(&at).expect("make the mount point");
         let mut daemon = overfuse()
-            .args(["mount", "-f", "-o", &with_test_options(layers.options())])
+            .args(["mount", "-f", "-o", &layers.options()])
+            .args(further_options())
             .arg(&at)
             .stderr(Stdio::null())
             .spawn()

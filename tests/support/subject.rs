@@ -132,7 +132,7 @@ impl Subject {
                     overfuse.arg("mount");
                     overfuse
                 });
-                let output = command.args(["-o", &with_test_options(layers.options())]).arg(at).output();
+                let output = command.args(["-o", &layers.options()]).args(further_options()).arg(at).output();
                 succeeded(output.expect("start what mounts"))?;
             }
         }
@@ -145,19 +145,17 @@ pub fn overfuse() -> Command {
     Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
 }
 
+/// What `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse, so that all tests can be run in each of its modes:
+/// `OVERFUSE_TEST_OPTIONS=io=cached cargo test --test mounted`.
+pub fn further_options() -> Option<String> {
+    let options = std::env::var("OVERFUSE_TEST_OPTIONS").ok().filter(|_| peer().is_none())?;
+    Some(format!("-o{options}"))
+}
+
 /// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
 /// place, so that the failures tell what it does differently; times are then not compared.
 pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
-}
-
-/// Every mount by Overfuse gets the options that `OVERFUSE_TEST_OPTIONS` names as well, so that all tests can be run in
-/// each of its modes: `OVERFUSE_TEST_OPTIONS=io=passthrough cargo test --test mounted`.
-pub fn with_test_options(options: String) -> String {
-    match std::env::var("OVERFUSE_TEST_OPTIONS") {
-        Ok(more) if !more.is_empty() && peer().is_none() => format!("{options},{more}"),
-        _ => options,
-    }
 }
 
 fn succeeded(output: Output) -> Result<(), String> {
@@ -169,8 +167,9 @@ fn succeeded(output: Output) -> Result<(), String> {
 #[track_caller]
 pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     fs::create_dir_all(at).expect("make the mount point");
-    let options = format!("{},{options}", with_test_options(layers.options()));
-    let output = overfuse().args(["mount", "-o", &options]).arg(at).output().expect("start overfuse");
+    let options = format!("{},{options}", layers.options());
+    let output = overfuse().args(["mount", "-o", &options]).args(further_options()).arg(at).output();
+    let output = output.expect("start overfuse");
     succeeded(output).unwrap_or_else(|error| panic!("Overfuse does not mount {options}: {error}"));
     Mounted { at: at.into(), by: Subject::Overfuse, live: true }
 }

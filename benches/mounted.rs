@@ -1,0 +1,211 @@
+//! A live mount, served by the program itself: what programs pay for metadata and data.
+//!
+//! What is called `first` has never been asked for on this mount; what is called `again` the kernel has been told.
+
+#[path = "plan/mod.rs"]
+mod plan;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::hint::black_box;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tempfile::TempDir;
+
+use support::{Layers, Mounted, Subject};
+
+const LAYERS: [usize; 3] = [1, 8, 128];
+/// In the lowest layer.
+const NAMES: usize = 2_000;
+const LARGE: usize = 64 << 20;
+
+/// Layers to be mounted again and again, each time with an empty upper.
+struct Stand {
+    place: TempDir,
+    lowers: Vec<PathBuf>,
+}
+
+impl Stand {
+    fn new(layers: usize, names: usize) -> Stand {
+        let place = plan::place();
+        let lowers = plan::layers(place.path(), layers, names);
+        Stand { place, lowers }
+    }
+
+    fn lowest(&self) -> &Path {
+        self.lowers.last().expect("there is a layer")
+    }
+
+    fn mount(&self) -> Mounted {
+        let [upper, work, at] = ["upper", "work", "at"].map(|name| self.place.path().join(name));
+        for dir in [&upper, &work] {
+            // There is none the first time.
+            let _ = fs::remove_dir_all(dir);
+            fs::create_dir(dir).expect("make a directory");
+        }
+        Subject::Overfuse.mount(&Layers { lowers: self.lowers.clone(), upper: Some((upper, work)) }, &at)
+    }
+
+    /// The time of `count` calls of `act`, each with another of the `names` files of `dir`: a new mount
+    /// follows when all had their turn.
+    fn time_each(&self, count: u64, names: usize, act: impl Fn(&Path)) -> Duration {
+        let mut left = usize::try_from(count).expect("so many fit no memory");
+        let mut spent = Duration::ZERO;
+        while left > 0 {
+            let mount = self.mount();
+            let paths: Vec<PathBuf> =
+                (0..names.min(left)).map(|index| mount.at().join("dir").join(plan::name(index))).collect();
+            let start = Instant::now();
+            paths.iter().for_each(|path| act(path));
+            spent += start.elapsed();
+            left -= paths.len();
+            mount.unmount();
+        }
+        spent
+    }
+}
+
+fn stat(path: &Path) {
+    black_box(fs::symlink_metadata(path).expect("stat"));
+}
+
+fn stat_missing(path: &Path) {
+    let error = fs::symlink_metadata(path).expect_err("there is no such name");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+fn read_whole(path: &Path) {
+    let mut content = Vec::new();
+    File::open(path).expect("open").read_to_end(&mut content).expect("read");
+    black_box(content);
+}
+
+fn metadata(c: &mut Criterion) {
+    need!(fuse);
+    let mut group = c.benchmark_group("metadata");
+    for layers in LAYERS {
+        let stand = Stand::new(layers, NAMES);
+        group.bench_function(BenchmarkId::new("stat-first", layers), |b| {
+            b.iter_custom(|count| stand.time_each(count, NAMES, stat));
+        });
+        group.bench_function(BenchmarkId::new("stat-missing-first", layers), |b| {
+            b.iter_custom(|count| stand.time_each(count, NAMES, |path| stat_missing(&path.with_extension("gone"))));
+        });
+    }
+    let stand = Stand::new(8, NAMES);
+    let mount = stand.mount();
+    let dir = mount.at().join("dir");
+    let file = dir.join(plan::name(0));
+    group.bench_function("stat-again", |b| b.iter(|| stat(&file)));
+    group.bench_function("stat-missing-again", |b| b.iter(|| stat_missing(&dir.join("gone"))));
+    group.bench_function("open-read-close-again", |b| b.iter(|| read_whole(&file)));
+    let mut count = 0;
+    let mut fresh = || {
+        count += 1;
+        dir.join(format!("new{count}"))
+    };
+    group.bench_function("create-write-unlink", |b| {
+        b.iter(|| {
+            let path = fresh();
+            fs::write(&path, [0; 4096]).expect("write");
+            fs::remove_file(&path).expect("unlink");
+        });
+    });
+    group.bench_function("mkdir-rmdir", |b| {
+        b.iter(|| {
+            let path = fresh();
+            fs::create_dir(&path).expect("mkdir");
+            fs::remove_dir(&path).expect("rmdir");
+        });
+    });
+    let (one, other) = (dir.join("one"), dir.join("other"));
+    fs::write(&one, []).expect("write");
+    group.bench_function("rename-twice", |b| {
+        b.iter(|| {
+            fs::rename(&one, &other).expect("rename");
+            fs::rename(&other, &one).expect("rename");
+        });
+    });
+    group.throughput(Throughput::Elements(NAMES as u64));
+    group.bench_function("readdir-again", |b| b.iter(|| fs::read_dir(&dir).expect("list").count()));
+    group.finish();
+}
+
+/// The first change of a file that is in a lower layer alone.
+fn copy_up(c: &mut Criterion) {
+    need!(fuse);
+    let mut group = c.benchmark_group("copy-up");
+    group.sample_size(10);
+    // Without the data, where the marks allow it: the size is of no account then.
+    let stand = Stand::new(1, 0);
+    plan::files(&stand.lowest().join("dir"), NAMES, 4 << 10);
+    group.bench_function("chmod", |b| {
+        b.iter_custom(|count| {
+            stand.time_each(count, NAMES, |path| {
+                fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("chmod");
+            })
+        });
+    });
+    for (size, names) in [(4 << 10, NAMES), (1 << 20, 64), (LARGE, 1)] {
+        let stand = Stand::new(1, 0);
+        plan::files(&stand.lowest().join("dir"), names, size);
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::new("first-write", size), |b| {
+            b.iter_custom(|count| {
+                stand.time_each(count, names, |path| {
+                    let mut file = OpenOptions::new().write(true).open(path).expect("open");
+                    file.seek(SeekFrom::Start(size as u64 / 2)).expect("seek");
+                    file.write_all(b"x").expect("write");
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One large file; what is read is in the page cache of the layer, and after the first time in the mount's.
+fn data(c: &mut Criterion) {
+    need!(fuse);
+    let mut group = c.benchmark_group("data");
+    group.sample_size(10);
+    let stand = Stand::new(1, 0);
+    plan::files(&stand.lowest().join("dir"), 1, LARGE);
+    group.throughput(Throughput::Bytes(LARGE as u64));
+    group.bench_function("read-first", |b| b.iter_custom(|count| stand.time_each(count, 1, read_whole)));
+
+    let mount = stand.mount();
+    let file = mount.at().join("dir").join(plan::name(0));
+    group.bench_function("read-again", |b| b.iter(|| read_whole(&file)));
+    let block = vec![7; 1 << 20];
+    let new = mount.at().join("dir/new");
+    group.bench_function("write", |b| {
+        b.iter(|| {
+            let mut file = File::create(&new).expect("create");
+            (0..LARGE / block.len()).for_each(|_| file.write_all(&block).expect("write"));
+        });
+    });
+
+    // The same pages in the same order each time.
+    const PAGE: usize = 4096;
+    let offsets: Vec<u64> = (0..1024).map(|step| (step * 9973 % (LARGE / PAGE) * PAGE) as u64).collect();
+    group.throughput(Throughput::Bytes((offsets.len() * PAGE) as u64));
+    let mut page = vec![0; PAGE];
+    let opened = File::open(&file).expect("open");
+    group.bench_function("random-read-4KiB-again", |b| {
+        b.iter(|| offsets.iter().for_each(|&at| opened.read_exact_at(&mut page, at).expect("read")));
+    });
+    let opened = OpenOptions::new().write(true).open(&new).expect("open");
+    group.bench_function("random-write-4KiB", |b| {
+        b.iter(|| offsets.iter().for_each(|&at| opened.write_all_at(&page, at).expect("write")));
+    });
+    drop(opened);
+    group.finish();
+}
+
+criterion_group! { name = mounted; config = plan::criterion(); targets = metadata, copy_up, data }
+criterion_main!(mounted);

@@ -1,0 +1,71 @@
+//! What the benchmarks share: the trees that they run on, the same each time, and how long they take.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use criterion::Criterion;
+use rustix::fs::XattrFlags;
+use tempfile::TempDir;
+
+use crate::support::scratch;
+
+/// A fresh directory, removed when dropped: in memory where that can hold an upper layer, so that nothing
+/// depends on the disk. `OVERFUSE_TEST_DIR` chooses another place, as for the tests.
+pub fn place() -> TempDir {
+    let in_memory = || {
+        let dir = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/dev/shm").ok()?;
+        rustix::fs::setxattr(dir.path(), "user.overfuse", b"", XattrFlags::empty()).ok().map(|()| dir)
+    };
+    let chosen = std::env::var_os("OVERFUSE_TEST_DIR").is_some();
+    if chosen { None } else { in_memory() }.unwrap_or_else(scratch)
+}
+
+/// Enough for numbers that repeat to a few percent, in a few minutes for all.
+pub fn criterion() -> Criterion {
+    let criterion = Criterion::default().without_plots().sample_size(20).warm_up_time(Duration::from_millis(500));
+    criterion.measurement_time(Duration::from_secs(2)).configure_from_args()
+}
+
+/// The `index`th of the files that [`files`] makes.
+pub fn name(index: usize) -> String {
+    format!("file{index:06}")
+}
+
+/// Makes `count` files of `size` bytes in `dir`, which is made when missing; no two are alike.
+pub fn files(dir: &Path, count: usize, size: usize) {
+    fs::create_dir_all(dir).expect("make a directory");
+    for index in 0..count {
+        fs::write(dir.join(name(index)), content(index, size)).expect("make a file");
+    }
+}
+
+/// Bytes that depend on `seed` alone and that no compressor nor file system makes less of.
+pub fn content(seed: usize, size: usize) -> Vec<u8> {
+    let mut state = (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        // xorshift64*
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// `count` layers below `dir`, topmost first. Each has the directory `dir`, with one file of its own (`own0`, …);
+/// the lowest has `names` files more.
+pub fn layers(dir: &Path, count: usize, names: usize) -> Vec<PathBuf> {
+    let layers: Vec<PathBuf> = (0..count).map(|index| dir.join(format!("layer{index}"))).collect();
+    for (index, layer) in layers.iter().enumerate() {
+        fs::create_dir_all(layer.join("dir")).expect("make a layer");
+        fs::write(layer.join(format!("dir/own{index}")), []).expect("make a file");
+    }
+    if let Some(lowest) = layers.last() {
+        files(&lowest.join("dir"), names, 0);
+    }
+    layers
+}

@@ -1,0 +1,111 @@
+//! The union without a mount: what a lookup and a listing cost before any FUSE message is paid for.
+
+#[path = "plan/mod.rs"]
+mod plan;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use overfuse::layer::{Found, Seen, resolve};
+use overfuse::sys::{Kind, Name, Result, Stat, Timestamp};
+use overfuse::union::{NodeId, Spec, Union};
+
+const LAYERS: [usize; 5] = [1, 8, 32, 128, 500];
+
+fn found(kind: Kind) -> Seen {
+    let time = Timestamp::default();
+    Seen::Entry(Found::plain(Stat {
+        dev: 1,
+        ino: 1,
+        kind,
+        perm: 0o755,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        size: 0,
+        blocks: 0,
+        block_size: 4096,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        immutable: false,
+        append_only: false,
+    }))
+}
+
+/// The verdicts alone: a file in the lowest layer, and a directory in all.
+fn resolution(c: &mut Criterion) {
+    let mut group = c.benchmark_group("resolve");
+    for layers in LAYERS {
+        group.throughput(Throughput::Elements(layers as u64));
+        let all = |seen: fn(bool) -> Seen| {
+            let verdicts: Vec<Seen> = (1..=layers).map(|layer| seen(layer == layers)).collect();
+            move || resolve(verdicts.iter().cloned().enumerate().map(Result::Ok))
+        };
+        let lowest = all(|is_lowest| if is_lowest { found(Kind::Regular) } else { Seen::Nothing });
+        group.bench_function(BenchmarkId::new("file-in-lowest", layers), |b| b.iter(&lowest));
+        let merged = all(|_| found(Kind::Directory));
+        group.bench_function(BenchmarkId::new("directory-in-all", layers), |b| b.iter(&merged));
+    }
+    group.finish();
+}
+
+/// A union of layers that all have `/dir`, and that directory.
+fn open(layers: &[std::path::PathBuf]) -> (Union, NodeId) {
+    let union = Union::open(&Spec::new(layers.to_vec())).expect("open the layers");
+    let dir = find(&union, NodeId::ROOT, "dir").expect("the layers have it");
+    (union, dir)
+}
+
+fn find(union: &Union, dir: NodeId, name: &str) -> Option<NodeId> {
+    let name = Name::new(name).expect("a name");
+    union.lookup(dir, name).expect("look up").map(|attr| attr.id)
+}
+
+/// One name of one directory that every layer has; the node is given back, so that each is a first one.
+fn lookup(c: &mut Criterion) {
+    let mut group = c.benchmark_group("lookup");
+    for layers in LAYERS {
+        let place = plan::place();
+        let (union, dir) = open(&plan::layers(place.path(), layers, 1));
+        for (what, name) in [("highest", "own0"), ("lowest", "file000000"), ("missing", "nowhere")] {
+            group.bench_function(BenchmarkId::new(what, layers), |b| {
+                b.iter(|| {
+                    if let Some(id) = black_box(find(&union, dir, name)) {
+                        union.forget(id, 1);
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// All names of a directory, listed anew each time.
+fn read_dir(c: &mut Criterion) {
+    let mut group = c.benchmark_group("readdir");
+    for (layers, names) in [(1, 10), (1, 1_000), (1, 10_000), (8, 10_000), (128, 1_000)] {
+        let place = plan::place();
+        let (union, dir) = open(&plan::layers(place.path(), layers, names));
+        group.throughput(Throughput::Elements((names + layers) as u64));
+        group.bench_function(BenchmarkId::new(format!("{layers}-layers"), names), |b| {
+            b.iter(|| {
+                let mut count = 0;
+                let mut offset = 0;
+                loop {
+                    let items = union.read_dir(dir, offset).expect("list");
+                    let Some(last) = items.last() else { break count };
+                    offset = last.offset;
+                    count += items.len();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! { name = union; config = plan::criterion(); targets = resolution, lookup, read_dir }
+criterion_main!(union);

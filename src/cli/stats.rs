@@ -1,0 +1,44 @@
+//! `overfuse stats`: what a mount was asked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::output::{self, Table};
+use super::{Exit, Global};
+use crate::fuse;
+
+/// Show how many requests the kernel sent to a mount, and how many system calls these took
+#[derive(Debug, Args)]
+pub(super) struct StatsArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+pub(super) fn run(_global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
+    let stats = fuse::stats(&args.dir).with_context(|| format!("{}", args.dir.display()))?;
+    if args.json {
+        output::print(&format!("{}\n", serde_json::to_string(&stats)?))?;
+        return Ok(Exit::Success);
+    }
+    let tables = [table("REQUEST", &stats.requests), table("SYSTEM CALL", &stats.syscalls)];
+    output::print(&tables.join("\n"))?;
+    Ok(Exit::Success)
+}
+
+/// Most frequent first.
+fn table(what: &str, counts: &BTreeMap<String, u64>) -> String {
+    let mut table = Table::new(&[what, "COUNT"]);
+    let mut rows: Vec<_> = counts.iter().collect();
+    rows.sort_by_key(|(name, count)| (u64::MAX - **count, name.as_str()));
+    for (name, count) in rows {
+        table.row([name.clone(), count.to_string()]);
+    }
+    table.render()
+}

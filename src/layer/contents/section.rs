@@ -1,0 +1,245 @@
+//! One directory of a layer, as the layer's table of contents has it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use crate::layer::whiteout::Listed;
+use crate::layer::{Found, Protection, Seen};
+use crate::sys::{DirEntry, Kind, Name, Stat};
+
+use super::format::{self, ENTRY, Entry, Flags, Shown};
+use super::{Contents, OF_ROOT};
+
+/// Bytes of what users see of an entry.
+const SHOWN: usize = 20;
+
+/// One directory, in a table whose word on it can be believed.
+#[derive(Clone, Debug)]
+pub struct Section {
+    contents: Arc<Contents>,
+    number: u32,
+}
+
+/// What the table says of one file or directory.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Of what carries no mark but being opaque.
+    pub found: Found,
+    /// As users see it, but for ids that a mount changes.
+    pub shown: Stat,
+    /// It has attributes that programs see.
+    pub has_xattrs: bool,
+    /// The file system of the layer keeps ACLs.
+    pub has_acls: bool,
+    section: Section,
+    entry: Entry,
+}
+
+impl Section {
+    pub(super) fn new(contents: &Arc<Contents>, number: u32) -> Option<Section> {
+        contents.check(number).then(|| Section { contents: contents.clone(), number })
+    }
+
+    fn view(&self) -> Option<View<'_>> {
+        View::of(&self.contents, self.number)
+    }
+
+    /// How many names the directory says something of.
+    pub fn len(&self) -> usize {
+        self.view().map_or(0, |view| view.count)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names that the directory says something of, sorted by their bytes.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let view = self.view();
+        (0..self.len()).filter_map(move |place| view?.name(&view?.entry(place)?))
+    }
+
+    /// What the layer says of `name`; `None` where it has to be asked itself.
+    pub fn see(&self, name: Name<'_>) -> Option<Seen> {
+        let Some((_, entry)) = self.view()?.find(name.as_bytes()) else { return Some(Seen::Nothing) };
+        match entry.flags {
+            flags if flags.has(Flags::ASK) => None,
+            flags if flags.has(Flags::WHITEOUT) => Some(Seen::Whiteout),
+            _ => self.record_of(entry).map(|record| Seen::Entry(record.found)),
+        }
+    }
+
+    /// What the table says of the entry `name`; `None` where there is none, or the layer has to be asked.
+    pub fn record(&self, name: Name<'_>) -> Option<Record> {
+        self.record_of(self.view()?.find(name.as_bytes())?.1)
+    }
+
+    /// What the table says of the directory itself.
+    pub fn own_record(&self) -> Option<Record> {
+        let row = self.contents.row(self.number)?;
+        if !self.contents.check(row.parent) {
+            return None;
+        }
+        let above = Section { contents: self.contents.clone(), number: row.parent };
+        let entry = above.view()?.entry(row.place as usize)?;
+        above.record_of(entry)
+    }
+
+    fn record_of(&self, entry: Entry) -> Option<Record> {
+        if entry.flags.has(Flags::ASK) || entry.flags.has(Flags::WHITEOUT) {
+            return None;
+        }
+        let stat = Stat { dev: self.contents.dev, ..entry.stat };
+        let shown = self.view()?.shown(&entry);
+        let protection = Protection { immutable: stat.immutable, append_only: stat.append_only };
+        let opaque = entry.flags.has(Flags::OPAQUE);
+        Some(Record {
+            found: Found { opaque, protection, ..Found::plain(stat) },
+            shown: shown.map_or(stat, |shown| shown.over(stat)),
+            has_xattrs: entry.flags.has(Flags::XATTRS),
+            has_acls: self.contents.header.has_acls,
+            section: self.clone(),
+            entry,
+        })
+    }
+
+    /// The directory `name` in this one; `None` where there is none, or it has to be asked itself.
+    pub fn child(&self, name: &OsStr) -> Option<Section> {
+        let (_, entry) = self.view()?.find(name.as_bytes())?;
+        Section::new(&self.contents, entry.section?)
+    }
+
+    /// The names that the layer has here, and those that it says are gone; `None` where it has to be asked.
+    pub fn list(&self) -> Option<Listed> {
+        let view = self.view()?;
+        let mut listed = Listed { entries: Vec::with_capacity(view.count), gone: Vec::new() };
+        for place in 0..view.count {
+            let entry = view.entry(place)?;
+            let name = Name::new(OsStr::from_bytes(view.name(&entry)?)).ok()?.to_owned();
+            if entry.flags.has(Flags::WHITEOUT) {
+                listed.gone.push(name);
+                continue;
+            }
+            let kind = view.shown(&entry).map_or(entry.stat.kind, |shown| shown.kind);
+            listed.entries.push(DirEntry { name, ino: entry.stat.ino, kind });
+        }
+        Some(listed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn row(&self) -> super::format::Row {
+        self.contents.row(self.number).unwrap()
+    }
+
+    /// The file system that holds the layer.
+    pub fn dev(&self) -> u64 {
+        self.contents.dev
+    }
+}
+
+impl Record {
+    /// Whether a file without attributes can only answer that there is no `key`.
+    pub fn lacks(&self, key: &OsStr) -> bool {
+        let begins = |prefix: &[u8]| key.as_bytes().strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+        let acl = key == "system.posix_acl_access" || key == "system.posix_acl_default";
+        let is_acl = acl && self.has_acls && self.entry.stat.kind != Kind::Symlink;
+        let is_kept = is_acl || [&b"user."[..], b"security.", b"trusted."].into_iter().any(begins);
+        !self.has_xattrs && is_kept
+    }
+
+    /// Of a symbolic link.
+    pub fn target(&self) -> Option<&OsStr> {
+        let target = self.section.view()?.target(&self.entry)?;
+        (self.entry.stat.kind == Kind::Symlink).then(|| OsStr::from_bytes(target))
+    }
+}
+
+/// The bytes of a section. Nothing in here believes them.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    entries: &'a [u8],
+    text: &'a [u8],
+    count: usize,
+}
+
+impl<'a> View<'a> {
+    fn of(contents: &'a Contents, number: u32) -> Option<View<'a>> {
+        let (bytes, row) = contents.section(number)?;
+        let count = row.entries as usize;
+        let (entries, text) = bytes.split_at_checked(count.checked_mul(ENTRY)?)?;
+        Some(View { entries, text, count })
+    }
+
+    fn entry(&self, place: usize) -> Option<Entry> {
+        let at = place.checked_mul(ENTRY)?;
+        Entry::parse(self.entries.get(at..at.checked_add(ENTRY)?)?)
+    }
+
+    fn name(&self, entry: &Entry) -> Option<&'a [u8]> {
+        self.text.get(entry.name_at as usize..)?.get(..usize::from(entry.name_len))
+    }
+
+    fn target(&self, entry: &Entry) -> Option<&'a [u8]> {
+        let behind = entry.name_at as usize + usize::from(entry.name_len);
+        self.text.get(behind..)?.get(..usize::from(entry.target_len))
+    }
+
+    fn shown(&self, entry: &Entry) -> Option<Shown> {
+        if !entry.flags.has(Flags::SHOWN) {
+            return None;
+        }
+        let behind = entry.name_at as usize + usize::from(entry.name_len) + usize::from(entry.target_len);
+        Shown::parse(self.text.get(behind..)?.get(..SHOWN)?)
+    }
+
+    /// The entry called `name`, and its place.
+    fn find(&self, name: &[u8]) -> Option<(usize, Entry)> {
+        let (mut from, mut to) = (0, self.count);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let entry = self.entry(middle)?;
+            match self.name(&entry)?.cmp(name) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => return Some((middle, entry)),
+            }
+        }
+        None
+    }
+}
+
+/// Whether a section is what was written: its checksum, and what no checksum of a stranger vouches for.
+pub(super) fn is_sound(contents: &Contents, number: u32) -> bool {
+    let sound = || {
+        let (bytes, row) = contents.section(number)?;
+        if format::crc(bytes) != row.crc {
+            return None;
+        }
+        // So that no way through the table comes back to where it was.
+        if number != OF_ROOT && row.parent >= number {
+            return None;
+        }
+        let view = View::of(contents, number)?;
+        let mut last: &[u8] = b"";
+        for place in 0..view.count {
+            let entry = view.entry(place)?;
+            let name = Name::new(OsStr::from_bytes(view.name(&entry)?)).ok()?;
+            view.target(&entry)?;
+            if entry.flags.has(Flags::SHOWN) {
+                view.shown(&entry)?;
+            }
+            let below = entry.section.is_none_or(|section| {
+                let row = contents.row(section);
+                let is_of = row.is_some_and(|row| row.parent == number && row.place as usize == place);
+                section > number && is_of && entry.stat.kind == Kind::Directory
+            });
+            if !below || name.as_bytes() <= last {
+                return None;
+            }
+            last = name.as_bytes();
+        }
+        Some(())
+    };
+    sound().is_some()
+}

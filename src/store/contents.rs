@@ -1,0 +1,73 @@
+//! Tables of contents: `index` beside each unpacked layer, so that a mount need not read the layer.
+//!
+//! A table is no more than a shortcut. One that is missing, damaged, or older than its layer is written anew when the layer
+//! is next mounted, by who may; else the mount does without.
+
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Store;
+use super::error::{Result, io_at};
+use super::images::Image;
+use super::scratch::ScratchDir;
+use crate::image::Digest;
+use crate::layer::contents::{self, Unfit};
+use crate::layer::{Contents, Policy, Tables};
+use crate::sys::{Dir, Errno};
+
+/// Its name in the layer's directory of the store.
+pub(super) const TABLE: &str = "index";
+
+impl Store {
+    /// What is known of the unpacked layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps
+    /// owners and marks as `policy` says.
+    pub fn tables(&self, image: &Image, policy: Policy) -> Tables {
+        let known = |diff_id| match self.layer_contents(diff_id, policy) {
+            Ok(contents) => Some(Arc::new(contents)),
+            Err(error) => {
+                tracing::debug!(%diff_id, %error, "the layer has no table of contents");
+                None
+            }
+        };
+        Tables::Known(image.layers.iter().rev().map(known).collect())
+    }
+
+    fn table_path(&self, diff_id: &Digest) -> PathBuf {
+        self.layer_path(diff_id).join(TABLE)
+    }
+
+    fn layer_contents(&self, diff_id: &Digest, policy: Policy) -> Result<Contents> {
+        let (fs, path) = (self.layer_fs(diff_id), self.table_path(diff_id));
+        let root = Dir::open_host(&fs).map_err(io_at("open", &fs))?;
+        let open = || Contents::open(&path, diff_id.hex().as_bytes(), &root, policy);
+        match open() {
+            Ok(contents) => return Ok(contents),
+            Err(Unfit::Io(Errno::NOENT)) => tracing::debug!(%diff_id, "writing the layer's table of contents"),
+            Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
+        }
+        let _lock = self.lock_shared()?;
+        let mut file = self.empty_file()?;
+        write(file.as_file_mut(), diff_id, &root, policy).map_err(io_at("write", &path))?;
+        file.persist(&path).map_err(|error| io_at("write", &path)(error.error))?;
+        open().map_err(|error| io_at("use", &path)(io::Error::other(error)))
+    }
+}
+
+/// Writes the table of a layer that is staged in `scratch`. Without one it is a layer all the same.
+pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
+    let path = scratch.path().join(TABLE);
+    let stage = |path: &Path| -> io::Result<()> {
+        let root = Dir::open_host(&scratch.path().join("fs"))?;
+        write(&mut std::fs::File::create(path)?, diff_id, &root, policy)
+    };
+    if let Err(error) = stage(&path) {
+        tracing::warn!(%diff_id, %error, "left out the layer's table of contents");
+        // What is not there is written later; what is half there, too.
+        drop(std::fs::remove_file(&path));
+    }
+}
+
+fn write(file: &mut std::fs::File, diff_id: &Digest, root: &Dir, policy: Policy) -> io::Result<()> {
+    contents::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, policy)
+}

@@ -1,0 +1,45 @@
+//! `stats`: the counts of a mount, and of nothing else.
+
+use std::fs;
+
+use crate::need;
+use crate::place::Place;
+
+fn counts(place: &Place) -> serde_json::Value {
+    serde_json::from_str(&place.printed("stats --json at")).expect("JSON")
+}
+
+#[test]
+fn requests_and_what_they_cost_are_counted_and_the_question_is_not() {
+    need!(root, fuse);
+    let place = Place::new();
+    assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
+    let before = counts(&place);
+    assert_eq!(counts(&place), before);
+    assert_eq!(fs::read_to_string(place.path().join("at/file")).unwrap(), "below");
+    let after = counts(&place);
+    assert_eq!(after["requests"]["READ"], 1, "{after}");
+    assert!(after["syscalls"]["pread64"].as_u64() >= Some(1), "{after}");
+    assert_eq!(place.overfuse("umount at").0, 0);
+}
+
+#[test]
+fn the_counts_are_a_table_for_people() {
+    need!(root, fuse);
+    let place = Place::new();
+    assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
+    fs::metadata(place.path().join("at/file")).unwrap();
+    let said = place.printed("stats at");
+    assert!(said.starts_with("REQUEST") && said.contains("LOOKUP") && said.contains("SYSTEM CALL"), "{said}");
+    assert_eq!(place.overfuse("umount at").0, 0);
+}
+
+#[test]
+fn what_is_no_mount_of_ours_has_no_counts() {
+    let place = Place::new();
+    for (what, reason) in [("lower", "not the root of an Overfuse mount"), ("nowhere", "No such file")] {
+        let (code, said) = place.overfuse(&format!("stats {what}"));
+        assert_eq!((code, said.lines().count()), (125, 1), "{said}");
+        assert!(said.contains(what) && said.contains(reason), "{said}");
+    }
+}
