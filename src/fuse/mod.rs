@@ -145,7 +145,8 @@ impl Filesystem for Server {
     fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
         self.begin(Asked::Forget);
         if let Ok(union) = self.union() {
-            union.forget(id(ino), count);
+            let gone = union.forget(id(ino), count);
+            self.opens.iter().filter(|_| gone).for_each(|opens| opens.forget(id(ino)));
         }
     }
 
@@ -294,13 +295,13 @@ impl Filesystem for Server {
         _: &Request,
         ino: INodeNo,
         _: FileHandle,
-        flags: OpenFlags,
+        _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         to: ReplyEmpty,
     ) {
         let release = || {
-            self.opens.iter().for_each(|opens| opens.release(id(ino), flags));
+            self.opens.iter().for_each(|opens| opens.release(id(ino)));
             Ok(())
         };
         answer(self.begin(Asked::Release), to, release, reply::done);

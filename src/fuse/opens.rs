@@ -4,8 +4,8 @@
 //! never both at once: so the first open decides until the last one is released. A file that may be copied up
 //! while it is open has no backing file; nor has one whose writes must be asked about.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use fuser::{BackingId, OpenAccMode, OpenFlags};
@@ -22,17 +22,23 @@ const WORTH_PASSING: u64 = 64 << 10;
 /// The files that are open on one connection.
 #[derive(Debug)]
 pub(super) struct Opens {
-    shards: Vec<Mutex<HashMap<NodeId, Open>>>,
+    shards: Vec<Mutex<Shard>>,
     /// Whether the kernel takes backing files from this process and of this file system; known from the first on.
     possible: OnceLock<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    open: HashMap<NodeId, Open>,
+    /// Known nodes that programs may write through maps, of which neither the kernel's FUSE nor this process hears:
+    /// a map lasts longer than the open by which it was made, and nobody tells of its end.
+    mapped: HashSet<NodeId>,
 }
 
 #[derive(Debug)]
 struct Open {
     count: u64,
     backing: Option<Arc<BackingId>>,
-    /// Opens by which a program can write through a map, of which neither the kernel's FUSE nor this process hears.
-    mappable: u64,
 }
 
 /// How an open goes on.
@@ -62,7 +68,7 @@ impl Opens {
         back: impl Fn(&File) -> std::io::Result<BackingId>,
     ) -> Result<Opened> {
         let mut shard = self.shard(id).lock();
-        let open = match shard.entry(id) {
+        let open = match shard.open.entry(id) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(vacant) => {
                 let registered = union.backing(id, WORTH_PASSING)?.map(|file| back(&file));
@@ -73,32 +79,39 @@ impl Opens {
                 }
                 // One that is not to be had, in a layer on another file system, is read by this process.
                 let backing = registered.and_then(std::io::Result::ok).map(Arc::new);
-                vacant.insert(Open { count: 0, backing, mappable: 0 })
+                vacant.insert(Open { count: 0, backing })
             }
         };
         open.count += 1;
-        open.mappable += u64::from(mappable(flags));
-        Ok(open.backing.clone().map_or(Opened::Cached, Opened::Through))
+        let opened = open.backing.clone().map_or(Opened::Cached, Opened::Through);
+        if mappable(flags) && matches!(opened, Opened::Through(_)) {
+            shard.mapped.insert(id);
+        }
+        Ok(opened)
     }
 
-    /// Uncounts an open with the same flags.
-    pub(super) fn release(&self, id: NodeId, flags: OpenFlags) {
+    /// Uncounts an open.
+    pub(super) fn release(&self, id: NodeId) {
         let mut shard = self.shard(id).lock();
-        let Entry::Occupied(mut open) = shard.entry(id) else { return };
-        let uses = open.get_mut();
-        uses.count -= 1;
-        uses.mappable = uses.mappable.saturating_sub(u64::from(mappable(flags)));
-        if uses.count == 0 {
-            open.remove();
+        if let Entry::Occupied(mut open) = shard.open.entry(id) {
+            open.get_mut().count -= 1;
+            if open.get().count == 0 {
+                open.remove();
+            }
         }
     }
 
-    /// Whether a node's size and times may change unseen by the kernel's FUSE.
-    pub(super) fn changes_unseen(&self, id: NodeId) -> bool {
-        self.shard(id).lock().get(&id).is_some_and(|open| open.backing.is_some() && open.mappable > 0)
+    /// The kernel knows the node no more: nobody has it open, nor a map of it.
+    pub(super) fn forget(&self, id: NodeId) {
+        self.shard(id).lock().mapped.remove(&id);
     }
 
-    fn shard(&self, id: NodeId) -> &Mutex<HashMap<NodeId, Open>> {
+    /// Whether a node's times may change unseen by the kernel's FUSE.
+    pub(super) fn changes_unseen(&self, id: NodeId) -> bool {
+        self.shard(id).lock().mapped.contains(&id)
+    }
+
+    fn shard(&self, id: NodeId) -> &Mutex<Shard> {
         &self.shards[((id.0 ^ (id.0 >> 8)) % SHARDS) as usize]
     }
 }

@@ -227,12 +227,14 @@ impl Union {
         self.stack.stat_fs()
     }
 
-    /// Gives back `count` lookups of a node.
-    pub fn forget(&self, id: NodeId, count: u64) {
+    /// Gives back `count` lookups of a node; answers whether it is known no more.
+    pub fn forget(&self, id: NodeId, count: u64) -> bool {
         self.table.release(id, count);
-        if self.table.peek(id).is_none() {
+        let gone = self.table.peek(id).is_none();
+        if gone {
             self.descriptors.forget(id);
         }
+        gone
     }
 
     fn upper(&self) -> Result<&crate::layer::UpperLayer> {
