@@ -164,7 +164,7 @@ pub struct Outcome {
     pub latency: Option<Latency>,
     /// Counted inside the daemon over one sample; Overfuse tells it, others do not.
     pub counts: Option<Counts>,
-    /// The process that serves the mount, after the row's work in the last run.
+    /// The process that serves the mount, at the end of the last measurement that the row was part of.
     pub daemon: Option<Daemon>,
     /// What the work cost on disk.
     pub written: Option<Written>,

@@ -36,6 +36,8 @@ pub struct Ratio {
     /// Ends of the 95 % interval; with fewer than six runs the extremes of the runs' own ratios.
     pub low: f64,
     pub high: f64,
+    /// How many runs both have.
+    pub runs: usize,
 }
 
 impl Summary {
@@ -67,12 +69,17 @@ impl Ratio {
         let ratios = sorted(&ratios);
         let outside = if pairs.len() < ENOUGH { 0 } else { (ratios.len() as f64 * OUTSIDE / 2.0) as usize };
         let (low, high) = (ratios[outside].min(value), ratios[ratios.len() - 1 - outside].max(value));
-        (value.is_finite() && low.is_finite() && high.is_finite()).then_some(Ratio { value, low, high })
+        (value.is_finite() && low.is_finite() && high.is_finite()).then_some(Ratio {
+            value,
+            low,
+            high,
+            runs: pairs.len(),
+        })
     }
 
-    /// The interval is too wide for the ratio to be quoted.
+    /// The interval is too wide for the ratio to be quoted; or there is none, as there was one run.
     pub fn is_meaningless(&self) -> bool {
-        self.low <= 0.0 || self.high / self.low > MEANINGLESS
+        self.runs < 2 || self.low <= 0.0 || self.high / self.low > MEANINGLESS
     }
 }
 
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn a_ratio_of_runs_that_drift_together_is_sure() {
         let ratio = Ratio::of(&[2.0, 20.0, 200.0], &[1.0, 10.0, 100.0]).expect("samples");
-        assert_eq!(ratio, Ratio { value: 2.0, low: 2.0, high: 2.0 });
+        assert_eq!(ratio, Ratio { value: 2.0, low: 2.0, high: 2.0, runs: 3 });
         assert!(!ratio.is_meaningless());
     }
 
@@ -172,6 +179,7 @@ mod tests {
         assert_eq!(Ratio::of(&[], &[1.0]), None);
         assert_eq!(Ratio::of(&[1.0], &[]), None);
         assert_eq!(Ratio::of(&[1.0], &[0.0]), None);
+        assert!(Ratio::of(&[1.0], &[1.0]).expect("samples").is_meaningless(), "one run says nothing of the next");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! One file a command. The library below neither prints nor reads the environment; this does both.
 
+mod bench;
 mod commit;
 mod completion;
 mod daemon;
@@ -53,6 +54,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::BenchArgs),
     Commit(commit::CommitArgs),
     Completion(completion::CompletionArgs),
     Demo(demo::DemoArgs),
@@ -117,6 +119,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Bench(args) => bench::run(args),
         Command::Commit(args) => commit::run(&cli.global, args),
         Command::Completion(args) => completion::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),

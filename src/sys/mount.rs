@@ -74,6 +74,15 @@ impl FuseMount<'_> {
     }
 }
 
+/// Mounts the kernel's own overlayfs, with `options` as mount(8) takes them: at most a page of them.
+///
+/// # Errors
+/// As `mount(2)`: `EPERM` without privilege, `ENODEV` where the kernel has none.
+pub fn mount_overlay(options: &str, at: &Path) -> Result<()> {
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), Some(&*options))
+}
+
 /// What is not to be had on the FUSE mount of which `at` is the root.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Waiting for several descriptors at once.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -20,6 +21,16 @@ pub enum Interest {
 /// As `poll(2)`, but for `EINTR`, after which it goes on.
 pub fn wait(these: &[(BorrowedFd<'_>, Interest)]) -> Result<Vec<bool>> {
     poll(these, None)
+}
+
+/// Waits until one of `these` is ready, or `most` has passed, and says which are.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_for(these: &[(BorrowedFd<'_>, Interest)], most: Duration) -> Result<Vec<bool>> {
+    // A wait of 68 years is one without end.
+    let tv_sec = i64::try_from(most.as_secs()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
+    poll(these, Some(&Timespec { tv_sec, tv_nsec: most.subsec_nanos().into() }))
 }
 
 /// Says which of `these` are ready now.

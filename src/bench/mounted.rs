@@ -1,0 +1,334 @@
+//! A subject at work: mounted with a fresh upper layer, and gone without a trace when dropped.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sys::{self, Dir, Errno, Name, Namespaces, mount_overlay, orphans, process};
+
+use super::result::Daemon;
+use super::subject::{Kind, Stack, Subject, User};
+
+/// How long a program may take until its mount is live.
+const TO_MOUNT: Duration = Duration::from_secs(20);
+/// How long it may take to end when it is unmounted.
+const TO_END: Duration = Duration::from_secs(5);
+/// A program that has not ended so long after its mount is live stays in the foreground.
+const TO_DETACH: Duration = Duration::from_millis(300);
+
+/// The directory of a run.
+///
+/// ```text
+/// tree/      the layers and the merged tree
+/// run/       upper, work, at (where it is mounted), log (what the program says), native (a copy to be changed)
+/// ```
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    dir: PathBuf,
+    user: User,
+}
+
+impl Place {
+    /// # Errors
+    /// When the directories cannot be made.
+    pub(super) fn new(dir: &Path, user: User) -> io::Result<Place> {
+        for part in ["tree", "run"] {
+            fs::create_dir(dir.join(part))?;
+        }
+        Ok(Place { dir: dir.into(), user })
+    }
+
+    pub(super) fn tree(&self) -> PathBuf {
+        self.dir.join("tree")
+    }
+
+    pub(super) fn upper(&self) -> PathBuf {
+        self.dir.join("run/upper")
+    }
+
+    fn at(&self) -> PathBuf {
+        self.dir.join("run/at")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("run/log")
+    }
+
+    /// An empty `tree`, or an empty `run`.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub(super) fn clear(&self, part: &str) -> io::Result<()> {
+        let dir = Dir::open_host(&self.dir)?;
+        dir.remove_all(Name::new(part)?)?;
+        fs::create_dir(self.dir.join(part))
+    }
+
+    /// What the program said last.
+    fn last_words(&self) -> Option<String> {
+        let said = fs::read(self.log()).ok()?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said.lines().map(str::trim).rfind(|line| !line.is_empty()).map(Into::into)
+    }
+}
+
+/// A live mount; or a directory, for the subject that is one.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    place: Place,
+    root: PathBuf,
+    /// Something is mounted at `root`.
+    is_mount: bool,
+    /// From the start of the program until the mount was live.
+    pub took: Option<Duration>,
+    daemons: Vec<u32>,
+}
+
+impl Mounted {
+    /// Shows the stack in the place's tree, with a fresh upper. A plain directory is the merged tree itself or, when
+    /// the work `changes` it, a copy.
+    ///
+    /// # Errors
+    /// A line that says why it does not mount.
+    pub(super) fn mount(
+        subject: &Subject,
+        place: &Place,
+        layers: u32,
+        changes: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Mounted, String> {
+        let text = |error: io::Error| error.to_string();
+        place.clear("run").map_err(text)?;
+        let mut mounted =
+            Mounted { place: place.clone(), root: place.at(), is_mount: false, took: None, daemons: Vec::new() };
+        if subject.kind == Kind::Native {
+            mounted.root = place.tree().join("merged");
+            if changes {
+                let copy = place.dir.join("run/native");
+                copy_tree(&mounted.root, &copy).map_err(|error| format!("copying the tree: {error}"))?;
+                mounted.root = copy;
+            }
+            return Ok(mounted);
+        }
+        for part in ["upper", "work", "at"] {
+            fs::create_dir(place.dir.join("run").join(part)).map_err(text)?;
+        }
+        let stack = Stack::of(layers);
+        let before = orphans::children();
+        let result = match subject.command_line(&stack, place.user) {
+            Some((program, arguments)) => mounted.start(&program, &arguments, stop),
+            None => mounted.mount_overlayfs(&stack),
+        };
+        mounted.daemons = orphans::children().into_iter().filter(|child| !before.contains(child)).collect();
+        mounted.is_mount = is_mount_point(&mounted.root);
+        mounted.took = Some(result?);
+        Ok(mounted)
+    }
+
+    /// In a child, whose working directory can be the tree's.
+    fn mount_overlayfs(&self, stack: &Stack) -> Result<Duration, String> {
+        let marks = if self.place.user == User::Root { "" } else { ",userxattr" };
+        let options = format!("{}{marks}", stack.options());
+        let (tree, at) = (self.place.tree(), stack.at);
+        let (child, channel) = process::spawn_connected(Namespaces::empty(), |channel| {
+            let started = Instant::now();
+            let done = change_dir(&tree).and_then(|()| Ok(mount_overlay(&options, Path::new(at))?));
+            let took = started.elapsed().as_nanos();
+            let said = done.map_or_else(|error| error.to_string(), |()| took.to_string());
+            i32::from(channel.send(said.as_bytes(), None).is_err())
+        })
+        .map_err(|error| error.to_string())?;
+        let said = channel.receive().ok().flatten().map(|(said, _)| String::from_utf8_lossy(&said).into_owned());
+        child.wait().map_err(|error| error.to_string())?;
+        let said = said.ok_or("the process that mounts is gone")?;
+        said.parse().map(Duration::from_nanos).map_err(|_| said)
+    }
+
+    fn start(&self, program: &Path, arguments: &[String], stop: &dyn Fn() -> bool) -> Result<Duration, String> {
+        let log = File::create(self.place.log()).map_err(|error| error.to_string())?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.place.tree());
+        // A group of its own: what a terminal sends to us is not for it.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let started = Instant::now();
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut live_after = None;
+        loop {
+            let ended = child.try_wait().map_err(|error| error.to_string())?;
+            let took = started.elapsed();
+            if let Some(status) = ended {
+                let live = status.success() && is_mount_point(&self.root);
+                return if live { Ok(live_after.unwrap_or(took)) } else { Err(self.why_not(&status.to_string())) };
+            }
+            if live_after.is_none() && is_mount_point(&self.root) {
+                live_after = Some(took);
+            }
+            if let Some(live) = live_after.filter(|live| took > *live + TO_DETACH) {
+                return Ok(live);
+            }
+            if took > TO_MOUNT || stop() {
+                end_now(&mut child);
+                return Err(self.why_not(&format!("no mount after {} s", took.as_secs())));
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+    }
+
+    fn why_not(&self, status: &str) -> String {
+        match self.place.last_words() {
+            Some(said) => format!("does not mount ({status}): {said}"),
+            None => format!("does not mount ({status})"),
+        }
+    }
+
+    /// Where the tree shows.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where what is changed goes, for those that have such a place.
+    pub(super) fn upper(&self) -> Option<PathBuf> {
+        self.is_mount.then(|| self.place.upper())
+    }
+
+    /// The processes that serve it, together; none for the kernel and a directory.
+    pub(super) fn daemon(&self) -> Option<Daemon> {
+        let all = self.daemons.iter().filter_map(|id| daemon(*id));
+        all.reduce(|a, b| Daemon {
+            memory: a.memory + b.memory,
+            memory_peak: a.memory_peak + b.memory_peak,
+            descriptors: a.descriptors + b.descriptors,
+            cpu: a.cpu + b.cpu,
+        })
+    }
+
+    /// How its process ended, if it did, and what it said last.
+    pub(super) fn died(&self) -> Option<String> {
+        let gone = !self.daemons.is_empty() && {
+            let alive = orphans::children();
+            self.daemons.iter().all(|daemon| !alive.contains(daemon))
+        };
+        gone.then(|| {
+            let mut said = "its process died".to_owned();
+            while let Ok(Some((id, status))) = process::reap() {
+                if self.daemons.contains(&id) {
+                    said = match status {
+                        process::Status::Exited(code) => format!("its process ended with {code}"),
+                        process::Status::Signaled(signal) => format!("its process was killed by signal {signal}"),
+                    };
+                }
+            }
+            self.place.last_words().map_or(said.clone(), |words| format!("{said}: {words}"))
+        })
+    }
+
+    /// Ends its processes at once: what waits for them is answered.
+    pub(super) fn kill(&self) {
+        let alive = orphans::children();
+        for daemon in self.daemons.iter().filter(|daemon| alive.contains(daemon)) {
+            // One that ended meanwhile is as good.
+            let _ = orphans::kill(*daemon);
+        }
+    }
+
+    fn unmount(&mut self) {
+        let patience = Instant::now() + TO_END;
+        let mut busy = self.is_mount;
+        while busy {
+            busy = unmount(&self.root, Instant::now() > patience) == Err(Errno::BUSY);
+            if busy {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        let patience = Instant::now() + TO_END;
+        let living = |daemons: &[u32]| {
+            let alive = orphans::children();
+            daemons.iter().any(|daemon| alive.contains(daemon))
+        };
+        while living(&self.daemons) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.kill();
+        while living(&self.daemons) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        while let Ok(Some(_)) = process::reap() {}
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.unmount();
+        // What cannot be removed now is removed, or named, when the whole directory is.
+        let _ = self.place.clear("run");
+    }
+}
+
+fn end_now(child: &mut Child) {
+    // One that ended meanwhile is as good.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn unmount(at: &Path, lazily: bool) -> sys::Result<()> {
+    match sys::unmount(at, lazily) {
+        Err(Errno::PERM) => {}
+        other => return other,
+    }
+    let mut command = Command::new("fusermount3");
+    command.arg(if lazily { "-uz" } else { "-u" }).arg("--").arg(at);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    // It says in words, not in numbers, why it failed: most likely the mount is in use.
+    if status.is_ok_and(|status| status.success()) || lazily { Ok(()) } else { Err(Errno::BUSY) }
+}
+
+/// As the kernel's own list has it: asking the file system would ask its daemon.
+fn is_mount_point(at: &Path) -> bool {
+    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return false };
+    let Some(at) = at.to_str() else { return false };
+    let escaped = at.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&escaped))
+}
+
+fn daemon(id: u32) -> Option<Daemon> {
+    /// What Linux counts CPU time in, on every machine that it tells users of.
+    const TICKS: f64 = 100.0;
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let kilobytes = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+    Some(Daemon {
+        memory: kilobytes("VmRSS").unwrap_or(0) * 1024,
+        memory_peak: kilobytes("VmHWM").unwrap_or(0) * 1024,
+        descriptors: fs::read_dir(format!("/proc/{id}/fd")).map_or(0, |fds| fds.count() as u64),
+        cpu: times.filter_map(|time| time.parse::<f64>().ok()).sum::<f64>() / TICKS,
+    })
+}
+
+/// Directories and regular files: all that a merged tree has.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn change_dir(to: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let to = std::ffi::CString::new(to.as_os_str().as_bytes())?;
+    Ok(process::change_dir(&to)?)
+}

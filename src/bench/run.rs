@@ -1,0 +1,379 @@
+//! A whole benchmark: every workload on every subject, in turn, as often as was asked for.
+//!
+//! For each set of parameters the tree is made once. Then the subjects take turns, A B C A B C …, and who begins
+//! changes with each run, so that neither what grows slower with time nor what came just before favours one. The
+//! first turn of each is a warm-up and is thrown away. Each measurement has a mount and an upper layer of its own.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::layer::{Mark, Policy, whiteout};
+use crate::sys::signal::Messages;
+use crate::sys::xattr::Of;
+use crate::sys::{self, Dir, Errno, Name};
+
+use super::clock::Part;
+use super::gather::Gathered;
+use super::mounted::{Mounted, Place};
+use super::result::{FORMAT, Method, Report, State};
+use super::subject::{Kind, Subject, User};
+use super::tree;
+use super::worker::{self, End, Failure, asked_to_end};
+use super::workload::{Scale, Selected, Session};
+use super::{machine, result};
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// An empty directory that is the benchmark's own.
+    pub dir: &'a Path,
+    pub user: User,
+    pub subjects: &'a [Subject],
+    pub workloads: &'a [Selected],
+    pub scale: Scale,
+    pub runs: usize,
+    /// Caches are dropped before each measurement.
+    pub cold: bool,
+    /// After so long no further run is begun but the first; a little later, no further measurement.
+    pub most: Option<Duration>,
+}
+
+/// Who is told how far it is.
+pub trait Observer {
+    /// How many measurements there will be at most.
+    fn planned(&mut self, measurements: usize);
+    /// The tree of a workload is being made.
+    fn preparing(&mut self, workload: &str);
+    /// One measurement begins; run 0 is the warm-up.
+    fn measuring(&mut self, workload: &str, subject: &str, run: usize);
+    /// So many measurements are done, or will not be.
+    fn done(&mut self, measurements: usize);
+    /// A subject cannot do a workload, or no more.
+    fn failed(&mut self, workload: &str, subject: &str, why: &str);
+}
+
+/// Why a benchmark is not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    Interrupted,
+    /// Its time was up; where it was then.
+    TimeUp(String),
+    /// The directory has no room; what it was needed for.
+    Full(String),
+}
+
+/// Of the time that a quick benchmark has, what is left for what is begun when it is over.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Why a benchmark cannot begin, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} cannot hold an upper layer (extended attributes and whiteouts): {source}", dir.display())]
+    Unfit { dir: PathBuf, source: Errno },
+    #[error("{} has {free} bytes free, and {workload} needs {needed}", dir.display())]
+    NoRoom { dir: PathBuf, workload: String, needed: u64, free: u64 },
+    #[error("{}: {source}", dir.display())]
+    Directory { dir: PathBuf, source: io::Error },
+    #[error("measuring: {0}")]
+    Measuring(io::Error),
+}
+
+/// Whether `dir` can hold upper layers.
+///
+/// # Errors
+/// The first refusal, of a whiteout or an extended attribute.
+pub fn check_directory(dir: &Path) -> Result<(), Error> {
+    let check = || -> sys::Result<()> {
+        let open = Dir::open_host(dir)?;
+        let (probe, policy) = (Name::new("probe")?, Policy::probe(&open)?);
+        whiteout::create(&open, probe)?;
+        open.remove_file(probe)?;
+        open.make_dir(probe, 0o700)?;
+        let marked = policy.marks.set(Of::Name(&open, probe), Mark::Opaque, b"y");
+        open.remove_dir(probe)?;
+        marked
+    };
+    check().map_err(|source| Error::Unfit { dir: dir.into(), source })
+}
+
+/// Why the kernel's overlayfs cannot be mounted here; `None` where it can.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn overlayfs_refused(dir: &Path, user: User) -> Result<Option<String>, Error> {
+    let at = dir.join("probe-overlayfs");
+    let wrong = |source| Error::Directory { dir: dir.into(), source };
+    fs::create_dir(&at).map_err(wrong)?;
+    let place = Place::new(&at, user).map_err(wrong)?;
+    fs::create_dir(place.tree().join("0")).map_err(wrong)?;
+    let subject = Subject { name: "overlayfs".into(), version: String::new(), kind: Kind::Overlayfs };
+    let refused = Mounted::mount(&subject, &place, 1, true, &|| false).err();
+    remove(dir, "probe-overlayfs").map_err(wrong)?;
+    Ok(refused)
+}
+
+fn remove(dir: &Path, name: &str) -> io::Result<()> {
+    Ok(Dir::open_host(dir)?.remove_all(Name::new(name)?)?)
+}
+
+/// Measures. What there is by then is answered also when it is not complete.
+///
+/// # Errors
+/// When nothing can be measured at all.
+pub fn run(
+    plan: &Plan<'_>,
+    signals: &Messages,
+    observer: &mut dyn Observer,
+) -> Result<(Report, Option<Stopped>), Error> {
+    let wrong = |source| Error::Directory { dir: plan.dir.into(), source };
+    let sessions: Vec<(&Selected, Session)> = plan
+        .workloads
+        .iter()
+        .flat_map(|selected| {
+            selected.workload.sessions(&plan.scale).into_iter().map(move |session| (selected, session))
+        })
+        .collect();
+    for (selected, session) in &sessions {
+        check_room(plan.dir, selected.workload.name, session)?;
+    }
+    let place = Place::new(plan.dir, plan.user).map_err(wrong)?;
+    let mut report = empty_report(plan);
+    let each = plan.subjects.len() * (plan.runs + 1);
+    observer.planned(sessions.len() * each);
+    let begun = Instant::now();
+    let mut built: Option<tree::Tree> = None;
+    for (n, (selected, session)) in sessions.iter().enumerate() {
+        let share = plan.most.map(|most| {
+            let left = most.saturating_sub(begun.elapsed());
+            left / u32::try_from(sessions.len() - n).unwrap_or(u32::MAX)
+        });
+        let mut gathered = Gathered::new(plan.subjects.len());
+        let until = plan.most.map(|most| begun + most + GRACE);
+        let mut turn =
+            Turn { plan, place: &place, selected, session, signals, observer, gathered: &mut gathered, until };
+        let made = built.as_ref() == Some(&session.tree);
+        let stopped = match if made { Ok(()) } else { turn.prepare() } {
+            Ok(()) => turn.measure(share, each)?,
+            Err(error) if is_full(&error) => Some(Stopped::Full(selected.workload.name.into())),
+            Err(error) => return Err(wrong(error)),
+        };
+        report.rows.extend(gathered.into_rows(selected, plan.subjects));
+        built = Some(session.tree.clone());
+        if sessions.get(n + 1).is_some_and(|(_, next)| next.tree != session.tree) {
+            place.clear("tree").map_err(wrong)?;
+            built = None;
+        }
+        if stopped.is_some() {
+            report.interrupted = true;
+            return Ok((report, stopped));
+        }
+    }
+    Ok((report, None))
+}
+
+fn empty_report(plan: &Plan<'_>) -> Report {
+    let subjects = plan.subjects.iter().map(|subject| result::Subject {
+        name: subject.name.clone(),
+        version: subject.version.clone(),
+        mounted: subject.mounted(plan.user),
+        state: State::Measured,
+    });
+    Report {
+        format: FORMAT,
+        command: String::new(),
+        date: String::new(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        machine: machine::machine(plan.dir),
+        method: Method {
+            runs: plan.runs,
+            cold: plan.cold,
+            user: plan.user.name().into(),
+            relative_to: None,
+            notes: notes(plan),
+        },
+        subjects: subjects.collect(),
+        rows: Vec::new(),
+        interrupted: false,
+    }
+}
+
+/// The method in sentences.
+fn notes(plan: &Plan<'_>) -> Vec<String> {
+    let caches = match (plan.cold, plan.user) {
+        (true, User::Root) => {
+            "Caches: before each measurement everything was written to disk, and pages, entries and inodes were dropped."
+        }
+        (true, _) => "Caches: remounted before each measurement; only root could drop the pages of the lower layers.",
+        (false, _) => {
+            "Caches: the lower layers' pages were warm (all files were read once before); every measurement has a mount \
+             and an upper layer of its own, so that 'first' means: nothing was asked of this mount before."
+        }
+    };
+    let mut notes = vec![
+        caches.to_owned(),
+        "Clock: CLOCK_MONOTONIC, around the work alone: neither preparing nor mounting nor cleaning up is in a sample."
+            .to_owned(),
+        format!(
+            "Order: subjects take turns, and who begins changes with each run; one warm-up each, thrown away; up to {} \
+             runs that count.",
+            plan.runs
+        ),
+        "Figures: medians; ± is half of the 95 % interval of the median by order statistics (with fewer than six runs: \
+         of all samples); ratios are of medians, their interval by a bootstrap over runs; ~ before a ratio: its \
+         interval spans more than 1.5×, so do not quote it."
+            .to_owned(),
+        "Subjects run as processes of their own, with the options shown; the plain directory holds a copy of the merged \
+         tree."
+            .to_owned(),
+    ];
+    if let Some(most) = plan.most {
+        notes.push(format!(
+            "Quick: small trees, and no further runs of a workload when its part of {} s is over.",
+            most.as_secs()
+        ));
+    }
+    notes
+}
+
+fn check_room(dir: &Path, workload: &str, session: &Session) -> Result<(), Error> {
+    let free = Dir::open_host(dir).and_then(|dir| dir.stat_fs());
+    let free = free.map_err(|errno| Error::Directory { dir: dir.into(), source: errno.into() })?;
+    let bytes = free.blocks_available.saturating_mul(free.fragment_size.into());
+    // The layers, the merged tree, its copy for the plain directory, and what the work makes of it.
+    let needed = session.tree.bytes() * 4 + session.writes;
+    let inodes = session.tree.inodes() * 4;
+    // Some file systems make inodes as they need them, and say 0.
+    let inodes_short = free.files > 0 && free.files_free < inodes;
+    if bytes < needed || inodes_short {
+        let needed = if inodes_short { inodes * 4096 } else { needed };
+        return Err(Error::NoRoom { dir: dir.into(), workload: workload.into(), needed, free: bytes });
+    }
+    Ok(())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+/// One session of a workload, for all subjects.
+struct Turn<'a, 'o> {
+    plan: &'a Plan<'a>,
+    place: &'a Place,
+    selected: &'a Selected,
+    session: &'a Session,
+    signals: &'a Messages,
+    observer: &'o mut dyn Observer,
+    gathered: &'o mut Gathered,
+    /// Then no further measurement is begun.
+    until: Option<Instant>,
+}
+
+impl Turn<'_, '_> {
+    fn prepare(&mut self) -> io::Result<()> {
+        self.observer.preparing(self.selected.workload.name);
+        let tree = self.place.tree();
+        self.session.tree.build(&tree)?;
+        // What is still to be written would be written while somebody is measured.
+        Dir::open_host(&tree)?.sync_filesystem()?;
+        if self.plan.cold { Ok(()) } else { tree::read_all(&tree) }
+    }
+
+    fn measure(&mut self, share: Option<Duration>, each: usize) -> Result<Option<Stopped>, Error> {
+        let begun = Instant::now();
+        let subjects = self.plan.subjects;
+        let mut done = 0;
+        for run in 0..=self.plan.runs {
+            // The warm-up and one run are always had.
+            if run > 1 && share.is_some_and(|share| begun.elapsed() > share) {
+                break;
+            }
+            for n in 0..subjects.len() {
+                let which = (n + run) % subjects.len();
+                if asked_to_end(self.signals) {
+                    return Ok(Some(Stopped::Interrupted));
+                }
+                if self.until.is_some_and(|until| Instant::now() > until) {
+                    return Ok(Some(Stopped::TimeUp(self.selected.workload.name.into())));
+                }
+                if self.gathered.failure(which).is_none()
+                    && let Some(stopped) = self.measure_one(which, run)?
+                {
+                    return Ok(Some(stopped));
+                }
+                self.observer.done(1);
+                done += 1;
+            }
+        }
+        self.observer.done(each - done);
+        Ok(None)
+    }
+
+    /// One measurement of one subject.
+    fn measure_one(&mut self, which: usize, run: usize) -> Result<Option<Stopped>, Error> {
+        let subject = &self.plan.subjects[which];
+        let workload = self.selected.workload.name;
+        self.observer.measuring(workload, &subject.name, run);
+        let interrupted = Cell::new(false);
+        let stop = || {
+            interrupted.set(interrupted.get() || asked_to_end(self.signals));
+            interrupted.get()
+        };
+        let layers = self.session.tree.layers();
+        let mounted = match Mounted::mount(subject, self.place, layers, self.session.changes, &stop) {
+            _ if interrupted.get() => return Ok(Some(Stopped::Interrupted)),
+            Ok(mounted) => mounted,
+            Err(why) => {
+                self.fail(which, &why);
+                return Ok(None);
+            }
+        };
+        if self.plan.cold && self.plan.user == User::Root {
+            drop_caches(self.plan.dir).map_err(Error::Measuring)?;
+        }
+        let upper = mounted.upper();
+        let gathered = &mut *self.gathered;
+        let mut parts: Vec<Part> = Vec::new();
+        let end = worker::run(
+            &*self.session.work,
+            (mounted.root(), upper.as_deref(), mounted.took),
+            self.signals,
+            &mut |sample| {
+                parts.push(sample.part.clone());
+                if run > 0 {
+                    gathered.add(which, sample);
+                }
+            },
+            &|| mounted.kill(),
+        )
+        .map_err(Error::Measuring)?;
+        match end {
+            End::Done => {
+                if let Some(daemon) = mounted.daemon() {
+                    self.gathered.served_by(which, &parts, daemon);
+                }
+                Ok(None)
+            }
+            End::Interrupted => Ok(Some(Stopped::Interrupted)),
+            End::Failed(Failure { full: true, .. }) => Ok(Some(Stopped::Full(workload.into()))),
+            End::Failed(Failure { why, .. }) => {
+                let died = mounted.died();
+                self.fail(which, &died.map_or(why.clone(), |died| format!("{died} ({why})")));
+                Ok(None)
+            }
+        }
+    }
+
+    fn fail(&mut self, which: usize, why: &str) {
+        let name = &self.plan.subjects[which].name;
+        self.observer.failed(self.selected.workload.name, name, why);
+        self.gathered.fail(which, why);
+    }
+}
+
+fn drop_caches(dir: &Path) -> io::Result<()> {
+    Dir::open_host(dir)?.sync_filesystem()?;
+    fs::write("/proc/sys/vm/drop_caches", "3")
+}
