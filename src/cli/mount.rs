@@ -30,7 +30,8 @@ Examples:
   overfuse mount alpine /mnt/alpine
   overfuse mount --writable work alpine /mnt/work")]
 pub(super) struct MountArgs {
-    /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …
+    /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …; and
+    /// io=passthrough|cached|writeback, threads=N
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = None)]
     options: Vec<String>,
     /// Stay in the foreground
