@@ -12,7 +12,7 @@
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that names `fuser` | `union`, `sys` |
-//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports | `fuse`, `union`, `layer`, `sys` |
+//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
 //!
 //! # The three ways

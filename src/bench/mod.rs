@@ -2,7 +2,8 @@
 //!
 //! Owns what is measured (workloads), on whom (subjects, each a process of its own), in which order, and what the
 //! figures mean. [`result`] is the shape of a report, which `--json` writes and `--baseline` reads; [`statistics`]
-//! says how sure a figure is, [`html`] makes a page of a report. Prints nothing.
+//! says how sure a figure is, [`html`] makes a page of a report. [`mod@trace`] counts
+//! how much of an image was read. Prints nothing.
 
 pub mod baseline;
 mod chart;
@@ -17,6 +18,7 @@ pub mod result;
 mod run;
 pub mod statistics;
 mod subject;
+pub mod trace;
 pub mod tree;
 mod worker;
 pub mod workload;

@@ -22,6 +22,7 @@ mod root;
 mod rootless;
 mod run;
 mod stats;
+mod trace;
 mod umount;
 mod unmount;
 
@@ -69,6 +70,7 @@ enum Command {
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
     Stats(stats::StatsArgs),
+    Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
 }
 
@@ -134,6 +136,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Stats(args) => stats::run(&cli.global, args),
+        Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }
 }

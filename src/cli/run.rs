@@ -1,9 +1,10 @@
 //! `overfuse run`: a command in a container of its own.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -18,7 +19,7 @@ use crate::fuse;
 use crate::store::{Container, Image, Store};
 use crate::sys::process::Status;
 use crate::sys::{self, Namespaces, namespace};
-use crate::union::{self, Owner, UpperSpec};
+use crate::union::{self, Owner, Trace, UpperSpec};
 
 /// Run a command in a new container
 ///
@@ -89,6 +90,19 @@ impl From<NetworkName> for Network {
 }
 
 pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
+    container(global, args, None)
+}
+
+/// What shall be noted of a container's reads.
+#[derive(Debug)]
+pub(super) struct Tracing {
+    pub(super) trace: Arc<Trace>,
+    /// What programs read, and not what the kernel reads ahead.
+    pub(super) exact: bool,
+}
+
+/// Runs a container, and removes it afterwards when that is asked for, or when its reads are traced.
+pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>) -> Result<Exit> {
     if args.interactive && args.tty && !io::stdin().is_terminal() {
         bail!("standard input is no terminal: leave out -t, or -i");
     }
@@ -101,10 +115,11 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
     let image = store.image(&image.to_string_lossy())?;
     let mut container = store.create_container(&image, args.name.as_deref())?;
     let in_use = container.lock()?;
-    let ran = Run { args, command, volumes, privilege, store: &store, image: &image }.run(&mut container);
+    let remove = args.rm || trace.is_some();
+    let ran = Run { args, command, volumes, privilege, store: &store, image: &image, trace }.run(&mut container);
     drop(in_use);
     // What never ran is of no use to anybody.
-    if args.rm || ran.is_err() {
+    if remove || ran.is_err() {
         store.remove_container(&container)?;
     }
     match ran {
@@ -125,6 +140,15 @@ fn exit_without_status(error: anyhow::Error) -> Result<Exit> {
 }
 
 impl RunArgs {
+    pub(super) fn image(&self) -> &OsStr {
+        self.image_and_command.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// Empty where it is the image's own.
+    pub(super) fn command(&self) -> &[OsString] {
+        self.image_and_command.get(1..).unwrap_or_default()
+    }
+
     /// Enters the namespaces that this process needs to serve the container.
     fn enter(&self) -> Result<Privilege> {
         if self.chroot {
@@ -160,6 +184,7 @@ struct Run<'a> {
     privilege: Privilege,
     store: &'a Store,
     image: &'a Image,
+    trace: Option<Tracing>,
 }
 
 impl Run<'_> {
@@ -175,7 +200,11 @@ impl Run<'_> {
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };
-        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        let options = fuse::Options {
+            source: Some(container.name.clone()),
+            no_read_ahead: self.trace.as_ref().is_some_and(|tracing| tracing.exact),
+            ..fuse::Options::default()
+        };
         container.record_command(&command)?;
         let status = container::run(&layers, &options, plan)?;
         container.record_exit(status.code())?;
@@ -216,6 +245,7 @@ impl Run<'_> {
             owners: policy.owners,
             // In a namespace with one user, files of others could not even be read.
             squash: alone.then_some(Owner { uid: 0, gid: 0 }),
+            trace: self.trace.as_ref().map(|tracing| tracing.trace.clone()),
             ..union::Spec::new(lower)
         })
     }

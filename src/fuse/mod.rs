@@ -51,6 +51,7 @@ pub(crate) struct Server {
     notifier: Arc<OnceLock<Notifier>>,
     /// Reading moves no time of access.
     no_atime: bool,
+    no_read_ahead: bool,
     /// Everything that is created belongs to root: the only user there is.
     all_root: bool,
     /// Writes are collected in the page cache.
@@ -128,6 +129,10 @@ impl Filesystem for Server {
         // Each is an improvement where it exists; none is needed.
         for flag in wanted.iter() {
             let _ = config.add_capabilities(flag);
+        }
+        if self.no_read_ahead {
+            // The least that can be asked for; less than a page is none.
+            let _ = config.set_max_readahead(1);
         }
         let _ = config.set_max_background(MAX_BACKGROUND);
         config.set_max_write(MAX_WRITE).map(drop).map_err(|_| io::ErrorKind::InvalidInput.into())

@@ -24,6 +24,8 @@ pub struct Options {
     /// The kernel leaves checking permissions to the file system, which then asks the files on disk.
     pub no_permission_checks: bool,
     pub volatile: bool,
+    /// The kernel asks for what programs read, to the page, and for no more.
+    pub no_read_ahead: bool,
     /// Unset, like the two that follow: as the layers' policy has it.
     pub redirect: Option<RedirectDir>,
     pub metacopy: Option<bool>,

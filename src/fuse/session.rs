@@ -80,6 +80,7 @@ impl Session {
             notifier: notifier.clone(),
             kernel_checks: !options.no_permission_checks,
             no_atime: options.no_atime,
+            no_read_ahead: options.no_read_ahead,
             all_root: options.no_permission_checks || options.squash.is_some(),
             writeback: options.io() == Io::Writeback,
             opens: (options.io() == Io::Passthrough).then(Opens::new),

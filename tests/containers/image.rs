@@ -16,7 +16,7 @@ const APPLETS: &[&str] = &[
 ];
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
-const GROUP: &str = "root:x:0:\napp:x:1001:\nvideo:x:44:app\n";
+pub(crate) const GROUP: &str = "root:x:0:\napp:x:1001:\nvideo:x:44:app\n";
 
 /// Writes the archive to `path`. `links` are symbolic links of the image: name and target.
 pub(crate) fn write(path: &Path, links: &[(&str, &str)]) {

@@ -12,4 +12,5 @@ mod image;
 mod left_behind;
 mod signals;
 mod terminal;
+mod trace;
 mod users;
