@@ -7,14 +7,13 @@ mod plan;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::hint::black_box;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use overfuse::bench::workload::{copy_up, io, lookup, metadata, readdir};
 use tempfile::TempDir;
 
 use support::{Layers, Mounted, Subject};
@@ -53,7 +52,7 @@ impl Stand {
 
     /// The time of `count` calls of `act`, each with another of the `names` files of `dir`: a new mount
     /// follows when all had their turn.
-    fn time_each(&self, count: u64, names: usize, act: impl Fn(&Path)) -> Duration {
+    fn time_each<T>(&self, count: u64, names: usize, act: impl Fn(&Path) -> std::io::Result<T>) -> Duration {
         let mut left = usize::try_from(count).expect("so many fit no memory");
         let mut spent = Duration::ZERO;
         while left > 0 {
@@ -61,7 +60,9 @@ impl Stand {
             let paths: Vec<PathBuf> =
                 (0..names.min(left)).map(|index| mount.at().join("dir").join(plan::name(index))).collect();
             let start = Instant::now();
-            paths.iter().for_each(|path| act(path));
+            for path in &paths {
+                black_box(act(path).expect("what is timed succeeds"));
+            }
             spent += start.elapsed();
             left -= paths.len();
             mount.unmount();
@@ -70,40 +71,31 @@ impl Stand {
     }
 }
 
-fn stat(path: &Path) {
-    black_box(fs::symlink_metadata(path).expect("stat"));
+fn read_whole(path: &Path) -> std::io::Result<u64> {
+    lookup::read_one(path, &mut vec![0; 128 << 10])
 }
 
-fn stat_missing(path: &Path) {
-    let error = fs::symlink_metadata(path).expect_err("there is no such name");
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-}
-
-fn read_whole(path: &Path) {
-    let mut content = Vec::new();
-    File::open(path).expect("open").read_to_end(&mut content).expect("read");
-    black_box(content);
-}
-
-fn metadata(c: &mut Criterion) {
+fn names(c: &mut Criterion) {
     need!(fuse);
     let mut group = c.benchmark_group("metadata");
     for layers in LAYERS {
         let stand = Stand::new(layers, NAMES);
         group.bench_function(BenchmarkId::new("stat-first", layers), |b| {
-            b.iter_custom(|count| stand.time_each(count, NAMES, stat));
+            b.iter_custom(|count| stand.time_each(count, NAMES, lookup::stat_one));
         });
         group.bench_function(BenchmarkId::new("stat-missing-first", layers), |b| {
-            b.iter_custom(|count| stand.time_each(count, NAMES, |path| stat_missing(&path.with_extension("gone"))));
+            b.iter_custom(|count| stand.time_each(count, NAMES, |path| lookup::miss_one(&path.with_extension("gone"))));
         });
     }
     let stand = Stand::new(8, NAMES);
     let mount = stand.mount();
     let dir = mount.at().join("dir");
     let file = dir.join(plan::name(0));
-    group.bench_function("stat-again", |b| b.iter(|| stat(&file)));
-    group.bench_function("stat-missing-again", |b| b.iter(|| stat_missing(&dir.join("gone"))));
-    group.bench_function("open-read-close-again", |b| b.iter(|| read_whole(&file)));
+    group.bench_function("stat-again", |b| b.iter(|| lookup::stat_one(&file).expect("stat")));
+    group.bench_function("stat-missing-again", |b| {
+        b.iter(|| lookup::miss_one(&dir.join("gone")).expect("a missing name"))
+    });
+    group.bench_function("open-read-close-again", |b| b.iter(|| read_whole(&file).expect("read")));
     let mut count = 0;
     let mut fresh = || {
         count += 1;
@@ -112,7 +104,7 @@ fn metadata(c: &mut Criterion) {
     group.bench_function("create-write-unlink", |b| {
         b.iter(|| {
             let path = fresh();
-            fs::write(&path, [0; 4096]).expect("write");
+            metadata::write_new(&path, &[0; 4096]).expect("write");
             fs::remove_file(&path).expect("unlink");
         });
     });
@@ -132,12 +124,12 @@ fn metadata(c: &mut Criterion) {
         });
     });
     group.throughput(Throughput::Elements(NAMES as u64));
-    group.bench_function("readdir-again", |b| b.iter(|| fs::read_dir(&dir).expect("list").count()));
+    group.bench_function("readdir-again", |b| b.iter(|| readdir::list(&dir).expect("list")));
     group.finish();
 }
 
 /// The first change of a file that is in a lower layer alone.
-fn copy_up(c: &mut Criterion) {
+fn first_changes(c: &mut Criterion) {
     need!(fuse);
     let mut group = c.benchmark_group("copy-up");
     group.sample_size(10);
@@ -145,24 +137,14 @@ fn copy_up(c: &mut Criterion) {
     let stand = Stand::new(1, 0);
     plan::files(&stand.lowest().join("dir"), NAMES, 4 << 10);
     group.bench_function("chmod", |b| {
-        b.iter_custom(|count| {
-            stand.time_each(count, NAMES, |path| {
-                fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("chmod");
-            })
-        });
+        b.iter_custom(|count| stand.time_each(count, NAMES, copy_up::chmod));
     });
     for (size, names) in [(4 << 10, NAMES), (1 << 20, 64), (LARGE, 1)] {
         let stand = Stand::new(1, 0);
         plan::files(&stand.lowest().join("dir"), names, size);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::new("first-write", size), |b| {
-            b.iter_custom(|count| {
-                stand.time_each(count, names, |path| {
-                    let mut file = OpenOptions::new().write(true).open(path).expect("open");
-                    file.seek(SeekFrom::Start(size as u64 / 2)).expect("seek");
-                    file.write_all(b"x").expect("write");
-                })
-            });
+            b.iter_custom(|count| stand.time_each(count, names, |path| copy_up::write_a_byte(path, size as u64 / 2)));
         });
     }
     group.finish();
@@ -180,32 +162,20 @@ fn data(c: &mut Criterion) {
 
     let mount = stand.mount();
     let file = mount.at().join("dir").join(plan::name(0));
-    group.bench_function("read-again", |b| b.iter(|| read_whole(&file)));
-    let block = vec![7; 1 << 20];
+    group.bench_function("read-again", |b| b.iter(|| read_whole(&file).expect("read")));
     let new = mount.at().join("dir/new");
-    group.bench_function("write", |b| {
-        b.iter(|| {
-            let mut file = File::create(&new).expect("create");
-            (0..LARGE / block.len()).for_each(|_| file.write_all(&block).expect("write"));
-        });
-    });
+    group.bench_function("write", |b| b.iter(|| io::write_in_pieces(&new, LARGE as u64, 1 << 20).expect("write")));
 
-    // The same pages in the same order each time.
-    const PAGE: usize = 4096;
-    let offsets: Vec<u64> = (0..1024).map(|step| (step * 9973 % (LARGE / PAGE) * PAGE) as u64).collect();
-    group.throughput(Throughput::Bytes((offsets.len() * PAGE) as u64));
-    let mut page = vec![0; PAGE];
-    let opened = File::open(&file).expect("open");
+    let offsets = io::offsets(LARGE as u64, 1024);
+    group.throughput(Throughput::Bytes((offsets.len() * io::PAGE) as u64));
     group.bench_function("random-read-4KiB-again", |b| {
-        b.iter(|| offsets.iter().for_each(|&at| opened.read_exact_at(&mut page, at).expect("read")));
+        b.iter(|| io::read_at_random(&file, &offsets).expect("read"));
     });
-    let opened = OpenOptions::new().write(true).open(&new).expect("open");
     group.bench_function("random-write-4KiB", |b| {
-        b.iter(|| offsets.iter().for_each(|&at| opened.write_all_at(&page, at).expect("write")));
+        b.iter(|| io::write_at_random(&new, &offsets).expect("write"));
     });
-    drop(opened);
     group.finish();
 }
 
-criterion_group! { name = mounted; config = plan::criterion(); targets = metadata, copy_up, data }
+criterion_group! { name = mounted; config = plan::criterion(); targets = names, first_changes, data }
 criterion_main!(mounted);

@@ -36,6 +36,9 @@
 //!   leaves the old state or the new.
 //! - Descriptors belong to nodes, not to open handles: a read or write goes to wherever the content lives
 //!   now, so that one file stays one file over its copy-up.
+//! - A layer of the store has a table of contents ([`layer::contents`]), which answers in its place: what it costs to look
+//!   something up does not grow with the layers. One that is missing, damaged or older than its layer is written anew or
+//!   passed over, never believed.
 //! - What an image or archive holds decides neither a panic nor the size of an allocation unchecked.
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.

@@ -1,11 +1,12 @@
 //! What the benchmarks share: the trees that they run on, the same each time, and how long they take.
 #![allow(dead_code)]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::Criterion;
+use overfuse::bench::tree::fill;
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
@@ -37,23 +38,9 @@ pub fn name(index: usize) -> String {
 pub fn files(dir: &Path, count: usize, size: usize) {
     fs::create_dir_all(dir).expect("make a directory");
     for index in 0..count {
-        fs::write(dir.join(name(index)), content(index, size)).expect("make a file");
+        let file = File::create(dir.join(name(index)));
+        file.and_then(|mut file| fill(&mut file, size as u64, index as u64)).expect("make a file");
     }
-}
-
-/// Bytes that depend on `seed` alone and that no compressor nor file system makes less of.
-pub fn content(seed: usize, size: usize) -> Vec<u8> {
-    let mut state = (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        // xorshift64*
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
 }
 
 /// `count` layers below `dir`, topmost first. Each has the directory `dir`, with one file of its own (`own0`, …);

@@ -74,7 +74,10 @@ impl Gathered {
             self.rows = parts.map(|part| (Part { unit: Unit::Time, ..part }, cells.clone())).collect();
         }
         let failures = self.failures;
-        let wanted = self.rows.into_iter().filter(|(part, _)| selected.wants(&part.name));
+        let said = |cells: &[Cell]| {
+            cells.iter().zip(&failures).any(|(cell, failure)| !cell.outcome.seconds.is_empty() || failure.is_some())
+        };
+        let wanted = self.rows.into_iter().filter(|(part, cells)| selected.wants(&part.name) && said(cells));
         let rows = wanted.map(|(part, cells)| {
             let most = cells.iter().map(|cell| cell.outcome.seconds.len()).max().unwrap_or(0);
             let outcomes = cells.into_iter().zip(subjects).zip(&failures).map(|((cell, subject), failure)| {

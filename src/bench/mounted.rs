@@ -206,24 +206,29 @@ impl Mounted {
         })
     }
 
-    /// How its process ended, if it did, and what it said last.
-    pub(super) fn died(&self) -> Option<String> {
-        let gone = !self.daemons.is_empty() && {
-            let alive = orphans::children();
-            self.daemons.iter().all(|daemon| !alive.contains(daemon))
-        };
-        gone.then(|| {
-            let mut said = "its process died".to_owned();
+    /// How a process that serves it ended, if one did, and what it said last. When the mount `is_gone` one must have:
+    /// the kernel says so a moment before.
+    pub(super) fn died(&self, is_gone: bool) -> Option<String> {
+        let patience = Instant::now() + if is_gone { Duration::from_secs(1) } else { Duration::ZERO };
+        let mut said = None;
+        loop {
             while let Ok(Some((id, status))) = process::reap() {
-                if self.daemons.contains(&id) {
-                    said = match status {
-                        process::Status::Exited(code) => format!("its process ended with {code}"),
-                        process::Status::Signaled(signal) => format!("its process was killed by signal {signal}"),
-                    };
+                match status {
+                    _ if !self.daemons.contains(&id) => {}
+                    process::Status::Exited(0) => said = said.or(Some("its process ended".into())),
+                    process::Status::Exited(code) => said = Some(format!("its process ended with {code}")),
+                    process::Status::Signaled(signal) => {
+                        said = Some(format!("its process was killed by signal {signal}"));
+                    }
                 }
             }
-            self.place.last_words().map_or(said.clone(), |words| format!("{said}: {words}"))
-        })
+            if said.is_some() || Instant::now() >= patience {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let said: String = said?;
+        Some(self.place.last_words().map_or(said.clone(), |words| format!("{said}: {words}")))
     }
 
     /// Ends its processes at once: what waits for them is answered.

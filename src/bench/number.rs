@@ -2,10 +2,20 @@
 
 use super::result::{Parameters, Row, Unit};
 
-/// Three digits, of a number that is at least 0.
+/// Three digits, of a number that is at least 0; two of one that begins with zeros.
 fn digits(value: f64) -> String {
-    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    let decimals = match value {
+        v if v < 0.0995 => 1 + zeros(v),
+        v if v < 9.995 => 2,
+        v => usize::from(v < 99.95),
+    };
     format!("{value:.decimals$}")
+}
+
+/// How many of them stand between the point and the first digit, with the one that follows: 3 in 0.002. Of a number
+/// that is next to nothing, as of one that is none.
+fn zeros(value: f64) -> usize {
+    if value < 1e-9 { 1 } else { (-value.log10().floor()).max(0.0) as usize }
 }
 
 /// A number of seconds and its unit.
@@ -57,9 +67,10 @@ pub fn ratio(value: f64) -> String {
     format!("{}×", digits(value))
 }
 
-/// `0.25`, `12`, `1500`: a number with no more decimals than it needs, three at most.
+/// `0.25`, `12`, `1500`: a number with no more decimals than it needs, three or those to its first digit at most.
 pub fn plain(value: f64) -> String {
-    let text = format!("{value:.3}");
+    let decimals = zeros(value).max(3);
+    let text = format!("{value:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -109,8 +120,13 @@ mod tests {
         for (seconds, text) in [(2e-5, "20 µs"), (1e-3, "1 ms"), (0.5, "500 ms"), (10.0, "10 s"), (5e-10, "0.5 ns")] {
             assert_eq!(round_time(seconds), text);
         }
-        for (value, text) in [(0.0, "0"), (0.25, "0.25"), (1500.0, "1500"), (2.0004, "2")] {
+        for (value, text) in [(0.0, "0"), (0.25, "0.25"), (1500.0, "1500"), (2.0004, "2"), (0.0001, "0.0001")] {
             assert_eq!(plain(value), text);
+        }
+        for (value, text) in
+            [(0.0, "0.00×"), (0.0123, "0.012×"), (0.000_45, "0.00045×"), (0.5, "0.50×"), (36.94, "36.9×")]
+        {
+            assert_eq!(ratio(value), text);
         }
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (100_000, "100,000"), (1 << 20, "1,048,576")] {
             assert_eq!(grouped(value), text);

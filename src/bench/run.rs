@@ -23,7 +23,7 @@ use super::subject::{Kind, Subject, User};
 use super::tree;
 use super::worker::{self, End, Failure, asked_to_end};
 use super::workload::{Scale, Selected, Session};
-use super::{machine, result};
+use super::{machine, number, result};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -71,11 +71,14 @@ const GRACE: Duration = Duration::from_secs(8);
 /// Why a benchmark cannot begin, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} cannot hold an upper layer (extended attributes and whiteouts): {source}", dir.display())]
+    #[error("{} cannot hold an upper layer, with its extended attributes and whiteouts", dir.display())]
     Unfit { dir: PathBuf, source: Errno },
-    #[error("{} has {free} bytes free, and {workload} needs {needed}", dir.display())]
+    #[error(
+        "{} has {} free, and {workload} may need {}: choose another --dir, fewer --files or a smaller --size",
+        dir.display(), number::bytes(*free as f64), number::bytes(*needed as f64)
+    )]
     NoRoom { dir: PathBuf, workload: String, needed: u64, free: u64 },
-    #[error("{}: {source}", dir.display())]
+    #[error("{}", dir.display())]
     Directory { dir: PathBuf, source: io::Error },
     #[error("measuring: {0}")]
     Measuring(io::Error),
@@ -96,7 +99,12 @@ pub fn check_directory(dir: &Path) -> Result<(), Error> {
         open.remove_dir(probe)?;
         marked
     };
-    check().map_err(|source| Error::Unfit { dir: dir.into(), source })
+    check().map_err(|source| Error::Unfit { dir: holder(dir), source })
+}
+
+/// The directory that users know: the one in which ours was made.
+fn holder(dir: &Path) -> PathBuf {
+    dir.parent().unwrap_or(dir).into()
 }
 
 /// Why the kernel's overlayfs cannot be mounted here; `None` where it can.
@@ -105,7 +113,7 @@ pub fn check_directory(dir: &Path) -> Result<(), Error> {
 /// When the directory cannot be written.
 pub fn overlayfs_refused(dir: &Path, user: User) -> Result<Option<String>, Error> {
     let at = dir.join("probe-overlayfs");
-    let wrong = |source| Error::Directory { dir: dir.into(), source };
+    let wrong = |source| Error::Directory { dir: holder(dir), source };
     fs::create_dir(&at).map_err(wrong)?;
     let place = Place::new(&at, user).map_err(wrong)?;
     fs::create_dir(place.tree().join("0")).map_err(wrong)?;
@@ -128,7 +136,7 @@ pub fn run(
     signals: &Messages,
     observer: &mut dyn Observer,
 ) -> Result<(Report, Option<Stopped>), Error> {
-    let wrong = |source| Error::Directory { dir: plan.dir.into(), source };
+    let wrong = |source| Error::Directory { dir: holder(plan.dir), source };
     let sessions: Vec<(&Selected, Session)> = plan
         .workloads
         .iter()
@@ -240,7 +248,7 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
 
 fn check_room(dir: &Path, workload: &str, session: &Session) -> Result<(), Error> {
     let free = Dir::open_host(dir).and_then(|dir| dir.stat_fs());
-    let free = free.map_err(|errno| Error::Directory { dir: dir.into(), source: errno.into() })?;
+    let free = free.map_err(|errno| Error::Directory { dir: holder(dir), source: errno.into() })?;
     let bytes = free.blocks_available.saturating_mul(free.fragment_size.into());
     // The layers, the merged tree, its copy for the plain directory, and what the work makes of it.
     let needed = session.tree.bytes() * 4 + session.writes;
@@ -249,7 +257,7 @@ fn check_room(dir: &Path, workload: &str, session: &Session) -> Result<(), Error
     let inodes_short = free.files > 0 && free.files_free < inodes;
     if bytes < needed || inodes_short {
         let needed = if inodes_short { inodes * 4096 } else { needed };
-        return Err(Error::NoRoom { dir: dir.into(), workload: workload.into(), needed, free: bytes });
+        return Err(Error::NoRoom { dir: holder(dir), workload: workload.into(), needed, free: bytes });
     }
     Ok(())
 }
@@ -351,15 +359,17 @@ impl Turn<'_, '_> {
         .map_err(Error::Measuring)?;
         match end {
             End::Done => {
-                if let Some(daemon) = mounted.daemon() {
+                if run > 0
+                    && let Some(daemon) = mounted.daemon()
+                {
                     self.gathered.served_by(which, &parts, daemon);
                 }
                 Ok(None)
             }
             End::Interrupted => Ok(Some(Stopped::Interrupted)),
             End::Failed(Failure { full: true, .. }) => Ok(Some(Stopped::Full(workload.into()))),
-            End::Failed(Failure { why, .. }) => {
-                let died = mounted.died();
+            End::Failed(Failure { why, gone, .. }) => {
+                let died = mounted.died(gone);
                 self.fail(which, &died.map_or(why.clone(), |died| format!("{died} ({why})")));
                 Ok(None)
             }

@@ -27,6 +27,8 @@ pub(super) struct Failure {
     pub why: String,
     /// The file system is full.
     pub full: bool,
+    /// Nobody serves the mount any more.
+    pub gone: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,10 +68,14 @@ pub(super) fn run(
         let mut clock = Clock::new(root, upper, mounted_in, &mut tell);
         let last = match work(&mut clock) {
             Ok(()) => Message::Done,
-            Err(error) => Message::Failed(Failure {
-                why: format!("{}: {error}", clock.doing()),
-                full: matches!(Errno::from_io_error(&error), Some(Errno::NOSPC | Errno::DQUOT)),
-            }),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                Message::Failed(Failure {
+                    why: format!("{}: {error}", clock.doing()),
+                    full: matches!(errno, Some(Errno::NOSPC | Errno::DQUOT)),
+                    gone: matches!(errno, Some(Errno::NOTCONN | Errno::CONNABORTED)),
+                })
+            }
         };
         i32::from(send(&channel, &last).is_err())
     })?;
@@ -114,7 +120,7 @@ fn listen(channel: &Channel, signals: &Messages, sample: &mut dyn FnMut(Sample))
 }
 
 fn failed(why: &str) -> End {
-    End::Failed(Failure { why: why.into(), full: false })
+    End::Failed(Failure { why: why.into(), full: false, gone: false })
 }
 
 /// Whether somebody wants this process to end.

@@ -111,7 +111,9 @@ fn report() {
 fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let is_option = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-o");
     let Some(first) = args.get(1) else { return args };
-    let named = Cli::command().find_subcommand(first).is_some() || first == "help";
+    // Behind an option of our own comes a command of our own.
+    let ours = first.as_encoded_bytes().starts_with(b"--");
+    let named = ours || Cli::command().find_subcommand(first).is_some() || first == "help";
     let flat = is_option(first) || (!named && args.iter().skip(2).any(is_option));
     if flat {
         args.insert(1, "mount".into());

@@ -47,6 +47,12 @@ impl LayerDir {
         Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
     }
 
+    /// The root of a layer that is seldom asked, since it has a table of contents: what costs a question now is left for
+    /// then.
+    pub(super) fn of_stored(dir: Dir, namespace: Namespace) -> LayerDir {
+        LayerDir { dir, namespace, foreign: Foreign::default(), devices: Arc::new(AtomicBool::new(true)) }
+    }
+
     /// A directory of which nobody but Overfuse and the kernel makes use.
     pub fn of_kernel(dir: Dir, namespace: Namespace) -> LayerDir {
         LayerDir { dir, namespace, foreign: Foreign::nothing(), devices: Arc::default() }

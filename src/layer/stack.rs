@@ -186,35 +186,36 @@ impl Stack {
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
-        check_nesting(&[lower, data_only].concat(), upper)?;
+        // The layers of a store lie side by side, and so do its containers.
+        let is_stored =
+            |which: usize| matches!(tables, Tables::Known(known) if matches!(known.get(which), Some(Some(_))));
+        let plain = lower.iter().enumerate().filter(|(which, _)| !is_stored(*which)).map(|(_, path)| path);
+        check_nesting(&plain.chain(data_only).cloned().collect::<Vec<_>>(), upper)?;
         let upper = upper.map(|(upper, work)| open_upper(upper, work, owners, user_marks)).transpose()?;
         let namespace = match &upper {
             Some(upper) => upper.policy.marks,
             None if user_marks => Namespace::User,
             None => Namespace::of_this_process(),
         };
-        let open_root = |path: &PathBuf| if quiet { Detached::quiet_dir(path) } else { Dir::open_host(path) };
-        let open = |path: &PathBuf| match open_root(path).and_then(|root| LayerDir::new(root, namespace)) {
-            Ok(root) => Ok(LowerLayer { root, contents: None }),
+        let policy = Policy { marks: namespace, owners };
+        let open_layer = |which, path: &PathBuf| -> Result<LowerLayer> {
+            let root = if quiet { Detached::quiet_dir(path)? } else { Dir::open_host(path)? };
+            Ok(match tables.of(which, &root, policy) {
+                None => LowerLayer { root: LayerDir::new(root, namespace)?, contents: None },
+                contents => LowerLayer { root: LayerDir::of_stored(root, namespace), contents },
+            })
+        };
+        let open = |(which, path): (usize, &PathBuf)| match open_layer(which, path) {
+            Ok(layer) => Ok(layer),
             Err(source) => Err(OpenError::Open { what: "lower directory", path: path.clone(), source }),
         };
-        let mut lower = lower.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
-        let policy = Policy { marks: namespace, owners };
-        for (which, layer) in lower.iter_mut().enumerate() {
-            layer.contents = match tables {
-                Tables::None => None,
-                // What was decoded otherwise than this union would decode it is of no use to it.
-                Tables::Known(known) => known.get(which).cloned().flatten().filter(|known| known.policy() == policy),
-                Tables::Make => match Contents::of(&layer.root, policy) {
-                    Ok(made) => Some(Arc::new(made)),
-                    Err(error) => {
-                        tracing::warn!(layer = which, %error, "no table of contents could be made");
-                        None
-                    }
-                },
-            };
-        }
-        let data_only = data_only.iter().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let below = lower.len();
+        let lower = lower.iter().enumerate().map(open).collect::<Result<Vec<_>, OpenError>>()?;
+        let data_only = data_only
+            .iter()
+            .enumerate()
+            .map(|(which, path)| open((below + which, path)))
+            .collect::<Result<Vec<_>, OpenError>>()?;
         Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }
 

@@ -12,7 +12,7 @@ use super::error::{Result, io_at};
 use super::images::Image;
 use super::scratch::ScratchDir;
 use crate::image::Digest;
-use crate::layer::contents::{self, Unfit};
+use crate::layer::contents::{self, Unfit, Viewer};
 use crate::layer::{Contents, Policy, Tables};
 use crate::sys::{Dir, Errno};
 
@@ -23,7 +23,8 @@ impl Store {
     /// What is known of the unpacked layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps
     /// owners and marks as `policy` says.
     pub fn tables(&self, image: &Image, policy: Policy) -> Tables {
-        let known = |diff_id| match self.layer_contents(diff_id, policy) {
+        let Ok(viewer) = Viewer::new(policy) else { return Tables::None };
+        let known = |diff_id| match self.layer_contents(diff_id, &viewer) {
             Ok(contents) => Some(Arc::new(contents)),
             Err(error) => {
                 tracing::debug!(%diff_id, %error, "the layer has no table of contents");
@@ -37,10 +38,10 @@ impl Store {
         self.layer_path(diff_id).join(TABLE)
     }
 
-    fn layer_contents(&self, diff_id: &Digest, policy: Policy) -> Result<Contents> {
+    fn layer_contents(&self, diff_id: &Digest, viewer: &Viewer) -> Result<Contents> {
         let (fs, path) = (self.layer_fs(diff_id), self.table_path(diff_id));
         let root = Dir::open_host(&fs).map_err(io_at("open", &fs))?;
-        let open = || Contents::open(&path, diff_id.hex().as_bytes(), &root, policy);
+        let open = || Contents::open(&path, diff_id.hex().as_bytes(), &root, viewer);
         match open() {
             Ok(contents) => return Ok(contents),
             Err(Unfit::Io(Errno::NOENT)) => tracing::debug!(%diff_id, "writing the layer's table of contents"),
@@ -48,7 +49,7 @@ impl Store {
         }
         let _lock = self.lock_shared()?;
         let mut file = self.empty_file()?;
-        write(file.as_file_mut(), diff_id, &root, policy).map_err(io_at("write", &path))?;
+        write(file.as_file_mut(), diff_id, &root, viewer).map_err(io_at("write", &path))?;
         file.persist(&path).map_err(|error| io_at("write", &path)(error.error))?;
         open().map_err(|error| io_at("use", &path)(io::Error::other(error)))
     }
@@ -59,7 +60,7 @@ pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
     let path = scratch.path().join(TABLE);
     let stage = |path: &Path| -> io::Result<()> {
         let root = Dir::open_host(&scratch.path().join("fs"))?;
-        write(&mut std::fs::File::create(path)?, diff_id, &root, policy)
+        write(&mut std::fs::File::create(path)?, diff_id, &root, &Viewer::new(policy)?)
     };
     if let Err(error) = stage(&path) {
         tracing::warn!(%diff_id, %error, "left out the layer's table of contents");
@@ -68,6 +69,6 @@ pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
     }
 }
 
-fn write(file: &mut std::fs::File, diff_id: &Digest, root: &Dir, policy: Policy) -> io::Result<()> {
-    contents::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, policy)
+fn write(file: &mut std::fs::File, diff_id: &Digest, root: &Dir, viewer: &Viewer) -> io::Result<()> {
+    contents::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, viewer)
 }

@@ -69,7 +69,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use crate::layer::{Asked, Index, LowerDir, LowerDirs, Mark, Names, Namespace, Stack};
-use crate::sys::{self, Dir, Errno, FsStat, Kind, Result};
+use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
 pub use attr::{Attr, Change};
@@ -190,8 +190,7 @@ impl Union {
             move |source| OpenError::Open { what, path, source }
         };
         let lower_failed = || failed("lower directory", spec.lower.first());
-        let layers = stack.lower.iter().rev().map(|layer| file_system(layer.root()));
-        let layers = layers.collect::<Result<Vec<_>>>().map_err(lower_failed())?;
+        let layers = file_systems(&stack).map_err(lower_failed())?;
         let table = Table::new(layers, root_node(&stack).map_err(lower_failed())?);
         let index = match &stack.upper {
             Some(upper) => {
@@ -246,8 +245,17 @@ impl Union {
     }
 }
 
-fn file_system(dir: &Dir) -> Result<FileSystem> {
-    Ok(FileSystem { dev: dir.stat_self()?.dev, uuid: sys::filesystem_uuid(dir).unwrap_or_default() })
+/// Those of the lower layers, bottom first, each once.
+fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
+    let mut known: Vec<FileSystem> = Vec::new();
+    for layer in stack.lower.iter().rev() {
+        let dev =
+            layer.contents().map_or_else(|| layer.root().stat_self().map(|stat| stat.dev), |known| Ok(known.dev()))?;
+        if known.iter().all(|file_system| file_system.dev != dev) {
+            known.push(FileSystem { dev, uuid: sys::filesystem_uuid(layer.root()).unwrap_or_default() });
+        }
+    }
+    Ok(known)
 }
 
 /// The root merges every layer down to the first that is opaque.

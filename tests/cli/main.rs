@@ -8,6 +8,7 @@ mod support;
 mod parcel;
 
 mod bad_input;
+mod bench;
 mod changes;
 mod demo;
 mod lifecycle;

@@ -95,6 +95,14 @@ impl Host {
         command
     }
 
+    /// What a shell script of the user prints outside; it must succeed.
+    pub(crate) fn shell(&self, script: &str) -> String {
+        let mut command = self.user.as_ref().map_or_else(|| Command::new("sh"), |user| user.command("sh"));
+        let output = command.args(["-ec", script]).current_dir(self.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{self}: {script:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// `overfuse run --rm FLAGS IMAGE COMMAND`, not started yet.
     pub(crate) fn command(&self, flags: &[&str], command: &[&str]) -> Command {
         let mut run = self.overfuse();

@@ -11,6 +11,7 @@ mod host;
 mod image;
 mod left_behind;
 mod signals;
+mod tables;
 mod terminal;
 mod trace;
 mod users;

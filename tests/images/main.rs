@@ -11,3 +11,4 @@ mod parcel;
 mod refused;
 mod remove;
 mod shelf;
+mod tables;

@@ -11,6 +11,7 @@ mod deep;
 mod errors;
 mod first_test;
 mod flags;
+mod from_tables;
 mod full;
 mod hard_links;
 mod harness;

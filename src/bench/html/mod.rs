@@ -74,7 +74,7 @@ fn summary(report: &Report) -> String {
     let machine = &report.machine;
     let mut facts = vec![
         ("Command", format!("<code>{}</code>", escape(&report.command))),
-        ("Date", escape(&report.date)),
+        ("Date", escape(&to_the_second(&report.date))),
         ("Overfuse", escape(&report.version)),
         ("Machine", escape(&list([&machine.cpu, &plural(machine.cpus, "CPU"), &number::bytes(machine.memory as f64)]))),
         ("Kernel", escape(&machine.kernel)),
@@ -113,6 +113,14 @@ fn method(report: &Report) -> String {
                 <li>Where the interval of a ratio is so wide that it says nothing, the bar is pale and the figure in \
                 brackets: not to be quoted.</li>\n";
     format!("<ul>\n{notes}{ours}</ul>\n")
+}
+
+/// Of RFC 3339, without the parts of a second.
+fn to_the_second(date: &str) -> String {
+    match date.split_once('.') {
+        Some((seconds, parts)) => seconds.to_owned() + parts.trim_start_matches(|c: char| c.is_ascii_digit()),
+        None => date.to_owned(),
+    }
 }
 
 fn list<'a>(parts: impl IntoIterator<Item = &'a String>) -> String {

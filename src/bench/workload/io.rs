@@ -19,7 +19,8 @@ const LARGEST: u64 = 1 << 30;
 const LARGEST_IN_PIECES: u64 = 64 << 20;
 /// What random writes go to, at most.
 const LARGEST_AT_RANDOM: u64 = 256 << 20;
-const PAGE: usize = 4096;
+/// What is read and written at random.
+pub const PAGE: usize = 4096;
 /// What `cat` and `cp` ask for at once.
 const BLOCK: usize = 128 << 10;
 
@@ -46,7 +47,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
         when: When::Default,
         sessions: |scale| {
             let size = scale.size.min(LARGEST);
-            vec![Session::reads(tree(scale, size), move |clock| read_mapped(clock, size))]
+            let count = accesses(scale);
+            vec![Session::reads(tree(scale, size), move |clock| read_mapped(clock, size, count))]
         },
     },
     Workload {
@@ -61,11 +63,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
         ],
         when: When::Quick,
         sessions: |scale| {
-            let size = scale.size.min(LARGEST);
+            let (size, count) = (scale.size.min(LARGEST), accesses(scale));
             vec![Session::changes(
                 Tree::Large { layers: scale.layers, sizes: vec![PAGE as u64] },
                 size * 3,
-                move |clock| write(clock, size),
+                move |clock| write(clock, size, count),
             )]
         },
     },
@@ -73,6 +75,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
 
 fn tree(scale: &Scale, size: u64) -> Tree {
     Tree::Large { layers: scale.layers, sizes: vec![size] }
+}
+
+/// How often a file is read or written at random.
+fn accesses(scale: &Scale) -> u64 {
+    (scale.files * 4).min(20_000)
 }
 
 fn of(size: u64, threads: u32) -> Parameters {
@@ -91,12 +98,12 @@ fn read(clock: &mut Clock<'_>, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn read_mapped(clock: &mut Clock<'_>, size: u64) -> io::Result<()> {
+fn read_mapped(clock: &mut Clock<'_>, size: u64, count: u64) -> io::Result<()> {
     let path = clock.path(format!("large/{size}"));
     let file = File::open(&path)?;
     clock.time(Part::new("mmap-first", of(size, 1)).bytes(size), || read_map(&file))?;
     for threads in [1, 4] {
-        let offsets = offsets(size, 20_000);
+        let offsets = offsets(size, count);
         let part = Part::new("read-random", of(size, threads)).operations(offsets.len());
         if threads == 1 {
             let mut page = [0; PAGE];
@@ -137,13 +144,13 @@ pub fn write_at_random(path: &Path, offsets: &[u64]) -> io::Result<()> {
     offsets.iter().try_for_each(|offset| file.write_all_at(&page, *offset))
 }
 
-/// Whole pages of a file of `size` bytes, in no order.
-fn offsets(size: u64, count: u64) -> Vec<u64> {
+/// Whole pages of a file of `size` bytes, in no order, and each time in the same.
+pub fn offsets(size: u64, count: u64) -> Vec<u64> {
     let pages = (size / PAGE as u64).max(1);
     (0..count).map(|n| mix(n) % pages * PAGE as u64).collect()
 }
 
-fn write(clock: &mut Clock<'_>, size: u64) -> io::Result<()> {
+fn write(clock: &mut Clock<'_>, size: u64, count: u64) -> io::Result<()> {
     let path = clock.path("written");
     clock.time(Part::new("write", of(size, 1)).bytes(size).changed(size), || write_in_pieces(&path, size, BLOCK))?;
     fs::remove_file(&path)?;
@@ -156,7 +163,7 @@ fn write(clock: &mut Clock<'_>, size: u64) -> io::Result<()> {
     let random = size.min(LARGEST_AT_RANDOM);
     fill(&mut File::create(&path)?, random, 1)?;
     for threads in [1, 4] {
-        let offsets = offsets(random, 20_000);
+        let offsets = offsets(random, count);
         let part = Part::new("write-random", of(random, threads)).operations(offsets.len());
         if threads == 1 {
             let (file, page) = (File::options().write(true).open(&path)?, [0x5a; PAGE]);

@@ -81,7 +81,11 @@ pub fn stat_all(root: &Path, files: &[PathBuf]) -> io::Result<()> {
     files.iter().try_for_each(|file| stat_one(&root.join(file)))
 }
 
-fn stat_one(path: &Path) -> io::Result<()> {
+/// `lstat` of one name.
+///
+/// # Errors
+/// As `lstat(2)`.
+pub fn stat_one(path: &Path) -> io::Result<()> {
     fs::symlink_metadata(path).map(drop)
 }
 
@@ -93,7 +97,11 @@ pub fn miss_all(root: &Path, names: &[PathBuf]) -> io::Result<()> {
     names.iter().try_for_each(|name| miss_one(&root.join(name)))
 }
 
-fn miss_one(path: &Path) -> io::Result<()> {
+/// `lstat` of a name that is not there.
+///
+/// # Errors
+/// When it is, and any but `ENOENT`.
+pub fn miss_one(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

@@ -38,7 +38,7 @@ const QUICK: Duration = Duration::from_secs(42);
 /// Measure union filesystems side by side: medians with their spread, and ratios to one of them.
 ///
 /// Subjects: native (a plain directory), overlayfs (the kernel's, where it may be mounted), overfuse, every
-/// fuse-overlayfs on PATH, unionfs-fuse, and any program that mounts as fuse-overlayfs does, as NAME=/path. Missing
+/// fuse-overlayfs on PATH, unionfs-fuse, and any program that mounts as fuse-overlayfs does, as NAME=PROGRAM. Missing
 /// ones are named and skipped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -49,7 +49,7 @@ Examples:
   overfuse bench --quick
   overfuse bench copy-up lookup --runs 7 --json now.json
   overfuse bench --baseline now.json copy-up lookup --runs 7
-  overfuse bench --subjects overlayfs,overfuse --subjects mine=/usr/local/bin/mine,volatile walk
+  overfuse bench --subjects overlayfs,overfuse --subjects one=overfuse,threads=1 walk
   overfuse bench --layers 128 --files 20000 --size 1G --html report.html")]
 pub(super) struct BenchArgs {
     /// Groups, workloads or single rows, as --list names them [default: all that take no special room]
@@ -58,7 +58,7 @@ pub(super) struct BenchArgs {
     /// Show the workloads and what they do
     #[arg(long)]
     list: bool,
-    /// Who is measured: words with commas between; after NAME=/path come its mount options; may be given several times
+    /// Who is measured, with commas between; after NAME=PROGRAM come its mount options; may be given several times
     #[arg(long, value_name = "SUBJECTS")]
     subjects: Vec<String>,
     /// The subject that the others are compared with [default: overlayfs, else native]

@@ -1,6 +1,7 @@
 //! Which subjects this host has.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,8 +79,16 @@ impl Found {
                     self.subjects.push(Subject { name: word.into(), version, kind: Kind::Unionfs { program } });
                 }
             },
+            _ if word.starts_with("fuse-overlayfs-") => {
+                let mut all = Found::default();
+                all.add("fuse-overlayfs")?;
+                match all.subjects.into_iter().find(|subject| subject.name == word) {
+                    Some(subject) => self.subjects.push(subject),
+                    None => self.skip(word, "not found on PATH in that version"),
+                }
+            }
             _ => {
-                bail!("no subject {word:?}: there are {}, and NAME=/path/to/program[,mount,options]", WORDS.join(", "))
+                bail!("no subject {word:?}: there are {}, and NAME=PROGRAM[,mount,options]", WORDS.join(", "))
             }
         }
         Ok(())
@@ -88,10 +97,17 @@ impl Found {
     fn add_program(&mut self, name: &str, text: &str) -> Result<()> {
         let (program, options) = text.split_once(',').unwrap_or((text, ""));
         if name.is_empty() || program.is_empty() {
-            bail!("a subject of your own is NAME=/path/to/program[,mount,options]");
+            bail!("a subject of your own is NAME=PROGRAM[,mount,options]");
         }
         let name = name.to_owned();
-        match Path::new(program).canonicalize() {
+        let found = match program {
+            "overfuse" => std::env::current_exe(),
+            word if !word.contains('/') => {
+                on_path(word).into_iter().next().ok_or_else(|| io::Error::other("not found on PATH"))
+            }
+            path => Path::new(path).canonicalize(),
+        };
+        match found {
             Ok(program) => {
                 let version = version(&program).unwrap_or_default();
                 let kind = Kind::Program { program, options: options.into() };
@@ -177,6 +193,12 @@ mod tests {
         let names: Vec<&str> = found.subjects.iter().map(|subject| subject.name.as_str()).collect();
         assert_eq!(names, ["native", "mine", "overlayfs"]);
         assert!(matches!(&found.subjects[1].kind, Kind::Program { options, .. } if options == "a=1,b"));
+        let found = look(&["tuned=overfuse,threads=1", "sh=sh", "fuse-overlayfs-0.0"]).expect("subjects");
+        let kinds: Vec<&Kind> = found.subjects.iter().map(|subject| &subject.kind).collect();
+        let own = std::env::current_exe().expect("this program");
+        assert!(matches!(kinds[0], Kind::Program { program, options } if *program == own && options == "threads=1"));
+        assert!(matches!(kinds[1], Kind::Program { program, .. } if program.is_absolute()));
+        assert_eq!(found.skipped[0].name, "fuse-overlayfs-0.0");
         let found = look(&["mine=/no/such/program"]).expect("subjects");
         assert!(matches!(&found.skipped[0].state, State::Skipped(why) if why.contains("/no/such/program")));
         assert!(look(&["nonsense"]).is_err());

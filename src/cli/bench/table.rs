@@ -148,14 +148,21 @@ fn written(report: &Report) -> String {
 /// What a reader must know beside the figures.
 fn remarks(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
+    let mut failures: Vec<(&str, &str, Vec<&str>)> = Vec::new();
     for row in &report.rows {
         for outcome in &row.results {
-            if let Some(why) = &outcome.failed {
-                lines.push(format!("failed: {}, {}: {why}", row.name, outcome.subject));
+            let Some(why) = outcome.failed.as_deref() else { continue };
+            let known = failures.iter_mut().find(|(subject, reason, _)| *subject == outcome.subject && *reason == why);
+            match known {
+                Some((_, _, rows)) => rows.push(&row.name),
+                None => failures.push((&outcome.subject, why, vec![&row.name])),
             }
         }
     }
-    lines.dedup();
+    lines.extend(failures.into_iter().map(|(subject, why, mut rows)| {
+        rows.dedup();
+        format!("failed: {subject}: {}: {why}", rows.join(", "))
+    }));
     for subject in &report.subjects {
         if let State::Skipped(why) = &subject.state {
             lines.push(format!("skipped: {}: {why}", subject.name));

@@ -17,7 +17,7 @@ const NONE: u32 = u32::MAX;
 /// What the file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// What the contents are of, and to whom: see [`identity`](super::identity).
+    /// What the contents are of, and to whom: see [`Viewer`](super::Viewer).
     pub(super) identity: [u8; 32],
     /// Bytes of the whole file.
     pub(super) len: u64,

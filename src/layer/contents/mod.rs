@@ -8,7 +8,7 @@
 //! rows       32 bytes for each section: where it is, its checksum, where the directory's own entry is
 //! ```
 //!
-//! Integers are little endian, checksums CRC-32; [`format`] has the fields. Section 0 holds nothing but the entry
+//! Integers are little endian, checksums CRC-32; `format` has the fields. Section 0 holds nothing but the entry
 //! of the layer's root, section 1 what is in the root; the section of a directory comes after its parent's.
 //!
 //! # What is told
@@ -67,6 +67,14 @@ pub enum Unfit {
     Other,
 }
 
+/// Who looks at a layer, and how: the same files can have other owners and other marks for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    policy: Policy,
+    /// What ids this process sees.
+    ids: [String; 2],
+}
+
 /// How a union is to come by the tables of contents of its layers.
 #[derive(Clone, Debug, Default)]
 pub enum Tables {
@@ -77,6 +85,22 @@ pub enum Tables {
     Known(Vec<Option<Arc<Contents>>>),
     /// By a walk over each layer, when the union is opened: for directories that change under nobody.
     Make,
+}
+
+impl Tables {
+    /// That of the layer in `root`, the `which`th from the top, for a union that keeps marks and owners as `policy` says.
+    pub(super) fn of(&self, which: usize, root: &Dir, policy: Policy) -> Option<Arc<Contents>> {
+        match self {
+            Tables::None => None,
+            // What was decoded otherwise than this union would decode it is of no use to it.
+            Tables::Known(known) => known.get(which)?.clone().filter(|known| known.policy == policy),
+            Tables::Make => {
+                let made = Viewer::new(policy).map_err(Unfit::from).and_then(|viewer| Contents::of(root, &viewer));
+                let made = made.inspect_err(|error| tracing::warn!(layer = which, %error, "has no table of contents"));
+                made.ok().map(Arc::new)
+            }
+        }
+    }
 }
 
 /// The table of contents of one layer.
@@ -103,28 +127,29 @@ impl Contents {
     ///
     /// # Errors
     /// What keeps it from being used.
-    pub fn open(path: &Path, layer: &[u8], root: &Dir, policy: Policy) -> Result<Contents, Unfit> {
+    pub fn open(path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
         let file = std::fs::File::open(path).map_err(errno)?;
-        Contents::read(FileMap::new(file)?, path, layer, root, policy)
+        Contents::read(FileMap::new(file)?, path, layer, root, viewer)
     }
 
     /// Makes a table of the layer in `root` that no file keeps.
     ///
     /// # Errors
     /// As [`write()`].
-    pub fn of(root: &Dir, policy: Policy) -> Result<Contents, Unfit> {
+    pub fn of(root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
         let mut file = BufWriter::new(std::fs::File::from(sys::memory_file(c"layer index")?));
-        write(&mut file, b"", root, policy).map_err(errno)?;
-        Contents::read(FileMap::new(file.get_ref())?, Path::new("memory"), b"", root, policy)
+        write(&mut file, b"", root, viewer).map_err(errno)?;
+        Contents::read(FileMap::new(file.get_ref())?, Path::new("memory"), b"", root, viewer)
     }
 
-    fn read(map: FileMap, path: &Path, layer: &[u8], root: &Dir, policy: Policy) -> Result<Contents, Unfit> {
+    fn read(map: FileMap, path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
         let header = Header::parse(&map).ok_or(Unfit::Damaged)?;
         let stat = root.stat_self()?;
-        if header.identity != identity(layer, &stat, policy)? {
+        if header.identity != viewer.identity(layer, &stat) {
             return Err(Unfit::Other);
         }
-        let contents = Contents { map, header, checked: Box::default(), dev: stat.dev, policy, path: path.into() };
+        let contents =
+            Contents { map, header, checked: Box::default(), dev: stat.dev, policy: viewer.policy, path: path.into() };
         let rows = contents.rows().ok_or(Unfit::Damaged)?;
         let fits = header.len == contents.map.len() as u64 && rows.len() == header.rows as usize * ROW;
         if !fits || header.rows <= IN_ROOT || format::crc(rows) != header.rows_crc {
@@ -134,9 +159,9 @@ impl Contents {
         Ok(Contents { checked, ..contents })
     }
 
-    /// How marks and owners are kept in the layer.
-    pub fn policy(&self) -> Policy {
-        self.policy
+    /// The file system of the layer.
+    pub fn dev(&self) -> u64 {
+        self.dev
     }
 
     /// The root of the layer; `None` where it has to be asked itself.
@@ -183,20 +208,30 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
-/// What a table is of, and to whom.
-fn identity(layer: &[u8], root: &Stat, policy: Policy) -> Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    hasher.update((layer.len() as u64).to_le_bytes());
-    hasher.update(layer);
-    hasher.update(root.ino.to_le_bytes());
-    hasher.update(root.ctime.sec.to_le_bytes());
-    hasher.update(root.ctime.nsec.to_le_bytes());
-    hasher.update([u8::from(policy.marks == Namespace::Trusted), u8::from(policy.owners == Owners::Real)]);
-    // Recorded owners are the same whoever looks.
-    if policy.owners == Owners::Real {
-        for map in namespace::id_maps()? {
+impl Viewer {
+    /// This process, in a union that keeps marks and owners as `policy` says.
+    ///
+    /// # Errors
+    /// As reading `/proc/self/uid_map`.
+    pub fn new(policy: Policy) -> Result<Viewer> {
+        // Recorded owners are the same whoever looks.
+        let ids = if policy.owners == Owners::Real { namespace::id_maps()? } else { Default::default() };
+        Ok(Viewer { policy, ids })
+    }
+
+    /// What a table is of, and to whom.
+    fn identity(&self, layer: &[u8], root: &Stat) -> [u8; 32] {
+        let Policy { marks, owners } = self.policy;
+        let mut hasher = Sha256::new();
+        hasher.update((layer.len() as u64).to_le_bytes());
+        hasher.update(layer);
+        hasher.update(root.ino.to_le_bytes());
+        hasher.update(root.ctime.sec.to_le_bytes());
+        hasher.update(root.ctime.nsec.to_le_bytes());
+        hasher.update([u8::from(marks == Namespace::Trusted), u8::from(owners == Owners::Real)]);
+        for map in &self.ids {
             hasher.update(map);
         }
+        hasher.finalize().into()
     }
-    Ok(hasher.finalize().into())
 }

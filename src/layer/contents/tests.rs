@@ -21,6 +21,10 @@ fn policy(owners: Owners) -> Policy {
     Policy { marks: Namespace::of_this_process(), owners }
 }
 
+fn viewer(policy: Policy) -> Viewer {
+    Viewer::new(policy).unwrap()
+}
+
 /// A layer with something of all that a table tells.
 struct Layer {
     dir: TempDir,
@@ -66,14 +70,14 @@ impl Layer {
 
     fn table(&self) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        write(&mut bytes, LAYER, &self.root(), self.policy).unwrap();
+        write(&mut bytes, LAYER, &self.root(), &viewer(self.policy)).unwrap();
         bytes.into_inner()
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Arc<Contents>, Unfit> {
         let path = self.dir.path().join("index");
         fs::write(&path, bytes).unwrap();
-        Contents::open(&path, LAYER, &self.root(), self.policy).map(Arc::new)
+        Contents::open(&path, LAYER, &self.root(), &viewer(self.policy)).map(Arc::new)
     }
 
     fn layer_dir(&self) -> LayerDir {
@@ -167,11 +171,11 @@ fn a_table_of_another_layer_or_for_another_look_is_refused() {
     let layer = Layer::new(Owners::Real);
     let (table, path) = (layer.table(), layer.dir.path().join("index"));
     layer.open(&table).unwrap();
-    let open = |name: &[u8], policy| Contents::open(&path, name, &layer.root(), policy).map(drop);
+    let open = |name: &[u8], policy| Contents::open(&path, name, &layer.root(), &viewer(policy)).map(drop);
     assert!(matches!(open(b"another", layer.policy), Err(Unfit::Other)));
     assert!(matches!(open(LAYER, policy(Owners::Recorded)), Err(Unfit::Other)));
     let elsewhere = Dir::open_host(&layer.dir.path().join("fs/d")).unwrap();
-    assert!(matches!(Contents::open(&path, LAYER, &elsewhere, layer.policy), Err(Unfit::Other)));
+    assert!(matches!(Contents::open(&path, LAYER, &elsewhere, &viewer(layer.policy)), Err(Unfit::Other)));
     fs::remove_file(&path).unwrap();
     assert!(matches!(open(LAYER, layer.policy), Err(Unfit::Io(Errno::NOENT))));
 }

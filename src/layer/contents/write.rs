@@ -10,7 +10,7 @@ use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat, Timestamp};
 
 use super::format::{self, ENTRY, Entry, Flags, HEADER, Header, Row, Shown};
-use super::{OF_ROOT, identity};
+use super::{OF_ROOT, Viewer};
 
 /// What the layer's root is called in section 0.
 const ROOT: &str = "fs";
@@ -19,9 +19,9 @@ const ROOT: &str = "fs";
 ///
 /// # Errors
 /// What the layer answers; `EXDEV` where something is mounted in it; of writing.
-pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, policy: Policy) -> io::Result<()> {
-    let stat = root.stat_self()?;
-    let identity = identity(layer, &stat, policy)?;
+pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Viewer) -> io::Result<()> {
+    let (stat, policy) = (root.stat_self()?, viewer.policy);
+    let identity = viewer.identity(layer, &stat);
     let root = LayerDir::new(root.open_dir(".")?, policy.marks)?;
     to.write_all(&[0; HEADER])?;
     let mut writer = Writer { to, at: HEADER as u64, rows: Vec::new(), todo: Vec::new(), policy, dev: stat.dev };
