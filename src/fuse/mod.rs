@@ -424,14 +424,16 @@ impl Filesystem for Server {
     }
 
     fn create(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32, to: ReplyCreate) {
+        // Where no open is told, MKNOD does as well, and no RELEASE comes after it.
+        let Some(opens) = &self.opens else {
+            self.begin(Asked::Create);
+            return to.error(FuseErrno::ENOSYS);
+        };
         let mode = Mode { perm: mode & 0o7777, umask };
         let make = |to: &ReplyCreate| {
             let union = self.union()?;
             let attr = union.create(self.owner(by), id(parent), Name::new(name)?, New::File, mode)?;
-            let opened = match &self.opens {
-                Some(opens) => opens.open(union, attr.id, OpenFlags(flags), |file| to.open_backing(file))?,
-                None => Opened::Unasked,
-            };
+            let opened = opens.open(union, attr.id, OpenFlags(flags), |file| to.open_backing(file))?;
             Ok((convert::attr(&attr), opened))
         };
         // It is empty: before a program can write through a map the kernel will have asked for its attributes.
