@@ -90,7 +90,7 @@ pub(super) struct Mounted {
 
 impl Mounted {
     /// Shows the stack in the place's tree, with a fresh upper. A plain directory is the merged tree itself or, when
-    /// the work `changes` it, a copy.
+    /// the work `changes` it, a [`copy`](Self::copy) that is still to be made.
     ///
     /// # Errors
     /// A line that says why it does not mount.
@@ -108,9 +108,7 @@ impl Mounted {
         if subject.kind == Kind::Native {
             mounted.root = place.tree().join("merged");
             if changes {
-                let copy = place.dir.join("run/native");
-                copy_tree(&mounted.root, &copy).map_err(|error| format!("copying the tree: {error}"))?;
-                mounted.root = copy;
+                mounted.root = place.dir.join("run/native");
             }
             return Ok(mounted);
         }
@@ -183,6 +181,11 @@ impl Mounted {
             Some(said) => format!("does not mount ({status}): {said}"),
             None => format!("does not mount ({status})"),
         }
+    }
+
+    /// Where the merged tree is to be copied before it is measured.
+    pub(super) fn copy(&self) -> Option<PathBuf> {
+        (!self.is_mount && self.root.starts_with(self.place.dir.join("run"))).then(|| self.root.clone())
     }
 
     /// Where the tree shows.
@@ -317,8 +320,11 @@ fn daemon(id: u32) -> Option<Daemon> {
     })
 }
 
-/// Directories and regular files: all that a merged tree has.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies directories and regular files: all that a merged tree has.
+///
+/// # Errors
+/// What the file system answers.
+pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -17,11 +17,11 @@ use crate::sys::{self, Dir, Errno, Name};
 
 use super::clock::Part;
 use super::gather::Gathered;
-use super::mounted::{Mounted, Place};
+use super::mounted::{Mounted, Place, copy_tree};
 use super::result::{FORMAT, Method, Report, State};
 use super::subject::{Kind, Subject, User};
 use super::tree;
-use super::worker::{self, End, Failure, asked_to_end};
+use super::worker::{self, End, Failure, Work, asked_to_end};
 use super::workload::{Scale, Selected, Session};
 use super::{machine, number, result};
 
@@ -163,10 +163,10 @@ pub fn run(
         let mut turn =
             Turn { plan, place: &place, selected, session, signals, observer, gathered: &mut gathered, until };
         let made = built.as_ref() == Some(&session.tree);
-        let stopped = match if made { Ok(()) } else { turn.prepare() } {
-            Ok(()) => turn.measure(share, each)?,
-            Err(error) if is_full(&error) => Some(Stopped::Full(selected.workload.name.into())),
-            Err(error) => return Err(wrong(error)),
+        let prepared = if made { None } else { turn.prepare()? };
+        let stopped = match prepared {
+            None => turn.measure(share, each)?,
+            stopped => stopped,
         };
         report.rows.extend(gathered.into_rows(selected, plan.subjects));
         built = Some(session.tree.clone());
@@ -262,10 +262,6 @@ fn check_room(dir: &Path, workload: &str, session: &Session) -> Result<(), Error
     Ok(())
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
-}
-
 /// One session of a workload, for all subjects.
 struct Turn<'a, 'o> {
     plan: &'a Plan<'a>,
@@ -280,13 +276,27 @@ struct Turn<'a, 'o> {
 }
 
 impl Turn<'_, '_> {
-    fn prepare(&mut self) -> io::Result<()> {
+    /// Makes the tree, and reads it when its pages shall be warm.
+    fn prepare(&mut self) -> Result<Option<Stopped>, Error> {
         self.observer.preparing(self.selected.workload.name);
-        let tree = self.place.tree();
-        self.session.tree.build(&tree)?;
-        // What is still to be written would be written while somebody is measured.
-        Dir::open_host(&tree)?.sync_filesystem()?;
-        if self.plan.cold { Ok(()) } else { tree::read_all(&tree) }
+        let (at, tree, warm) = (self.place.tree(), self.session.tree.clone(), !self.plan.cold);
+        self.apart(&move |_| {
+            tree.build(&at)?;
+            // What is still to be written would be written while somebody is measured.
+            Dir::open_host(&at)?.sync_filesystem()?;
+            if warm { tree::read_all(&at) } else { Ok(()) }
+        })
+    }
+
+    /// Does what takes long and is not measured where a signal can end it.
+    fn apart(&self, work: &Work) -> Result<Option<Stopped>, Error> {
+        let end = worker::run(work, (self.plan.dir, None, None), self.signals, &mut |_| {}, &|| {});
+        match end.map_err(Error::Measuring)? {
+            End::Done => Ok(None),
+            End::Interrupted => Ok(Some(Stopped::Interrupted)),
+            End::Failed(Failure { full: true, .. }) => Ok(Some(Stopped::Full(self.selected.workload.name.into()))),
+            End::Failed(Failure { why, .. }) => Err(Error::Measuring(io::Error::other(why))),
+        }
     }
 
     fn measure(&mut self, share: Option<Duration>, each: usize) -> Result<Option<Stopped>, Error> {
@@ -338,6 +348,12 @@ impl Turn<'_, '_> {
                 return Ok(None);
             }
         };
+        if let Some(copy) = mounted.copy() {
+            let merged = self.place.tree().join("merged");
+            if let Some(stopped) = self.apart(&move |_| copy_tree(&merged, &copy))? {
+                return Ok(Some(stopped));
+            }
+        }
         if self.plan.cold && self.plan.user == User::Root {
             drop_caches(self.plan.dir).map_err(Error::Measuring)?;
         }

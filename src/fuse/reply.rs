@@ -10,7 +10,7 @@ use fuser::{
 };
 
 use crate::sys::{Errno, FsStat, Result};
-use crate::union::{Attr, DirItem, NodeId, Union};
+use crate::union::{Attr, DIR_BATCH, DirItem, NodeId, Union};
 
 use super::convert;
 use super::stats::Asked;
@@ -192,6 +192,10 @@ fn fill(
                     return Ok(());
                 }
                 (offset, added) = (item.offset, true);
+            }
+            // To ask once more would make a list anew of a directory that was read to its end.
+            if items.len() < DIR_BATCH {
+                return Ok(());
             }
         }
     });

@@ -1,10 +1,11 @@
 //! One directory of one layer, open, and what it says of names, whatever the format.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, DirEntry, Kind, Name, Result};
@@ -22,6 +23,11 @@ pub struct LayerDir {
     foreign: Foreign,
     /// Whether files of the layer stand for devices.
     devices: Arc<AtomicBool>,
+    /// Nobody changes the layer while this lives.
+    constant: bool,
+    /// Hashes of all names, sorted, of a constant directory that was read as a whole: what is not among them need not
+    /// be looked for.
+    names: OnceLock<Box<[u64]>>,
 }
 
 impl Deref for LayerDir {
@@ -44,18 +50,33 @@ impl LayerDir {
     /// As `getxattr(2)`.
     pub fn new(dir: Dir, namespace: Namespace) -> Result<LayerDir> {
         let devices = Arc::new(AtomicBool::new(namespace.has(Of::Dir(&dir), Mark::Devices)?));
-        Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
+        Ok(LayerDir::with(dir, namespace, devices))
+    }
+
+    fn with(dir: Dir, namespace: Namespace, devices: Arc<AtomicBool>) -> LayerDir {
+        let (foreign, names) = (Foreign::default(), OnceLock::new());
+        LayerDir { dir, namespace, foreign, devices, constant: false, names }
+    }
+
+    /// The same, of a layer that nobody changes.
+    pub fn constant(self) -> LayerDir {
+        LayerDir { constant: true, ..self }
+    }
+
+    /// The same, of a directory that holds nothing of other formats than the kernel's.
+    pub fn adopted(self) -> LayerDir {
+        LayerDir { foreign: Foreign::nothing(), ..self }
     }
 
     /// The root of a layer that is seldom asked, since it has a table of contents: what costs a question now is left for
     /// then.
     pub(super) fn of_stored(dir: Dir, namespace: Namespace) -> LayerDir {
-        LayerDir { dir, namespace, foreign: Foreign::default(), devices: Arc::new(AtomicBool::new(true)) }
+        LayerDir::with(dir, namespace, Arc::new(AtomicBool::new(true)))
     }
 
     /// A directory of which nobody but Overfuse and the kernel makes use.
     pub fn of_kernel(dir: Dir, namespace: Namespace) -> LayerDir {
-        LayerDir { dir, namespace, foreign: Foreign::nothing(), devices: Arc::default() }
+        LayerDir::with(dir, namespace, Arc::default()).adopted()
     }
 
     /// The directory at `path` (one component or several, or `.`).
@@ -64,8 +85,8 @@ impl LayerDir {
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<LayerDir> {
         let dir = self.dir.open_dir(path)?;
-        let (namespace, devices) = (self.namespace, self.devices.clone());
-        Ok(LayerDir { dir, namespace, foreign: Foreign::default(), devices })
+        let opened = LayerDir::with(dir, self.namespace, self.devices.clone());
+        Ok(LayerDir { constant: self.constant, ..opened })
     }
 
     /// What the layer says of `name` in this directory.
@@ -73,6 +94,24 @@ impl LayerDir {
     /// # Errors
     /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
     pub fn see(&self, name: Name<'_>) -> Result<Seen> {
+        let seen = self.see_over_nothing(name)?;
+        match seen {
+            Seen::Entry(found) if found.is_dir() && !found.opaque => {
+                let opaque = self.hides(name)? || whiteout::is_opaque_by_file(&self.dir, self.namespace, Some(name))?;
+                Ok(Seen::Entry(Found { opaque, ..found }))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// As [`see`](Self::see), where no layer below has this directory: what an entry would hide there is not asked.
+    ///
+    /// # Errors
+    /// As [`see`](Self::see).
+    pub fn see_over_nothing(&self, name: Name<'_>) -> Result<Seen> {
+        if self.names.get().is_some_and(|names| names.binary_search(&hash(name)).is_err()) {
+            return self.missing(name);
+        }
         let found = match see(&self.dir, name, self.namespace)? {
             Seen::Nothing => return self.missing(name),
             Seen::Whiteout => return Ok(Seen::Whiteout),
@@ -87,17 +126,29 @@ impl LayerDir {
         if is_whiteout {
             return Ok(Seen::Whiteout);
         }
-        let opaque = found.opaque
-            || kind == Kind::Directory
-                && (self.foreign.hides(&self.dir, self.namespace, name)?
-                    || whiteout::is_opaque_by_file(&self.dir, self.namespace, Some(name))?);
-        Ok(Seen::Entry(Found { opaque, ..found }))
+        Ok(Seen::Entry(found))
     }
 
     /// What is said of a name that the directory does not have, or has for others.
     fn missing(&self, name: Name<'_>) -> Result<Seen> {
-        let hidden = self.foreign.hides(&self.dir, self.namespace, name)?;
-        Ok(if hidden { Seen::Whiteout } else { Seen::Nothing })
+        Ok(if self.hides(name)? { Seen::Whiteout } else { Seen::Nothing })
+    }
+
+    fn hides(&self, name: Name<'_>) -> Result<bool> {
+        let list = || self.note(self.dir.entries_quietly()?);
+        self.foreign.hides((&self.dir, self.namespace), name, list)
+    }
+
+    /// Remembers the names of a constant directory.
+    fn note(&self, entries: Vec<DirEntry>) -> Result<Vec<DirEntry>> {
+        if self.constant {
+            self.names.get_or_init(|| {
+                let mut names: Box<[u64]> = entries.iter().map(|entry| hash(entry.name.as_name())).collect();
+                names.sort_unstable();
+                names
+            });
+        }
+        Ok(entries)
     }
 
     /// The names that the layer has here, and those that it says are gone.
@@ -105,7 +156,7 @@ impl LayerDir {
     /// # Errors
     /// As `getdents(2)`, `fstatat(2)` and `listxattr(2)`.
     pub fn list(&self) -> Result<Listed> {
-        self.decode(self.dir.entries()?)
+        self.decode(self.note(self.dir.entries()?)?)
     }
 
     /// As [`list`](Self::list), without a trace in the directory's time of access.
@@ -113,7 +164,7 @@ impl LayerDir {
     /// # Errors
     /// As [`list`](Self::list).
     pub fn list_quietly(&self) -> Result<Listed> {
-        self.decode(self.dir.entries_quietly()?)
+        self.decode(self.note(self.dir.entries_quietly()?)?)
     }
 
     fn decode(&self, entries: Vec<DirEntry>) -> Result<Listed> {
@@ -160,6 +211,12 @@ impl LayerDir {
     pub fn adopt(&self) -> Result<()> {
         self.foreign.adopt(&self.dir, self.namespace)
     }
+}
+
+fn hash(name: Name<'_>) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -246,6 +303,11 @@ mod tests {
             prop_assert_eq!(&seen(&dir), &by_lookup);
             prop_assert_eq!(&listed(&dir), &by_lookup);
             prop_assert_eq!(&seen(&dir), &by_lookup);
+            let dir = open().constant();
+            for _ in 0..2 {
+                prop_assert_eq!(&seen(&dir), &by_lookup);
+                prop_assert_eq!(&listed(&dir), &by_lookup);
+            }
         }
 
         #[test]

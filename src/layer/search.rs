@@ -118,8 +118,9 @@ impl<'a, L: Layers> Search<'a, L> {
 
     fn ask(&mut self) -> Result<Option<(Part, Seen)>> {
         if let Some(upper) = self.upper.take() {
-            let Aim::Name { name, .. } = &self.aim else { return Err(Errno::IO) };
-            let seen = upper.see(name.as_name())?;
+            let Aim::Name { name, parents, .. } = &self.aim else { return Err(Errno::IO) };
+            let name = name.as_name();
+            let seen = if parents.is_empty() { upper.see_over_nothing(name)? } else { upper.see(name)? };
             self.turn(&seen, 0)?;
             return Ok(Some((Part::Upper, seen)));
         }

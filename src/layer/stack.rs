@@ -198,10 +198,12 @@ impl Stack {
         let policy = Policy { marks: namespace, owners };
         let open_layer = |which, path: &PathBuf| -> Result<LowerLayer> {
             let root = Dir::open_host(path)?;
-            Ok(match tables.of(which, &root, policy) {
-                None => LowerLayer { root: LayerDir::new(root, namespace)?, contents: None },
-                contents => LowerLayer { root: LayerDir::of_stored(root, namespace), contents },
-            })
+            let contents = tables.of(which, &root, policy);
+            let root = match contents {
+                None => LayerDir::new(root, namespace)?,
+                Some(_) => LayerDir::of_stored(root, namespace),
+            };
+            Ok(LowerLayer { root: root.constant(), contents })
         };
         let open = |(which, path): (usize, &PathBuf)| match open_layer(which, path) {
             Ok(layer) => Ok(layer),

@@ -136,8 +136,13 @@ impl Foreign {
         }
     }
 
-    /// Whether a `.wh.` file says that `name` is gone.
-    pub(super) fn hides(&self, dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
+    /// Whether a `.wh.` file says that `name` is gone. `list` reads the directory.
+    pub(super) fn hides(
+        &self,
+        (dir, namespace): (&Dir, Namespace),
+        name: Name<'_>,
+        list: impl FnOnce() -> Result<Vec<DirEntry>>,
+    ) -> Result<bool> {
         if let Some(gone) = &*self.gone.read() {
             return Ok(!gone.is_empty() && gone.contains(&name.to_owned()));
         }
@@ -145,7 +150,7 @@ impl Foreign {
             self.probed.fetch_add(1, Ordering::Relaxed);
             return probe(dir, namespace, name);
         }
-        let entries = match dir.entries_quietly() {
+        let entries = match list() {
             // It can be searched and not read.
             Err(Errno::ACCESS) => return probe(dir, namespace, name),
             other => other?,

@@ -83,6 +83,7 @@ impl Union {
                 file.set_times(change.atime, change.mtime)?;
             }
             node.forget_inherited();
+            node.attributes_changed();
         }
         self.attr_of(&node)
     }

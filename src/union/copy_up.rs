@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, UpperLayer, whiteout};
 use crate::sys::xattr::{self, Of, Set};
@@ -114,8 +115,9 @@ impl Union {
         let dir = self.upper_fd(node)?.ok_or(Errno::IO)?;
         if !dir.is_adopted() {
             // Nobody looks for a name between the one format and the other.
-            let _alone = node.state.write();
+            let alone = node.state.write();
             dir.adopt()?;
+            alone.dir().into_iter().for_each(|content| content.adopted.store(true, Ordering::Release));
         }
         Ok(UpperDir { dir })
     }
@@ -372,7 +374,10 @@ enum Bring {
 
 fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBelow>) {
     match &mut state.content {
-        Content::Dir(content) => content.upper = UpperPart::Here,
+        Content::Dir(content) => {
+            content.upper = UpperPart::Here;
+            content.adopted.store(true, Ordering::Release);
+        }
         content => *content = Content::Upper(UpperContent { at, data }),
     }
     state.was = Some(state.real);

@@ -50,8 +50,6 @@ struct Plan<'a> {
     new: New<'a>,
     owner: Owner,
     perm: u32,
-    /// Hides a directory below.
-    opaque: bool,
 }
 
 impl Union {
@@ -66,7 +64,6 @@ impl Union {
         let upper = self.upper_dir(&dir)?;
         let mut state = dir.state.write();
         let content = state.dir_mut().ok_or(Errno::NOTDIR)?;
-        let replaces_whiteout = self.check_free(&upper, content, name)?;
         let inherit = self.inherit(content, &upper)?;
         let is_dir = matches!(new, New::Dir);
         let perm = if inherit.default_acl { mode.perm } else { mode.perm & !mode.umask };
@@ -74,9 +71,19 @@ impl Union {
             new,
             owner: Owner { uid: owner.uid, gid: inherit.group.unwrap_or(owner.gid) },
             perm: if is_dir && inherit.group.is_some() { perm | SET_GROUP_ID } else { perm } & 0o7777,
-            opaque: is_dir && replaces_whiteout,
         };
-        let file = self.make(&upper, name, &plan, inherit, replaces_whiteout)?;
+        let removed = matches!(content.upper, UpperPart::Removed(_));
+        let is_free_below =
+            !removed && matches!(self.look(None, content, name), Ok(Sight { is: Resolution::Missing, .. }));
+        // Where no layer below has the name, trying is asking: nothing here replaces what it does not know of.
+        let made = if is_free_below { self.make(&upper, name, &plan, inherit, false) } else { Err(Errno::EXIST) };
+        let file = match made {
+            Err(Errno::EXIST) => {
+                let replaces_whiteout = self.check_free(&upper, content, name)?;
+                self.make(&upper, name, &plan, inherit, replaces_whiteout)?
+            }
+            other => other?,
+        };
         let attr = self.adopt((&dir, content), &upper, name)?;
         if let Some(file) = file {
             self.descriptors.keep_file(FileKey::Upper(attr.id), file);
@@ -109,6 +116,7 @@ impl Union {
             false => Resolution::Leaf(Part::Upper, found),
         };
         let (node, stat) = self.intern(dir, Some(&**upper), name, &Sight { is, data: None })?.ok_or(Errno::IO)?;
+        node.note_new();
         dir.0.listing_add(name, stat.kind, node.id);
         Ok(Attr { id: node.id, stat })
     }
@@ -130,6 +138,10 @@ impl Union {
         }
         let finish = |dir: &Dir, staged: Name<'_>| {
             let file = plan.make_bare(dir, staged, self.stack.owners)?;
+            if replaces_whiteout && matches!(plan.new, New::Dir) {
+                // What the whiteout hid stays hidden.
+                self.stack.namespace.set(Of::Name(dir, staged), Mark::Opaque, b"y")?;
+            }
             plan.finish(dir, staged, self)?;
             whiteout::keep_plain(Of::Name(dir, staged), name, self.stack.namespace)?;
             Ok(file)
@@ -186,9 +198,6 @@ impl Plan<'_> {
 
     /// Gives it its owner, and the mode bits that a change of owner or `mkdir` drops.
     fn finish(&self, dir: &Dir, name: Name<'_>, union: &Union) -> Result<()> {
-        if self.opaque {
-            union.upper()?.policy.marks.set(Of::Name(dir, name), Mark::Opaque, b"y")?;
-        }
         if union.stack.owners == Owners::Recorded {
             let stat = dir.stat(name)?;
             let (kind, rdev) = match self.new {

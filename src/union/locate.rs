@@ -1,6 +1,7 @@
 //! Where the content of a node lives now, as something to make system calls on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockReadGuard;
 
@@ -123,9 +124,10 @@ impl Union {
         let mut parent: Option<(NodeId, Arc<LayerDir>)> = None;
         loop {
             let here = closed.last().map_or(node, |above| above);
-            let (real, place) = {
+            let (real, place, adopted) = {
                 let state = here.state.read();
-                match &state.dir().ok_or(Errno::NOTDIR)?.upper {
+                let content = state.dir().ok_or(Errno::NOTDIR)?;
+                match &content.upper {
                     UpperPart::None if closed.is_empty() => return Ok(None),
                     UpperPart::None => return Err(Errno::STALE),
                     UpperPart::Removed(dir) if closed.is_empty() => return Ok(Some(dir.clone())),
@@ -135,15 +137,19 @@ impl Union {
                         closed.pop();
                         continue;
                     }
-                    UpperPart::Here => (state.real, state.places.first().cloned()),
+                    UpperPart::Here => {
+                        (state.real, state.places.first().cloned(), content.adopted.load(Ordering::Acquire))
+                    }
                 }
             };
             let key = DirKey::Upper(here.id);
             let opened = match (self.descriptors.open_dir(key), &place, &parent) {
                 (Some(open), ..) => Ok(open),
-                (None, None, _) => self.descriptors.dir(key, || self.upper()?.root().open_dir(".")),
+                (None, None, _) => {
+                    self.descriptors.dir(key, || Ok(known(self.upper()?.root().open_dir(".")?, adopted)))
+                }
                 (None, Some(place), Some((id, dir))) if *id == place.parent.id => {
-                    self.descriptors.dir(key, || open_child(dir, place, real))
+                    self.descriptors.dir(key, || Ok(known(open_child(dir, place, real)?, adopted)))
                 }
                 (None, Some(place), _) => {
                     let above = place.parent.clone();
@@ -257,6 +263,11 @@ impl Union {
 fn open_child(parent: &LayerDir, place: &Place, real: Real) -> Result<LayerDir> {
     let dir = parent.open_dir(place.name.as_os_str())?;
     if Real::of(&dir.stat_self()?) == real { Ok(dir) } else { Err(Errno::STALE) }
+}
+
+/// What was found out before it was closed.
+fn known(dir: LayerDir, adopted: bool) -> LayerDir {
+    if adopted { dir.adopted() } else { dir }
 }
 
 fn is_first_place(state: &State, place: &Place) -> bool {

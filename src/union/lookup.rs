@@ -193,6 +193,7 @@ impl Union {
                     lower: LowerDirs::default(),
                     path: self.path_below(parent, name, &sight.is),
                     impure: AtomicBool::new(above.is_some_and(|found| found.impure)),
+                    adopted: AtomicBool::new(false),
                     inherit: None,
                 };
                 for (part, _) in parts {

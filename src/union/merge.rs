@@ -17,8 +17,8 @@ use super::node::{DirContent, Node, NodeId, Real};
 /// The offsets of `.` and `..`; names come after.
 const DOT: u64 = 1;
 const DOT_DOT: u64 = 2;
-/// How many entries are handed out at a time.
-const BATCH: usize = 512;
+/// How many entries are handed out at a time; fewer are the last.
+pub const DIR_BATCH: usize = 512;
 
 /// Which layer of a directory has an entry.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl Union {
         if offset == 0 || listing.is_none() {
             *listing = Some(self.list(upper.as_deref(), content)?);
         }
-        let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(BATCH);
+        let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(DIR_BATCH);
         items.extend(entries.map(|(&offset, (name, kind, id))| DirItem {
             offset,
             id: *id,

@@ -74,7 +74,7 @@ use crate::sys::{self, Errno, FsStat, Kind, Result};
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
 pub use attr::{Attr, Change};
 pub use create::{Mode, New};
-pub use merge::DirItem;
+pub use merge::{DIR_BATCH, DirItem};
 pub use node::NodeId;
 pub use remove::Remove;
 pub use rename::{How, Slot};
@@ -263,6 +263,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
         lower: LowerDirs::default(),
         path: Path::new("/").into(),
         impure: AtomicBool::new(false),
+        adopted: AtomicBool::new(false),
         inherit: None,
     };
     let upper = stack.upper.as_ref().map(|upper| upper.root());

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::layer::{Indexed, LayerDir, LowerDirs, LowerFile, Protection};
-use crate::sys::{Kind, NameBuf, PathFd, Stat};
+use crate::sys::{Kind, NameBuf, PathFd, Result, Stat};
 
 use super::merge::Listing;
 
@@ -48,6 +48,8 @@ pub(super) struct Node {
     /// Held by the one thread that copies the node up.
     pub(super) copying: Mutex<()>,
     protection: Mutex<Protection>,
+    /// What it is known to lack, by a bit for each [`Lack`]; above these, how often its attributes were changed.
+    lacks: AtomicU64,
     /// What the directory lists, while somebody is reading it.
     pub(super) listing: Mutex<Option<Listing>>,
 }
@@ -116,6 +118,8 @@ pub(super) struct DirContent {
     pub(super) path: Box<Path>,
     /// The upper part has entries that came from below, other than by the names that `lower` has.
     pub(super) impure: AtomicBool,
+    /// The upper part holds nothing of other formats than the kernel's.
+    pub(super) adopted: AtomicBool,
     /// What new entries take over from the directory; unset until asked, and after each change of it.
     pub(super) inherit: Option<Inherit>,
 }
@@ -138,11 +142,53 @@ pub(super) struct Inherit {
     pub(super) default_acl: bool,
 }
 
+/// What most files lack, and what is asked about before each write.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lack {
+    /// `security.capability`.
+    Capability = 1,
+    /// The set-user-id and the set-group-id bit.
+    SetId = 2,
+}
+
+impl Lack {
+    const ALL: u64 = 3;
+}
+
 impl Node {
     pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
         let state = RwLock::new(State { places, real, was: None, content });
         let (copying, protection, listing) = (Mutex::new(()), Mutex::default(), Mutex::new(None));
-        Node { id, kind, state, copying, protection, listing }
+        Node { id, kind, state, copying, protection, lacks: AtomicU64::new(0), listing }
+    }
+
+    /// After it was made: nobody has put anything into it, or on it.
+    pub(super) fn note_new(&self) {
+        self.lacks.fetch_or(Lack::Capability as u64, Ordering::AcqRel);
+        if let Some(dir) = self.state.read().dir() {
+            dir.adopted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the node is known to lack `what`, or `find` says so now. What it says once holds until the attributes change.
+    pub(super) fn lacks(&self, what: Lack, find: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        let bit = what as u64;
+        let before = self.lacks.load(Ordering::Acquire);
+        if before & bit != 0 {
+            return Ok(true);
+        }
+        let lacks = find()?;
+        if lacks {
+            // In vain when they were changed meanwhile: then it is not known.
+            let _ = self.lacks.compare_exchange(before, before | bit, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        Ok(lacks)
+    }
+
+    /// After a change of its mode or extended attributes.
+    pub(super) fn attributes_changed(&self) {
+        let next = |known| Some((known | Lack::ALL) + 1);
+        let _ = self.lacks.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// What nobody may do to it.

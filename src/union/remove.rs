@@ -48,7 +48,11 @@ impl Union {
             // What cannot be removed copies no directory up.
             let (state, _) = self.read_dir_state(&dir)?;
             let content = state.dir().ok_or(Errno::NOTDIR)?;
-            self.check_kind(content, &self.look(None, content, name)?, name, kind, None)?;
+            let sight = self.look(None, content, name)?;
+            check_kind(&sight, kind)?;
+            if kind == Remove::Dir {
+                self.check_empty(content, &sight, name, None)?;
+            }
         }
         let upper = self.upper_dir(&dir)?;
         while !self.try_remove(&dir, &upper, name, kind)? {
@@ -72,12 +76,19 @@ impl Union {
         };
         let child = self.known(dir, name, &entry.sight.is);
         let mut child_state = child.as_ref().map(|child| child.state.write());
-        self.check_kind(content, &entry.sight, name, kind, child_dir.as_deref())?;
+        // What merges with nothing is empty when it can be removed.
+        let lone = matches!(&entry.sight.is, Resolution::Dir(parts) if parts.len() == 1)
+            && child_dir.is_some()
+            && !entry.is_below;
+        check_kind(&entry.sight, kind)?;
+        if kind == Remove::Dir && !lone {
+            self.check_empty(content, &entry.sight, name, child_dir.as_deref())?;
+        }
         let kept = match (&entry.above, &child) {
             (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(upper.open_path(name.as_os_str())?),
             _ => None,
         };
-        self.take_away(upper, name, &entry)?;
+        self.take_away((upper, content), name, &entry, child_dir.as_deref())?;
         dir.listing_remove(name);
         let last = self.count_down(&entry)?;
         if let (Some(child), Some(state)) = (&child, &mut child_state) {
@@ -92,7 +103,8 @@ impl Union {
 
     /// What the layers of a directory that is locked for a change say of `name`.
     pub(super) fn entry(&self, upper: &LayerDir, content: &DirContent, name: Name<'_>) -> Result<Entry> {
-        let above = upper.see(name)?;
+        let lone = content.lower.is_empty();
+        let above = if lone { upper.see_over_nothing(name)? } else { upper.see(name)? };
         let below = self.look(None, content, name);
         // What cannot be resolved is there all the same.
         let is_below = !matches!(&below, Ok(Sight { is: Resolution::Missing, .. }));
@@ -129,26 +141,6 @@ impl Union {
         known.then_some(node)
     }
 
-    fn check_kind(
-        &self,
-        parent: &DirContent,
-        sight: &Sight,
-        name: Name<'_>,
-        kind: Remove,
-        upper: Option<&LayerDir>,
-    ) -> Result<()> {
-        match (&sight.is, kind) {
-            (Resolution::Missing, _) => Err(Errno::NOENT),
-            (is, _) if is.top().is_some_and(|(_, found)| found.protection.permits_change().is_err()) => {
-                Err(Errno::PERM)
-            }
-            (Resolution::Leaf(..), Remove::File) => Ok(()),
-            (Resolution::Leaf(..), Remove::Dir) => Err(Errno::NOTDIR),
-            (Resolution::Dir(_), Remove::File) => Err(Errno::ISDIR),
-            (Resolution::Dir(_), Remove::Dir) => self.check_empty(parent, sight, name, upper),
-        }
-    }
-
     /// `upper` is the directory's own part in the upper layer.
     pub(super) fn check_empty(
         &self,
@@ -162,7 +154,13 @@ impl Union {
     }
 
     /// Makes a visible entry vanish: one rename, or one call that makes or removes.
-    fn take_away(&self, upper: &UpperDir, name: Name<'_>, entry: &Entry) -> Result<()> {
+    fn take_away(
+        &self,
+        (upper, content): (&UpperDir, &DirContent),
+        name: Name<'_>,
+        entry: &Entry,
+        child: Option<&LayerDir>,
+    ) -> Result<()> {
         let layer = self.upper()?;
         let found = match &entry.above {
             Seen::Entry(found) => found,
@@ -177,8 +175,11 @@ impl Union {
             return upper.remove_file(name);
         }
         match upper.remove_dir(name) {
-            // It holds whiteouts.
-            Err(Errno::NOTEMPTY | Errno::EXIST) => layer.discard(upper, name),
+            // Unless it shows an entry, it holds whiteouts.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                self.check_empty(content, &entry.sight, name, child)?;
+                layer.discard(upper, name)
+            }
             other => other,
         }
     }
@@ -220,6 +221,17 @@ impl Union {
             }
             Content::Lower(_) => {}
         }
+    }
+}
+
+/// Whether a removal may have what it found, as far as its kind tells.
+fn check_kind(sight: &Sight, kind: Remove) -> Result<()> {
+    match (&sight.is, kind) {
+        (Resolution::Missing, _) => Err(Errno::NOENT),
+        (is, _) if is.top().is_some_and(|(_, found)| found.protection.permits_change().is_err()) => Err(Errno::PERM),
+        (Resolution::Leaf(..), Remove::File) | (Resolution::Dir(_), Remove::Dir) => Ok(()),
+        (Resolution::Leaf(..), Remove::Dir) => Err(Errno::NOTDIR),
+        (Resolution::Dir(_), Remove::File) => Err(Errno::ISDIR),
     }
 }
 

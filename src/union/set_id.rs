@@ -3,7 +3,7 @@
 use crate::sys::{Credentials, Kind, Result};
 
 use super::Union;
-use super::node::NodeId;
+use super::node::{Lack, NodeId};
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
@@ -20,10 +20,13 @@ impl Union {
         if node.kind != Kind::Regular {
             return Ok(false);
         }
-        let stat = self.at(&node, |at| self.shown(at.of(), at.stat()?))?;
-        if stat.perm & (SET_USER_ID | SET_GROUP_ID) == 0 {
-            return Ok(false);
-        }
+        let mut found = None;
+        let lacks = node.lacks(Lack::SetId, || {
+            let stat = self.at(&node, |at| self.shown(at.of(), at.stat()?))?;
+            found = Some(stat);
+            Ok(stat.perm & (SET_USER_ID | SET_GROUP_ID) == 0)
+        })?;
+        let Some(stat) = found.filter(|_| !lacks) else { return Ok(false) };
         let kept = kept(stat.perm, stat.gid, &by());
         if kept == stat.perm {
             return Ok(false);

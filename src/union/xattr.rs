@@ -9,10 +9,13 @@ use crate::sys::xattr::{self, Set};
 use crate::sys::{Errno, Result};
 
 use super::Union;
-use super::node::NodeId;
+use super::node::{Lack, NodeId};
 
 /// Whether an attribute that is set must, must not, or may exist.
 pub type Wanted = Set;
+
+/// Asked for before a write.
+const CAPABILITY: &str = "security.capability";
 
 impl Union {
     /// # Errors
@@ -23,7 +26,16 @@ impl Union {
         if self.record(&node).is_some_and(|record| record.lacks(&key)) {
             return Err(Errno::NODATA);
         }
-        self.at(&node, |at| xattr::get_strict(at.of(), &key))
+        let mut found = Err(Errno::NODATA);
+        let mut find = || {
+            found = self.at(&node, |at| xattr::get_strict(at.of(), &key));
+            Ok(matches!(found, Err(Errno::NODATA)))
+        };
+        match *key == *CAPABILITY {
+            true => node.lacks(Lack::Capability, find)?,
+            false => find()?,
+        };
+        found
     }
 
     /// # Errors
@@ -47,6 +59,7 @@ impl Union {
         self.upper()?;
         node.protection().permits_change()?;
         self.upper_file(&node)?.set_xattr(&key, value, wanted)?;
+        node.attributes_changed();
         node.forget_inherited();
         Ok(())
     }

@@ -79,6 +79,13 @@ impl Place {
         output
     }
 
+    /// Its directory is there as soon as signals are looked after.
+    fn wait_until_it_begins(&self) {
+        while fs::read_dir(self.trees()).expect("list").next().is_none() {
+            thread::sleep(time::Duration::from_millis(1));
+        }
+    }
+
     #[track_caller]
     fn nothing_is_left(&self) {
         assert_eq!(fs::read_dir(self.trees()).expect("list").count(), 0, "something is left in {:?}", self.trees());
@@ -209,9 +216,10 @@ fn a_table_is_printed_and_rows_are_chosen_by_name() {
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: Vec<&str> = printed.lines().collect();
-    assert!(lines[0].starts_with("LOOKUP") && lines[0].ends_with("overfuse"), "{printed}");
-    assert!(lines[1].starts_with("missing-first   6 layers, 60 files"), "{printed}");
-    assert!(lines[1].contains('±') && lines[1].contains('×'), "{printed}");
+    assert!(lines[0].starts_with("Linux ") && lines[0].contains("lower pages warm"), "{printed}");
+    assert!(lines[2].starts_with("LOOKUP") && lines[2].ends_with("overfuse"), "{printed}");
+    assert!(lines[3].starts_with("missing-first   6 layers, 60 files"), "{printed}");
+    assert!(lines[3].contains('±') && lines[3].contains('×'), "{printed}");
     assert!(!printed.contains("stat-first"), "{printed}");
 }
 
@@ -292,10 +300,7 @@ fn interrupted_at_any_time_it_leaves_nothing_and_prints_what_it_has() {
         let mut command = Command::new(place.program());
         place.args(&mut command, &["stat", "create", "--subjects", OURS, "--runs", "1000", "--files", "300"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run it");
-        // Its directory is there as soon as signals are looked after.
-        while fs::read_dir(place.trees()).expect("list").next().is_none() {
-            thread::sleep(time::Duration::from_millis(1));
-        }
+        place.wait_until_it_begins();
         thread::sleep(time::Duration::from_millis(wait));
         kill_process(Pid::from_child(&child), Signal::INT).expect("interrupt it");
         let error = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -319,7 +324,8 @@ fn interrupted_while_a_program_hangs_it_leaves_nothing() {
         let mut command = Command::new(place.program());
         place.args(&mut command, &["stat", "--subjects", subject, "--runs", "1"]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run it");
-        thread::sleep(time::Duration::from_millis(1000));
+        place.wait_until_it_begins();
+        thread::sleep(time::Duration::from_millis(800));
         kill_process(Pid::from_child(&child), Signal::TERM).expect("interrupt it");
         let output = child.wait_with_output().expect("wait for it");
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));

@@ -4,6 +4,7 @@
 mod support;
 
 mod attributes;
+mod budgets;
 mod copy_up;
 mod create;
 mod databases;

@@ -82,3 +82,18 @@ fn a_directory_is_removed_once_its_last_entry_is() {
         at.rmdir("d").gives("ok");
     });
 }
+
+/// It lies on nothing here, and yet merges: with what the layers below have by its former name.
+#[test]
+fn a_renamed_directory_is_not_empty_for_what_its_former_name_has_below() {
+    need!(root, fuse, overlay);
+    check("upper:\n d up 755\n lower:\n d old 755\n f old/x 644 x\n d old/empty 755", |at| {
+        at.rename("old", "up/new").gives("ok");
+        at.rmdir("up/new").gives("ENOTEMPTY");
+        at.unlink("up/new/x").gives("ok");
+        at.rmdir("up/new").gives("ENOTEMPTY");
+        at.rmdir("up/new/empty").gives("ok");
+        at.rmdir("up/new").gives("ok");
+        at.list("up").gives("ok");
+    });
+}

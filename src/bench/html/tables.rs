@@ -15,11 +15,11 @@ struct Table {
 }
 
 impl Table {
-    /// Titles of numbers begin with `#`, of sentences with `~`.
+    /// Titles of numbers begin with `#`.
     fn new(titles: &[&str]) -> Table {
         let cell = |title: &&str| match title.strip_prefix('#') {
-            Some(title) => format!("<th class=\"n\">{title}</th>"),
-            None => format!("<th>{}</th>", title.trim_start_matches('~')),
+            Some(title) => format!("<th class=\"n\">{}</th>", escape(title)),
+            None => format!("<th>{}</th>", escape(title)),
         };
         Table {
             head: titles.iter().map(cell).collect(),
@@ -67,7 +67,7 @@ pub(super) fn subjects(report: &Report) -> String {
 
 /// What the daemons were asked, and did, for one operation.
 pub(super) fn messages(report: &Report) -> String {
-    let mut table = Table::new(&["workload", "subject", "#requests", "~by kind", "#system calls", "~by name"]);
+    let mut table = Table::new(&["workload", "subject", "#requests", "by kind", "#system calls", "by name"]);
     for row in telling(&report.rows, &curves(&report.rows)) {
         for outcome in &row.results {
             let Some(counts) = &outcome.counts else { continue };
@@ -125,28 +125,23 @@ pub(super) fn footprint(report: &Report) -> String {
             ],
         );
     }
-    let mut disk =
-        Table::new(&["change", "subject", "#bytes changed", "#bytes taken in the upper layer", "#amplification"]);
+    let subjects: Vec<String> = series(report).map(|(_, subject)| subject).collect();
+    let own = ["change".to_owned(), "#bytes changed".to_owned()];
+    let titles: Vec<String> = own.into_iter().chain(subjects.iter().map(|subject| format!("#{subject}"))).collect();
+    let mut disk = Table::new(&titles.iter().map(String::as_str).collect::<Vec<_>>());
     for row in &report.rows {
-        let written = row.results.iter().filter_map(|outcome| Some((&outcome.subject, outcome.written?)));
-        for (n, (subject, written)) in written.enumerate() {
-            disk.row(
-                n == 0,
-                &[
-                    name(row),
-                    subject.clone(),
-                    number::bytes(written.changed as f64),
-                    number::bytes(written.upper as f64),
-                    written.amplification().map_or("–".into(), number::ratio),
-                ],
-            );
-        }
+        let written = |subject: &String| row.outcome(subject).and_then(|outcome| outcome.written);
+        let Some(changed) = subjects.iter().find_map(written).map(|written| written.changed) else { continue };
+        let cell = |subject: &String| written(subject).map_or("–".into(), |of| number::bytes(of.upper as f64));
+        let cells = [name(row), number::bytes(changed as f64)].into_iter().chain(subjects.iter().map(cell));
+        disk.row(false, &cells.collect::<Vec<_>>());
     }
     let headed = |title: &str, table: Table| match table.html() {
         html if html.is_empty() => html,
         html => format!("<h3>{title}</h3>\n{html}"),
     };
-    headed("Memory and descriptors of the daemons", daemons) + &headed("Disk taken by changes", disk)
+    headed("Memory and descriptors of the daemons", daemons)
+        + &headed("Disk that the upper layer takes for a change", disk)
 }
 
 /// Every figure of the report.

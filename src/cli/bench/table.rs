@@ -8,7 +8,7 @@ use super::super::output::{Table, harmless};
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = String::new();
+    let mut text = machine(report);
     let mut groups: Vec<&str> = Vec::new();
     for row in &report.rows {
         if !groups.contains(&row.group.as_str()) {
@@ -25,6 +25,17 @@ pub(super) fn render(report: &Report) -> String {
     text += &written(report);
     text += &remarks(report);
     text
+}
+
+/// Where and how, in a line.
+fn machine(report: &Report) -> String {
+    let (machine, method) = (&report.machine, &report.method);
+    let caches = if method.cold { "caches dropped" } else { "lower pages warm" };
+    let line = format!(
+        "Linux {}, {} CPUs ({}), {} in {}, by {}, {} runs, {caches}",
+        machine.kernel, machine.cpus, machine.cpu, machine.filesystem, machine.directory, method.user, method.runs
+    );
+    format!("{}\n\n", harmless(&line))
 }
 
 fn titles<'a>(report: &'a Report, first: &'a str) -> Vec<&'a str> {

@@ -1,0 +1,230 @@
+//! What operations cost: counts of the kernel's requests and of system calls on the layers. Counts, never times.
+//!
+//! A budget holds in the steady state: what is set up once for a mount or a directory is spent before.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::need;
+use crate::support::{Layers, Mounted, Subject, scratch, subject};
+
+type Counts = BTreeMap<String, u64>;
+
+/// What one operation cost.
+#[derive(Debug)]
+struct Cost {
+    requests: Counts,
+    syscalls: Counts,
+}
+
+impl Cost {
+    /// Not counting what the sender does not wait for.
+    fn waited_for(&self) -> u64 {
+        self.requests.iter().filter(|(name, _)| !matches!(name.as_str(), "FORGET" | "RELEASE")).map(|(_, n)| n).sum()
+    }
+
+    fn syscalls(&self) -> u64 {
+        self.syscalls.values().sum()
+    }
+}
+
+/// A mount whose costs can be asked.
+struct Meter {
+    mounted: Mounted,
+    _dir: tempfile::TempDir,
+}
+
+impl Meter {
+    fn of(layers: &str) -> Option<Meter> {
+        // Another program's mount counts nothing.
+        if subject::peer().is_some() {
+            return None;
+        }
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), layers);
+        let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
+        // What every mount is asked once: whether files are opened here, and closed.
+        let _ = fs::read_dir(mounted.at()).map(Iterator::count);
+        Some(Meter { mounted, _dir: dir })
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.mounted.at().join(path)
+    }
+
+    fn counts(&self) -> (Counts, Counts) {
+        let mut buffer = vec![0; 64 << 10];
+        let length =
+            rustix::fs::getxattr(self.mounted.at(), "overfuse.stats", &mut buffer[..]).expect("ask for the counts");
+        let all: BTreeMap<String, Counts> = serde_json::from_slice(&buffer[..length]).expect("JSON");
+        (all["requests"].clone(), all["syscalls"].clone())
+    }
+
+    /// What `operation` costs.
+    fn cost<T>(&self, operation: impl FnOnce() -> std::io::Result<T>) -> Cost {
+        let before = self.counts();
+        operation().expect("the operation");
+        let after = self.counts();
+        let difference = |after: Counts, before: Counts| -> Counts {
+            let since = |(name, count): (String, u64)| {
+                let count = count - before.get(&name).copied().unwrap_or(0);
+                (count > 0).then_some((name, count))
+            };
+            after.into_iter().filter_map(since).collect()
+        };
+        Cost { requests: difference(after.0, before.0), syscalls: difference(after.1, before.1) }
+    }
+
+    #[track_caller]
+    fn costs_at_most<T>(&self, requests: u64, syscalls: u64, operation: impl FnOnce() -> std::io::Result<T>) {
+        let cost = self.cost(operation);
+        assert!(cost.waited_for() <= requests, "more than {requests} requests: {cost:?}");
+        assert!(cost.syscalls() <= syscalls, "more than {syscalls} system calls: {cost:?}");
+    }
+}
+
+/// Not exclusively: before that the kernel looks again for what it knows to be missing.
+fn create(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path)?.write_all(&[b'x'; 4096])
+}
+
+/// Three layers that have `d`, each with a file of its own, and a directory of some names.
+const LAYERS: &str = "upper:\n d d 755\n f d/up 644 up\n d w 755\n f w/a 644 a\n d w/sub 755\n\
+    lower:\n d d 755\n f d/top 644 top\n f d/top2 644 top\n l d/link top\n\
+    lower:\n d d 755\n f d/mid 644 mid\n f d/mid2 644 mid\n\
+    lower:\n d d 755\n f d/low 644 low\n f d/low2 644 low\n f d/low3 644 low\n f d/large 644 1000000*L\n f d/large2 644 1000000*L";
+
+#[test]
+fn what_was_seen_costs_nothing() {
+    need!(fuse);
+    let Some(meter) = Meter::of(LAYERS) else { return };
+    let all = || -> std::io::Result<()> {
+        for name in ["d/up", "d/top", "d/mid", "d/low", "d"] {
+            fs::metadata(meter.path(name))?;
+        }
+        for name in ["d/up", "d/low"] {
+            let file = File::open(meter.path(name))?;
+            file.read_at(&mut [0; 10], 0)?;
+        }
+        fs::read_link(meter.path("d/link"))?;
+        assert!(fs::metadata(meter.path("d/none")).is_err());
+        Ok(())
+    };
+    all().expect("see all");
+    // Reading moves the time of access, which the kernel asks for once more.
+    all().expect("see it again");
+    let again = || {
+        for name in ["d/up", "d/top", "d/mid", "d/low"] {
+            let file = File::open(meter.path(name))?;
+            file.read_at(&mut [0; 10], 0)?;
+        }
+        for name in ["d/up", "d/top", "d/mid", "d/low", "d"] {
+            rustix::fs::access(meter.path(name), rustix::fs::Access::EXISTS)?;
+        }
+        fs::read_link(meter.path("d/link"))?;
+        assert!(fs::metadata(meter.path("d/none")).is_err());
+        Ok(())
+    };
+    again().expect("see it once more");
+    meter.costs_at_most(0, 0, again);
+}
+
+#[test]
+fn a_name_is_looked_up_by_one_request_and_in_each_layer_once() {
+    need!(fuse);
+    let Some(meter) = Meter::of(LAYERS) else { return };
+    // Opens the directory in each layer, and looks once for whiteouts of other formats.
+    fs::read_dir(meter.path("d")).expect("list").for_each(drop);
+    fs::metadata(meter.path("d/up")).expect("see");
+    for (name, syscalls) in [("d/top2", 3), ("d/mid2", 3), ("d/low2", 3)] {
+        // A listing may have brought it along.
+        meter.costs_at_most(1, syscalls, || fs::symlink_metadata(meter.path(name)));
+    }
+    let is_missing = || match fs::metadata(meter.path("d/none")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => panic!("{other:?}"),
+    };
+    meter.costs_at_most(1, 1, is_missing);
+    meter.costs_at_most(0, 0, is_missing);
+}
+
+#[test]
+fn a_directory_is_listed_with_attributes_by_few_requests() {
+    need!(fuse);
+    let names: String = (0..300).map(|i| format!("f big/{i} 644 x\n")).collect();
+    let Some(meter) = Meter::of(&format!("lower:\n d big 755\n {names}")) else { return };
+    let list = || -> std::io::Result<()> {
+        for entry in fs::read_dir(meter.path("big"))? {
+            entry?.metadata()?;
+        }
+        Ok(())
+    };
+    let cost = meter.cost(list);
+    // The lookup of the directory, its entries in pieces of what the program's buffer holds, and their end.
+    assert!(cost.waited_for() <= 5, "{cost:?}");
+    // The directory is read once, to its end; not at all where a table of contents has it.
+    assert!(cost.syscalls.get("getdents64").is_none_or(|calls| *calls == 2), "{cost:?}");
+    assert!(cost.syscalls() <= 2 * 300 + 20, "{cost:?}");
+}
+
+#[test]
+fn a_small_file_is_read_by_two_requests() {
+    need!(fuse);
+    let Some(meter) = Meter::of(LAYERS) else { return };
+    fs::read(meter.path("d/top")).expect("read");
+    fs::read_dir(meter.path("d")).expect("list").for_each(drop);
+    meter.costs_at_most(2, 5, || File::open(meter.path("d/top2"))?.read_at(&mut [0; 3], 0));
+}
+
+#[test]
+fn changes_in_the_upper_layer_cost_little() {
+    need!(fuse);
+    let Some(meter) = Meter::of(LAYERS) else { return };
+    let at = |path: &str| meter.path(path);
+    create(&at("w/first")).expect("create");
+    fs::metadata(at("w/b")).expect_err("nothing there");
+    fs::metadata(at("w/a")).expect("see");
+    // The kernel asks for the directory's attributes after each change, and before the first write to a file whether
+    // that takes a capability away.
+    meter.costs_at_most(3, 5, || create(&at("w/b")));
+    let file = OpenOptions::new().write(true).open(at("w/b")).expect("open");
+    meter.costs_at_most(1, 1, || file.write_at(&[b'y'; 4096], 0));
+    meter.costs_at_most(1, 1, || file.write_at(&vec![b'y'; 1 << 20], 0));
+    for (requests, syscalls, operation) in [
+        (3, 4, &(|| fs::create_dir(at("w/new"))) as &dyn Fn() -> std::io::Result<()>),
+        (2, 5, &|| fs::remove_dir(at("w/new"))),
+        (3, 8, &|| fs::rename(at("w/a"), at("w/c"))),
+        (2, 5, &|| fs::remove_file(at("w/c"))),
+        (3, 4, &|| std::os::unix::fs::symlink("x", at("w/link"))),
+    ] {
+        meter.costs_at_most(requests, syscalls, operation);
+    }
+}
+
+#[test]
+fn changes_of_what_is_below_cost_the_same_whatever_its_size() {
+    need!(fuse);
+    let Some(meter) = Meter::of(LAYERS) else { return };
+    let at = |path: &str| meter.path(path);
+    fs::read_dir(at("d")).expect("list").for_each(drop);
+    fs::remove_file(at("d/low")).expect("remove");
+    for name in ["d/low2", "d/low3", "d/large", "d/large2"] {
+        fs::metadata(at(name)).expect("see");
+    }
+    meter.costs_at_most(2, 6, || fs::remove_file(at("d/low2")));
+    let chmod = |name: &str| fs::set_permissions(at(name), fs::Permissions::from_mode(0o600));
+    chmod("d/low3").expect("chmod");
+    if is_trusted() {
+        // With `user.` marks the data comes along.
+        meter.costs_at_most(2, 18, || chmod("d/large"));
+        assert_eq!(meter.cost(|| chmod("d/large2")).syscalls.get("copy_file_range"), None);
+    }
+}
+
+/// Whether a change of attributes leaves the data below.
+fn is_trusted() -> bool {
+    crate::support::need::is_root()
+}
