@@ -30,7 +30,8 @@ Examples:
   overfuse mount alpine /mnt/alpine
   overfuse mount --writable work alpine /mnt/work")]
 pub(super) struct MountArgs {
-    /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …
+    /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …; and
+    /// io=passthrough|cached|writeback, threads=N
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = None)]
     options: Vec<String>,
     /// Stay in the foreground
@@ -156,6 +157,7 @@ impl Stack {
             upper: self.container.as_ref().map(|c| UpperSpec { dir: c.upper(), work: c.work() }),
             owners: policy.owners,
             volatile: options.volatile,
+            quiet: self.container.is_none() && options.wants_quiet(),
             ..Spec::new(self.store.lower_dirs(&self.image))
         };
         Ok(session.attach(Union::open(&spec)?))

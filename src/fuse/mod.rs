@@ -4,6 +4,7 @@
 //! descriptors belong to nodes, so OPEN, OPENDIR and FLUSH are answered `ENOSYS` once and never asked again.
 
 mod convert;
+mod opens;
 mod options;
 mod reply;
 mod session;
@@ -14,24 +15,25 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno as FuseErrno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenFlags, PollEvents, PollFlags, PollNotifier,
     RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
     ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use crate::sys::{Errno, FlagsRequest, Kind, Name, OFlags, Result, SeekTo, credentials};
-use crate::union::{Change, Mode, New, Owner, Remove, Slot, Union, Wanted};
+use crate::union::{Change, Mode, New, NodeId, Owner, Remove, Slot, Union, Wanted};
 
-pub use options::{LayerIndex, OptionError, Options};
+pub use options::{Io, LayerIndex, OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};
 
 use convert::{id, rename_how, set_time};
-use reply::answer;
+use opens::{Opened, Opens, mappable};
+use reply::{FOR_EVER, answer};
 use stats::{Asked, Counters};
 
 /// Requests that the kernel may have waiting while their senders go on.
@@ -52,6 +54,10 @@ pub(crate) struct Server {
     no_read_ahead: bool,
     /// Everything that is created belongs to root: the only user there is.
     all_root: bool,
+    /// Writes are collected in the page cache.
+    writeback: bool,
+    /// Where files are passed through.
+    opens: Option<Opens>,
     counters: Counters,
 }
 
@@ -70,14 +76,27 @@ impl Server {
         asked
     }
 
-    /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
-    fn drop_set_id(&self, ino: INodeNo, by: &Request) -> Result<()> {
-        if self.union()?.drop_set_id(id(ino), || credentials(by.pid()))?
-            && let Some(notifier) = self.notifier.get()
-        {
+    /// How long the kernel may keep the attributes of a node.
+    fn lifetime(&self, id: NodeId) -> Duration {
+        match &self.opens {
+            Some(opens) if opens.changes_unseen(id) => Duration::ZERO,
+            _ => FOR_EVER,
+        }
+    }
+
+    /// Makes the kernel ask for the attributes of a node.
+    fn forget_attributes(&self, ino: INodeNo) {
+        if let Some(notifier) = self.notifier.get() {
             // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
             // An error means that the kernel has forgotten the file.
             let _ = notifier.inval_inode(ino, -1, 0);
+        }
+    }
+
+    /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
+    fn drop_set_id(&self, ino: INodeNo, by: &Request) -> Result<()> {
+        if self.union()?.drop_set_id(id(ino), || credentials(by.pid()))? {
+            self.forget_attributes(ino);
         }
         Ok(())
     }
@@ -98,6 +117,15 @@ impl Filesystem for Server {
         if self.kernel_checks {
             wanted |= InitFlags::FUSE_POSIX_ACL;
         }
+        if self.writeback {
+            wanted |= InitFlags::FUSE_WRITEBACK_CACHE;
+        }
+        // Layers may lie on a file system of one storey, and one more may be built upon this.
+        if self.opens.is_some()
+            && (config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_err() || config.set_max_stack_depth(1).is_err())
+        {
+            self.opens = None;
+        }
         // Each is an improvement where it exists; none is needed.
         for flag in wanted.iter() {
             let _ = config.add_capabilities(flag);
@@ -115,19 +143,20 @@ impl Filesystem for Server {
             self.begin(Asked::Lookup),
             to,
             || self.union()?.lookup(id(parent), Name::new(name)?),
-            reply::entry_or_none,
+            reply::entry_or_none(|id| self.lifetime(id)),
         );
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, count: u64) {
         self.begin(Asked::Forget);
         if let Ok(union) = self.union() {
-            union.forget(id(ino), count);
+            let gone = union.forget(id(ino), count);
+            self.opens.iter().filter(|_| gone).for_each(|opens| opens.forget(id(ino)));
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, to: ReplyAttr) {
-        answer(self.begin(Asked::Getattr), to, || self.union()?.attr(id(ino)), reply::attr);
+        answer(self.begin(Asked::Getattr), to, || self.union()?.attr(id(ino)), reply::attr(|id| self.lifetime(id)));
     }
 
     fn setattr(
@@ -150,12 +179,13 @@ impl Filesystem for Server {
     ) {
         let change = Change { perm: mode, uid, gid, size, atime: set_time(atime), mtime: set_time(mtime) };
         let set = || {
-            if size.is_some() || change.changes_owner() {
+            // A change of nothing is `chown` to nobody, or a write that the kernel makes itself to a set-id file.
+            if size.is_some() || change.changes_owner() || change == Change::default() {
                 self.drop_set_id(ino, by)?;
             }
             self.union()?.change(id(ino), change)
         };
-        answer(self.begin(Asked::Setattr), to, set, reply::attr);
+        answer(self.begin(Asked::Setattr), to, set, reply::attr(|id| self.lifetime(id)));
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, to: ReplyData) {
@@ -174,13 +204,13 @@ impl Filesystem for Server {
         };
         let mode = Mode { perm: mode & 0o7777, umask };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
-        answer(self.begin(Asked::Mknod), to, make, reply::entry);
+        answer(self.begin(Asked::Mknod), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn mkdir(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, to: ReplyEntry) {
         let mode = Mode { perm: mode & 0o7777, umask };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, New::Dir, mode);
-        answer(self.begin(Asked::Mkdir), to, make, reply::entry);
+        answer(self.begin(Asked::Mkdir), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, to: ReplyEmpty) {
@@ -205,7 +235,7 @@ impl Filesystem for Server {
         let new = New::Symlink { target: target.as_os_str() };
         let mode = Mode { perm: 0o777, umask: 0 };
         let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, new, mode);
-        answer(self.begin(Asked::Symlink), to, make, reply::entry);
+        answer(self.begin(Asked::Symlink), to, make, reply::entry(|id| self.lifetime(id)));
     }
 
     fn rename(
@@ -230,12 +260,28 @@ impl Filesystem for Server {
     }
 
     fn link(&self, _: &Request, ino: INodeNo, parent: INodeNo, name: &OsStr, to: ReplyEntry) {
-        answer(self.begin(Asked::Link), to, || self.union()?.link(id(ino), id(parent), Name::new(name)?), reply::entry);
+        answer(
+            self.begin(Asked::Link),
+            to,
+            || self.union()?.link(id(ino), id(parent), Name::new(name)?),
+            reply::entry(|id| self.lifetime(id)),
+        );
     }
 
-    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
-        self.begin(Asked::Open);
-        to.error(FuseErrno::ENOSYS);
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, to: ReplyOpen) {
+        let asked = self.begin(Asked::Open);
+        let Some(opens) = &self.opens else { return to.error(FuseErrno::ENOSYS) };
+        let open = |to: &ReplyOpen| opens.open(self.union()?, id(ino), flags, |file| to.open_backing(file));
+        reply::answer_by(asked, to, open, |to, opened| match opened {
+            Opened::Unasked => to.error(FuseErrno::ENOSYS),
+            Opened::Cached => to.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
+            Opened::Through(backing) => {
+                if mappable(flags) {
+                    self.forget_attributes(ino);
+                }
+                to.opened_passthrough(FileHandle(0), FopenFlags::empty(), &backing);
+            }
+        });
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, to: ReplyOpen) {
@@ -248,18 +294,22 @@ impl Filesystem for Server {
         to.error(FuseErrno::ENOSYS);
     }
 
-    /// Of a file that was created: that one the kernel takes for opened.
+    /// Where opening is not asked, of files that were created: those the kernel takes for opened.
     fn release(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         _: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         to: ReplyEmpty,
     ) {
-        answer(self.begin(Asked::Release), to, || Ok(()), reply::done);
+        let release = || {
+            self.opens.iter().for_each(|opens| opens.release(id(ino)));
+            Ok(())
+        };
+        answer(self.begin(Asked::Release), to, release, reply::done);
     }
 
     fn read(
@@ -318,7 +368,9 @@ impl Filesystem for Server {
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, to: ReplyDirectoryPlus) {
-        reply::directory_plus(self.begin(Asked::Readdirplus), to, offset, self.union(), id(ino));
+        reply::directory_plus(self.begin(Asked::Readdirplus), to, offset, self.union(), id(ino), |id| {
+            self.lifetime(id)
+        });
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, to: ReplyStatfs) {
@@ -371,17 +423,26 @@ impl Filesystem for Server {
         answer(self.begin(Asked::Access), to, check, reply::done);
     }
 
-    fn create(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, to: ReplyCreate) {
+    fn create(&self, by: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, flags: i32, to: ReplyCreate) {
         let mode = Mode { perm: mode & 0o7777, umask };
-        let make = || self.union()?.create(self.owner(by), id(parent), Name::new(name)?, New::File, mode);
-        answer(self.begin(Asked::Create), to, make, |to, attr| {
-            to.created(
-                &reply::FOR_EVER,
-                &convert::attr(&attr),
-                Generation(0),
-                FileHandle(0),
-                fuser::FopenFlags::FOPEN_KEEP_CACHE,
-            );
+        let make = |to: &ReplyCreate| {
+            let union = self.union()?;
+            let attr = union.create(self.owner(by), id(parent), Name::new(name)?, New::File, mode)?;
+            let opened = match &self.opens {
+                Some(opens) => opens.open(union, attr.id, OpenFlags(flags), |file| to.open_backing(file))?,
+                None => Opened::Unasked,
+            };
+            Ok((convert::attr(&attr), opened))
+        };
+        // It is empty: before a program can write through a map the kernel will have asked for its attributes.
+        reply::answer_by(self.begin(Asked::Create), to, make, |to, (attr, opened)| match opened {
+            Opened::Cached | Opened::Unasked => {
+                to.created(&FOR_EVER, &attr, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
+            }
+            Opened::Through(backing) => {
+                let none = FopenFlags::empty();
+                to.created_passthrough(&FOR_EVER, &attr, Generation(0), FileHandle(0), none, &backing);
+            }
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::sys::Without;
+use crate::sys::{self, Without};
 use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
 /// What a mount is told.
@@ -39,10 +39,24 @@ pub struct Options {
     pub source: Option<String>,
     /// Threads that answer requests; unset: one a core, at least two.
     pub threads: Option<usize>,
+    /// Unset: as suits the mount.
+    pub io: Option<Io>,
     /// Change the mount that is there.
     pub remount: bool,
     /// Options that mean nothing here, to be warned of.
     pub unknown: Vec<String>,
+}
+
+/// How the kernel reads and writes files, in its own terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    /// Pages are kept, writes go through at once. Opening a file asks nothing.
+    Cached,
+    /// As `Cached`, and writes are collected in the page cache.
+    Writeback,
+    /// Files of the upper layer, and all of a union without one, are read and written in their layer by the kernel
+    /// itself. Opening a file asks. For root of the host; else as `Cached`.
+    Passthrough,
 }
 
 /// Which tables of contents answer for lower layers, so that these are not read.
@@ -128,6 +142,16 @@ impl Options {
             "workdir" => self.work = Some(unescape(needed()?).into()),
             "fsname" | "source" => self.source = Some(unescape(needed()?)),
             "threads" | "max_threads" => self.threads = Some(number()? as usize),
+            "io" => {
+                self.io = Some(match needed()? {
+                    "cached" => Io::Cached,
+                    "writeback" => Io::Writeback,
+                    "passthrough" => Io::Passthrough,
+                    value => return Err(no_choice(key, value, "cached, writeback, passthrough")),
+                });
+            }
+            // As fuse-overlayfs calls two of these.
+            "writeback" => self.io = Some(if needed()? == "0" { Io::Cached } else { Io::Writeback }),
             "squash_to_root" => self.squash = Some(SquashTo::default()),
             "squash_to_uid" => self.squash.get_or_insert_default().uid = number()?,
             "squash_to_gid" => self.squash.get_or_insert_default().gid = number()?,
@@ -190,6 +214,30 @@ impl Options {
         }
     }
 
+    /// How files are to be read and written.
+    pub(super) fn io(&self) -> Io {
+        // Whether a file that the kernel reads in the upper layer has its time of access moved, is not the mount's
+        // to decide.
+        let possible = sys::is_root_of_host() && (self.is_fixed() || !self.no_atime);
+        match self.io {
+            Some(Io::Passthrough) if !possible => Io::Cached,
+            Some(io) => io,
+            // Measured as a whole, this is ahead: what opening takes longer is less than what data takes shorter.
+            None if possible => Io::Passthrough,
+            None => Io::Cached,
+        }
+    }
+
+    /// Whether nothing can ever be changed.
+    fn is_fixed(&self) -> bool {
+        self.upper.is_none() && self.read_only
+    }
+
+    /// As [`Spec::quiet`] is to be set for a union that nothing can change.
+    pub fn wants_quiet(&self) -> bool {
+        Options { read_only: true, ..self.clone() }.io() == Io::Passthrough
+    }
+
     /// The union that the options name.
     ///
     /// # Errors
@@ -217,6 +265,7 @@ impl Options {
             user_marks: self.user_marks,
             squash: self.squash.map(|SquashTo { uid, gid }| Owner { uid, gid }),
             volatile: self.volatile,
+            quiet: self.upper.is_none() && self.wants_quiet(),
             ..Spec::new(self.lower.clone())
         })
     }

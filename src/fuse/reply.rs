@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     Errno as FuseErrno, FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyStatfs, ReplyWrite, ReplyXattr,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
 use crate::sys::{Errno, FsStat, Result};
@@ -41,6 +41,7 @@ refuse!(
     ReplyEntry,
     ReplyIoctl,
     ReplyLseek,
+    ReplyOpen,
     ReplyStatfs,
     ReplyWrite,
     ReplyXattr
@@ -48,7 +49,17 @@ refuse!(
 
 /// Does `work` and answers with what came of it.
 pub(super) fn answer<R: Refuse, T>(asked: Asked, to: R, work: impl FnOnce() -> Result<T>, deliver: impl FnOnce(R, T)) {
-    match guarded(asked, work) {
+    answer_by(asked, to, |_| work(), deliver);
+}
+
+/// As [`answer`], for work that needs the connection which the answer takes.
+pub(super) fn answer_by<R: Refuse, T>(
+    asked: Asked,
+    to: R,
+    work: impl FnOnce(&R) -> Result<T>,
+    deliver: impl FnOnce(R, T),
+) {
+    match guarded(asked, || work(&to)) {
         Ok(value) => deliver(to, value),
         Err(errno) => to.refuse(FuseErrno::from_i32(errno.raw_os_error())),
     }
@@ -71,17 +82,18 @@ pub(super) fn done(to: ReplyEmpty, (): ()) {
     to.ok();
 }
 
-pub(super) fn attr(to: ReplyAttr, attr: Attr) {
-    to.attr(&FOR_EVER, &convert::attr(&attr));
+/// The attributes of a node, for as long as `lifetime` says.
+pub(super) fn attr(lifetime: impl Fn(NodeId) -> Duration) -> impl FnOnce(ReplyAttr, Attr) {
+    move |to, attr| to.attr(&lifetime(attr.id), &convert::attr(&attr))
 }
 
-pub(super) fn entry(to: ReplyEntry, attr: Attr) {
-    to.entry(&FOR_EVER, &convert::attr(&attr), Generation(0));
+pub(super) fn entry(lifetime: impl Fn(NodeId) -> Duration) -> impl FnOnce(ReplyEntry, Attr) {
+    move |to, attr| to.entry(&lifetime(attr.id), &convert::attr(&attr), Generation(0))
 }
 
-pub(super) fn entry_or_none(to: ReplyEntry, attr: Option<Attr>) {
-    match attr {
-        Some(attr) => entry(to, attr),
+pub(super) fn entry_or_none(lifetime: impl Fn(NodeId) -> Duration) -> impl FnOnce(ReplyEntry, Option<Attr>) {
+    move |to, attr| match attr {
+        Some(attr) => entry(lifetime)(to, attr),
         // Number 0: the kernel remembers that there is nothing, which it does not after ENOENT.
         None => to.entry(&FOR_EVER, &NOTHING, Generation(0)),
     }
@@ -164,9 +176,10 @@ pub(super) fn directory_plus(
     offset: u64,
     union: Result<&Union>,
     dir: NodeId,
+    lifetime: impl Fn(NodeId) -> Duration,
 ) {
     let batch = |offset| union?.read_dir(dir, offset);
-    match fill(asked, offset, batch, |item| add_plus(&mut to, union?, dir, item)) {
+    match fill(asked, offset, batch, |item| add_plus(&mut to, union?, dir, item, &lifetime)) {
         Ok(()) => to.ok(),
         Err(errno) => to.refuse(FuseErrno::from_i32(errno.raw_os_error())),
     }
@@ -203,7 +216,13 @@ fn fill(
 }
 
 /// Whether there was room.
-fn add_plus(to: &mut ReplyDirectoryPlus, union: &Union, dir: NodeId, item: &DirItem) -> Result<bool> {
+fn add_plus(
+    to: &mut ReplyDirectoryPlus,
+    union: &Union,
+    dir: NodeId,
+    item: &DirItem,
+    lifetime: impl Fn(NodeId) -> Duration,
+) -> Result<bool> {
     let Some(name) = item.entry_name() else {
         // The kernel takes no lookup for the dots, and only their number and kind from the attributes.
         let attr = FileAttr { ino: INodeNo(item.id.0), kind: convert::kind(item.kind), ..NOTHING };
@@ -222,7 +241,7 @@ fn add_plus(to: &mut ReplyDirectoryPlus, union: &Union, dir: NodeId, item: &DirI
         }
     };
     let shown = convert::attr(&attr);
-    let full = to.add(shown.ino, item.offset, name.as_os_str(), &FOR_EVER, &shown, Generation(0));
+    let full = to.add(shown.ino, item.offset, name.as_os_str(), &lifetime(attr.id), &shown, Generation(0));
     if full {
         union.forget(attr.id, 1);
     }

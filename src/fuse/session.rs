@@ -10,8 +10,9 @@ use fuser::{Config, MountOption, Notifier, SessionACL};
 use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
+use super::opens::Opens;
 use super::stats::Counters;
-use super::{OptionError, Options, Server};
+use super::{Io, OptionError, Options, Server};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,10 @@ pub enum RemountError {
     #[error(transparent)]
     Kernel(#[from] Errno),
 }
+
+/// The kernel reads ahead in one request what waking this process for costs more than copying: it would ask for
+/// 128 KiB at a time. More than this makes no difference.
+const READ_AHEAD_KIB: u32 = 512;
 
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
 #[derive(Debug)]
@@ -77,6 +82,8 @@ impl Session {
             no_atime: options.no_atime,
             no_read_ahead: options.no_read_ahead,
             all_root: options.no_permission_checks || options.squash.is_some(),
+            writeback: options.io() == Io::Writeback,
+            opens: (options.io() == Io::Passthrough).then(Opens::new),
             counters: Counters::default(),
         };
         let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
@@ -100,7 +107,11 @@ impl Session {
             Err(sys::FuseMountError::Mount(source)) => return Err(MountError::Kernel { at, source }),
         };
         match fuser::Session::from_fd(server, device, SessionACL::All, config(options, Vec::new())) {
-            Ok(inner) => Ok(Session::of(inner, &notifier, union, at)),
+            Ok(inner) => {
+                // To all but root of the host it is given.
+                let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
+                Ok(Session::of(inner, &notifier, union, at))
+            }
             Err(error) => {
                 unmount(&at, true).ok();
                 Err(MountError::Kernel { at, source: errno(&error) })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{Dir, Errno, File, FsStat, Name, Rename, Result};
+use crate::sys::{Detached, Dir, Errno, File, FsStat, Name, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
@@ -123,6 +123,8 @@ pub struct Asked<'a> {
     /// Marks are in `user.overlay.` even where `trusted.overlay.` could be written.
     pub user_marks: bool,
     pub redirects: RedirectDir,
+    /// Lower layers are reached by ways on which reading moves no time of access, whoever reads. For root of the host.
+    pub quiet: bool,
 }
 
 impl Layers for Stack {
@@ -180,7 +182,7 @@ impl Stack {
     /// # Errors
     /// Whatever makes them unusable, named.
     pub fn open(asked: &Asked<'_>) -> Result<Stack, OpenError> {
-        let &Asked { lower, data_only, tables, upper, owners, user_marks, redirects } = asked;
+        let &Asked { lower, data_only, tables, upper, owners, user_marks, redirects, quiet } = asked;
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
@@ -197,7 +199,7 @@ impl Stack {
         };
         let policy = Policy { marks: namespace, owners };
         let open_layer = |which, path: &PathBuf| -> Result<LowerLayer> {
-            let root = Dir::open_host(path)?;
+            let root = if quiet { Detached::quiet_dir(path)? } else { Dir::open_host(path)? };
             let contents = tables.of(which, &root, policy);
             let root = match contents {
                 None => LayerDir::new(root, namespace)?,

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 use super::process::last_error;
-use super::{Dir, Kind, Result, Stat};
+use super::{Dir, Errno, Kind, Result, Stat};
 
 /// A mount, or a tree of mounts, that stands nowhere yet.
 ///
@@ -42,6 +42,16 @@ pub enum Reach {
     Top,
     /// What is mounted below it as well.
     Tree,
+}
+
+/// As `mount_setattr(2)` takes it.
+#[derive(Default)]
+#[repr(C)]
+struct Attributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
 }
 
 impl AsFd for Detached {
@@ -86,6 +96,24 @@ impl Detached {
         Self::clone_tree(fd.as_fd(), Path::new(""), OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)
     }
 
+    /// The directory at `path` on this host once more, alone, by a way on which reading moves no time of access
+    /// and on which nothing is ever mounted. Follows symbolic links.
+    ///
+    /// # Errors
+    /// As `open_tree(2)` and `mount_setattr(2)`; `EPERM` for all but root of the host.
+    pub fn quiet_dir(path: &Path) -> Result<Dir> {
+        let tree = Self::clone_tree(CWD, path, OpenTreeFlags::empty())?;
+        let change = Attributes {
+            set: MountAttrFlags::MOUNT_ATTR_NOATIME.bits().into(),
+            // All that says when times of access move is one field.
+            clear: MountAttrFlags::MOUNT_ATTR__ATIME.bits().into(),
+            propagation: MountPropagationFlags::PRIVATE.bits().into(),
+            ..Attributes::default()
+        };
+        Self::change(&tree, change, Reach::Top)?;
+        if tree.kind()? == Kind::Directory { Ok(tree.into_dir()) } else { Err(Errno::NOTDIR) }
+    }
+
     fn clone_tree(dir: BorrowedFd<'_>, path: &Path, flags: OpenTreeFlags) -> Result<Detached> {
         let flags = flags | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         open_tree(dir, path, flags).map(Detached)
@@ -104,14 +132,11 @@ impl Detached {
     /// # Errors
     /// As `mount_setattr(2)`; `EINVAL` when `root` is not the root of a mount.
     pub fn refuse(root: impl AsFd, refuse: Refuse, reach: Reach) -> Result<()> {
-        #[repr(C)]
-        struct Attributes {
-            set: u64,
-            clear: u64,
-            propagation: u64,
-            user_namespace: u64,
-        }
-        let change = Attributes { set: refuse.0.bits().into(), clear: 0, propagation: 0, user_namespace: 0 };
+        let change = Attributes { set: refuse.0.bits().into(), ..Attributes::default() };
+        Self::change(root, change, reach)
+    }
+
+    fn change(root: impl AsFd, change: Attributes, reach: Reach) -> Result<()> {
         let recursive = if reach == Reach::Tree { OpenTreeFlags::AT_RECURSIVE.bits() } else { 0 };
         let flags = OpenTreeFlags::AT_EMPTY_PATH.bits() | recursive;
         // SAFETY: the path is NUL-terminated, and `change` is as large as is told; both outlive the call.

@@ -41,7 +41,9 @@ pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
 pub use map::{FileMap, memory_file};
-pub use mount::{FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, unmount};
+pub use mount::{
+    FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, set_read_ahead, unmount,
+};
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;
 pub use root::Root;

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::{Errno, Result, effective_gid, effective_uid};
@@ -100,6 +100,19 @@ pub fn fuse_mounted_without(at: &Path) -> Result<Without> {
         execution: flags.contains(StatVfsMountFlags::NOEXEC),
         access_times: flags.contains(StatVfsMountFlags::NOATIME),
     })
+}
+
+/// How far the kernel reads ahead on the file system of which `at` is the root, in KiB. Asks that file system nothing.
+///
+/// # Errors
+/// As `statx(2)` and `write(2)`: of others than root of the host.
+pub fn set_read_ahead(at: &Path, kib: u32) -> Result<()> {
+    let known = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statx(CWD, at, known, StatxFlags::TYPE)?;
+    let (major, minor) = (stat.stx_dev_major, stat.stx_dev_minor);
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let setting = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(setting, kib.to_string().as_bytes()).map(drop)
 }
 
 /// Changes what is to be had on the mount of which `at` is the root, for those who use it already as well.

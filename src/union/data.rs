@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use crate::layer::Protection;
 use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 
 use super::Union;
@@ -115,6 +116,32 @@ impl Union {
             Kind::Regular => self.open_upper(&node)?.sync(data_only),
             _ => Ok(()),
         }
+    }
+
+    /// The file of a layer that holds a node's content for as long as anybody has it open now: `None` where it may
+    /// be copied up meanwhile, where a write must be asked about, or where it is a lower file of less than
+    /// `worth` bytes.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn backing(&self, id: NodeId, worth: u64) -> Result<Option<Arc<File>>> {
+        let node = self.node(id)?;
+        if node.kind != Kind::Regular {
+            return Ok(None);
+        }
+        let is_upper = {
+            let state = node.state.read();
+            state.is_upper() && state.data_below().is_none()
+        };
+        if is_upper && node.protection() == Protection::default() {
+            return self.open_upper(&node).map(Some);
+        }
+        // Whoever wants to know what is read must do the reading.
+        if !self.is_read_only() || self.trace.is_some() {
+            return Ok(None);
+        }
+        let file = self.content(&node)?;
+        Ok((file.stat()?.size >= worth).then_some(file))
     }
 
     /// A descriptor to read the node's content with.

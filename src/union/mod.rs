@@ -108,6 +108,9 @@ pub struct Spec {
     pub metacopy: Option<bool>,
     /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
     pub user_marks: bool,
+    /// Reading lower files moves no time of access, also when the kernel does it in our place
+    /// ([`Union::backing`]). For root of the host.
+    pub quiet: bool,
     /// Where to note what is read of the lower layers.
     pub trace: Option<Arc<Trace>>,
 }
@@ -134,6 +137,7 @@ impl Spec {
             redirect: None,
             metacopy: None,
             user_marks: false,
+            quiet: false,
             trace: None,
         }
     }
@@ -179,6 +183,7 @@ impl Union {
             owners: spec.owners,
             user_marks: spec.user_marks,
             redirects: spec.redirect.unwrap_or(RedirectDir::On),
+            quiet: spec.quiet,
         })?;
         let failed = |what, path: Option<&PathBuf>| {
             let path = path.cloned().unwrap_or_default();
@@ -221,12 +226,14 @@ impl Union {
         self.stack.stat_fs()
     }
 
-    /// Gives back `count` lookups of a node.
-    pub fn forget(&self, id: NodeId, count: u64) {
+    /// Gives back `count` lookups of a node; answers whether it is known no more.
+    pub fn forget(&self, id: NodeId, count: u64) -> bool {
         self.table.release(id, count);
-        if self.table.peek(id).is_none() {
+        let gone = self.table.peek(id).is_none();
+        if gone {
             self.descriptors.forget(id);
         }
+        gone
     }
 
     fn upper(&self) -> Result<&crate::layer::UpperLayer> {

@@ -179,7 +179,9 @@ impl FileSystem for Direct {
     fn settle(&mut self, held: &[NodeId]) {
         if self.forgetful {
             let given_back: Vec<(NodeId, u64)> = self.known.extract_if(|id, _| !held.contains(id)).collect();
-            given_back.into_iter().for_each(|(id, count)| self.union.forget(id, count));
+            for (id, count) in given_back {
+                self.union.forget(id, count);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::need;
-use crate::support::{Layers, Mounted, Subject, scratch, subject};
+use crate::support::{Layers, Mounted, mount_with, scratch, subject};
 
 type Counts = BTreeMap<String, u64>;
 
@@ -39,13 +39,22 @@ struct Meter {
 
 impl Meter {
     fn of(layers: &str) -> Option<Meter> {
+        Meter::with(layers, "rw")
+    }
+
+    /// Where opening a file asks nothing.
+    fn cached(layers: &str) -> Option<Meter> {
+        Meter::with(layers, "io=cached")
+    }
+
+    fn with(layers: &str, option: &str) -> Option<Meter> {
         // Another program's mount counts nothing.
         if subject::peer().is_some() {
             return None;
         }
         let dir = scratch();
         let layers = Layers::build(dir.path(), layers);
-        let mounted = Subject::Overfuse.mount(&layers, &dir.path().join("at"));
+        let mounted = mount_with(&layers, &dir.path().join("at"), option);
         // What every mount is asked once: whether files are opened here, and closed.
         let _ = fs::read_dir(mounted.at()).map(Iterator::count);
         Some(Meter { mounted, _dir: dir })
@@ -100,7 +109,7 @@ const LAYERS: &str = "upper:\n d d 755\n f d/up 644 up\n d w 755\n f w/a 644 a\n
 #[test]
 fn what_was_seen_costs_nothing() {
     need!(fuse);
-    let Some(meter) = Meter::of(LAYERS) else { return };
+    let Some(meter) = Meter::cached(LAYERS) else { return };
     let all = || -> std::io::Result<()> {
         for name in ["d/up", "d/top", "d/mid", "d/low", "d"] {
             fs::metadata(meter.path(name))?;
@@ -173,7 +182,7 @@ fn a_directory_is_listed_with_attributes_by_few_requests() {
 #[test]
 fn a_small_file_is_read_by_two_requests() {
     need!(fuse);
-    let Some(meter) = Meter::of(LAYERS) else { return };
+    let Some(meter) = Meter::cached(LAYERS) else { return };
     fs::read(meter.path("d/top")).expect("read");
     fs::read_dir(meter.path("d")).expect("list").for_each(drop);
     meter.costs_at_most(2, 5, || File::open(meter.path("d/top2"))?.read_at(&mut [0; 3], 0));

@@ -11,7 +11,7 @@ use rustix::fs::{RenameFlags, XattrFlags};
 use rustix::mount::UnmountFlags;
 
 use crate::need;
-use crate::support::subject::overfuse;
+use crate::support::subject::{further_options, overfuse};
 use crate::support::{Layers, Subject, scratch, show};
 
 const SIZE: usize = 300_000;
@@ -96,6 +96,7 @@ fn a_killed_daemon_leaves_the_old_state_or_the_new() {
         fs::create_dir(&at).expect("make the mount point");
         let mut daemon = overfuse()
             .args(["mount", "-f", "-o", &layers.options()])
+            .args(further_options())
             .arg(&at)
             .stderr(Stdio::null())
             .spawn()

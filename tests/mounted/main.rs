@@ -32,6 +32,7 @@ mod mmap;
 mod nested;
 mod open_files;
 mod page_cache;
+mod passthrough;
 mod permissions;
 mod read_only;
 mod readdir;

@@ -10,8 +10,7 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::subject::overfuse;
-use crate::support::{At, Layers, Subject, check, scratch};
+use crate::support::{At, Layers, Subject, check, mount_with, scratch};
 
 /// Atime, mtime and ctime.
 type Times = [(i64, i64); 3];
@@ -328,15 +327,11 @@ fn a_mount_without_atimes_moves_none() {
         fs::read(&host).expect("read");
         // Where the host's own mount moves none, there is nothing to see.
         let moves = moves && before != atime();
-        fs::create_dir(&at).expect("make the mount point");
-        let options = format!("{},{option}", layers.options());
-        let mounted = overfuse().args(["mount", "-o", &options]).arg(&at).output().expect("start overfuse");
-        assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
+        let mounted = mount_with(&layers, &at, option);
         let before = fs::metadata(at.join("u")).expect("stat").atime();
         assert_eq!(fs::read(at.join("u")).expect("read"), b"upper");
         let after = fs::metadata(at.join("u")).expect("stat").atime();
-        let unmounted = overfuse().arg("umount").arg(&at).output().expect("start overfuse");
-        assert!(unmounted.status.success(), "{}", String::from_utf8_lossy(&unmounted.stderr));
+        mounted.unmount();
         assert_eq!(before != after, moves, "{option}");
     }
 }

@@ -145,8 +145,9 @@ pub fn overfuse() -> Command {
     Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
 }
 
-/// What `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse.
-fn further_options() -> Option<String> {
+/// What `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse, so that all tests can be run in each of its modes:
+/// `OVERFUSE_TEST_OPTIONS=io=cached cargo test --test mounted`.
+pub fn further_options() -> Option<String> {
     let options = std::env::var("OVERFUSE_TEST_OPTIONS").ok().filter(|_| peer().is_none())?;
     Some(format!("-o{options}"))
 }

@@ -1,0 +1,122 @@
+//! Files that are open, where the kernel reads and writes the files of the layers itself (passthrough).
+//!
+//! The kernel wants one backing file for all opens of a node, and has a node either cached or passed through,
+//! never both at once: so the first open decides until the last one is released. A file that may be copied up
+//! while it is open has no backing file; nor has one whose writes must be asked about.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use fuser::{BackingId, OpenAccMode, OpenFlags};
+use parking_lot::Mutex;
+
+use crate::sys::{File, Result};
+use crate::union::{NodeId, Union};
+
+const SHARDS: u64 = 16;
+
+/// In bytes: what is smaller and never changes is read once and kept. Registering it at each open takes longer.
+const WORTH_PASSING: u64 = 64 << 10;
+
+/// The files that are open on one connection.
+#[derive(Debug)]
+pub(super) struct Opens {
+    shards: Vec<Mutex<Shard>>,
+    /// Whether the kernel takes backing files from this process and of this file system; known from the first on.
+    possible: OnceLock<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    open: HashMap<NodeId, Open>,
+    /// Known nodes that programs may write through maps, of which neither the kernel's FUSE nor this process hears:
+    /// a map lasts longer than the open by which it was made, and nobody tells of its end.
+    mapped: HashSet<NodeId>,
+}
+
+#[derive(Debug)]
+struct Open {
+    count: u64,
+    backing: Option<Arc<BackingId>>,
+}
+
+/// How an open goes on.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Through the page cache of the mount and this process.
+    Cached,
+    Through(Arc<BackingId>),
+    /// As `Cached`, and so shall be all others, without asking.
+    Unasked,
+}
+
+impl Opens {
+    pub(super) fn new() -> Opens {
+        Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
+    }
+
+    /// Counts an open of a node; `back` registers a file with the kernel.
+    ///
+    /// # Errors
+    /// As `open(2)` of the file in its layer.
+    pub(super) fn open(
+        &self,
+        union: &Union,
+        id: NodeId,
+        flags: OpenFlags,
+        back: impl Fn(&File) -> std::io::Result<BackingId>,
+    ) -> Result<Opened> {
+        let mut shard = self.shard(id).lock();
+        let open = match shard.open.entry(id) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(vacant) => {
+                let registered = union.backing(id, WORTH_PASSING)?.map(|file| back(&file));
+                if let Some(registered) = &registered
+                    && !*self.possible.get_or_init(|| registered.is_ok())
+                {
+                    return Ok(Opened::Unasked);
+                }
+                // One that is not to be had, in a layer on another file system, is read by this process.
+                let backing = registered.and_then(std::io::Result::ok).map(Arc::new);
+                vacant.insert(Open { count: 0, backing })
+            }
+        };
+        open.count += 1;
+        let opened = open.backing.clone().map_or(Opened::Cached, Opened::Through);
+        if mappable(flags) && matches!(opened, Opened::Through(_)) {
+            shard.mapped.insert(id);
+        }
+        Ok(opened)
+    }
+
+    /// Uncounts an open.
+    pub(super) fn release(&self, id: NodeId) {
+        let mut shard = self.shard(id).lock();
+        if let Entry::Occupied(mut open) = shard.open.entry(id) {
+            open.get_mut().count -= 1;
+            if open.get().count == 0 {
+                open.remove();
+            }
+        }
+    }
+
+    /// The kernel knows the node no more: nobody has it open, nor a map of it.
+    pub(super) fn forget(&self, id: NodeId) {
+        self.shard(id).lock().mapped.remove(&id);
+    }
+
+    /// Whether a node's times may change unseen by the kernel's FUSE.
+    pub(super) fn changes_unseen(&self, id: NodeId) -> bool {
+        self.shard(id).lock().mapped.contains(&id)
+    }
+
+    fn shard(&self, id: NodeId) -> &Mutex<Shard> {
+        &self.shards[((id.0 ^ (id.0 >> 8)) % SHARDS) as usize]
+    }
+}
+
+/// Who maps a file to write it must have it open for both.
+pub(super) fn mappable(flags: OpenFlags) -> bool {
+    flags.acc_mode() == OpenAccMode::O_RDWR
+}

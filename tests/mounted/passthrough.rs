@@ -1,0 +1,160 @@
+//! Files that the kernel reads and writes in their layer itself: that it does, and that nothing else differs.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use overfuse::fuse::stats;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+
+use crate::mmap::Map;
+use crate::need;
+use crate::support::{Layers, Subject, mount_with, scratch};
+
+/// How often each request came.
+fn requests(at: &Path) -> BTreeMap<String, u64> {
+    stats(at).expect("the counts of the mount").requests
+}
+
+fn data_requests(at: &Path) -> u64 {
+    ["READ", "WRITE"].iter().map(|name| requests(at).get(*name).copied().unwrap_or(0)).sum()
+}
+
+fn open(path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).open(path).expect("open to read and write")
+}
+
+#[test]
+fn files_of_the_upper_are_read_and_written_without_a_word() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n f u 644 upper\n lower:\n");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "io=passthrough");
+    let at = mounted.at();
+    let block = vec![7; 4096];
+    for name in ["u", "new"] {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(at.join(name));
+        let file = file.expect("open");
+        for index in 0..50 {
+            file.write_all_at(&block, index * 4096).expect("write");
+        }
+        let again = open(&at.join(name));
+        again.write_all_at(b"again", 10_000).expect("write");
+        assert_eq!(file.metadata().expect("fstat").len(), 50 * 4096);
+        let seen = fs::read(at.join(name)).expect("read");
+        assert_eq!((seen.len(), &seen[9_999..10_006]), (50 * 4096, &b"\x07again\x07"[..]));
+        assert_eq!(fs::read(layers.upper().join(name)).expect("read"), seen);
+    }
+    assert_eq!(data_requests(at), 0, "{:?}", requests(at));
+    mounted.unmount();
+}
+
+#[test]
+fn a_union_that_nothing_can_change_is_read_without_a_word_and_without_a_trace() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "lower:\n f small 644 small\n lower:\n f large 644 large\n");
+    let content = vec![b'x'; 300_000];
+    let [large, small] = [layers.lowers[1].join("large"), layers.lowers[0].join("small")];
+    fs::write(&large, &content).expect("write");
+    let old = Timespec { tv_sec: 900_000_000, tv_nsec: 0 };
+    let set = Timestamps { last_access: old, last_modification: old };
+    for path in [&large, &small] {
+        rustix::fs::utimensat(CWD, path, &set, AtFlags::empty()).expect("set the atime");
+    }
+    let mounted = mount_with(&layers, &dir.path().join("at"), "io=passthrough");
+    assert!(fs::read(mounted.at().join("large")).expect("read") == content);
+    let map = Map::new(&File::open(mounted.at().join("large")).expect("open"), libc::PROT_READ).expect("map");
+    assert_eq!(map.byte(299_999), b'x');
+    drop(map);
+    assert_eq!(data_requests(mounted.at()), 0, "{:?}", requests(mounted.at()));
+    assert_eq!(fs::read(mounted.at().join("small")).expect("read"), b"small");
+    for path in [&large, &small] {
+        assert_eq!(fs::metadata(path).expect("stat").atime(), 900_000_000, "{}", path.display());
+    }
+    mounted.unmount();
+}
+
+#[test]
+fn a_file_that_comes_up_while_it_is_open_is_passed_through_when_nobody_has_it_open_any_more() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n lower:\n f l 644 lower\n");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "io=passthrough");
+    let path = mounted.at().join("l");
+    let reader = File::open(&path).expect("open");
+    let map = Map::new(&reader, libc::PROT_READ).expect("map");
+    open(&path).write_all_at(b"U", 0).expect("write");
+    // One that is opened now is of the upper, but the reader and its map are of the page cache.
+    open(&path).write_all_at(b"P", 1).expect("write");
+    let mut seen = [0; 5];
+    reader.read_exact_at(&mut seen, 0).expect("read");
+    assert_eq!((&seen, map.byte(0), map.byte(1)), (b"UPwer", b'U', b'P'));
+    drop((reader, map));
+    let before = data_requests(mounted.at());
+    // The kernel tells of the last close a moment after it.
+    for patience in 0.. {
+        open(&path).write_all_at(b"E", 2).expect("write");
+        if data_requests(mounted.at()) == before + patience {
+            break;
+        }
+        assert!(patience < 100, "still written by the daemon: {:?}", requests(mounted.at()));
+        sleep(Duration::from_millis(10));
+    }
+    assert_eq!(fs::read(&path).expect("read"), b"UPEer");
+    mounted.unmount();
+}
+
+#[test]
+fn what_is_written_through_a_map_moves_the_times_that_are_shown() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n f u 644 upper\n lower:\n");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "io=passthrough");
+    let path = mounted.at().join("u");
+    let mtime = || fs::metadata(&path).map(|now| (now.mtime(), now.mtime_nsec())).expect("stat");
+    mtime();
+    let map = Map::new(&open(&path), libc::PROT_READ | libc::PROT_WRITE).expect("map");
+    let mut before = mtime();
+    for byte in [1, 2] {
+        // The clock of the file system has ticked, and the page was written back: only then is the next store seen.
+        sleep(Duration::from_millis(20));
+        map.set(0, byte);
+        map.sync().expect("msync");
+        assert!(mtime() > before);
+        before = mtime();
+    }
+    sleep(Duration::from_millis(20));
+    map.set(0, 3);
+    drop(map);
+    assert!(mtime() > before);
+    mounted.unmount();
+}
+
+#[test]
+fn layers_from_which_nothing_can_be_passed_are_read_and_written_all_the_same() {
+    need!(root, fuse, overlay);
+    let dir = scratch();
+    let below = Layers::build(&dir.path().join("below"), "upper:\n lower:\n");
+    let overlay = Subject::Kernel.mount(&below, &dir.path().join("overlay"));
+    let layers = Layers::build(overlay.at(), "upper:\n f u 644 upper\n lower:\n f l 644 lower\n");
+    for layers in [layers.clone(), layers.read_only()] {
+        let mounted = mount_with(&layers, &dir.path().join("at"), "io=passthrough");
+        let path = mounted.at().join("l");
+        let reader = File::open(&path).expect("open");
+        assert_eq!(fs::read(&path).expect("read"), b"lower");
+        if layers.upper.is_some() {
+            for name in ["u", "l", "new"] {
+                fs::write(mounted.at().join(name), "written").expect("write");
+                open(&mounted.at().join(name)).write_all_at(b"W", 0).expect("write");
+                assert_eq!(fs::read(mounted.at().join(name)).expect("read"), b"Written");
+            }
+        }
+        drop(reader);
+        mounted.unmount();
+    }
+    overlay.unmount();
+}
