@@ -46,7 +46,7 @@ pub(in crate::bench) fn bars(
     let inner = heights.sum::<f64>();
     svg(inner as u32 + AXIS + 4, about, |area| {
         let mut chart = ChartBuilder::on(area)
-            .margin_left(18)
+            .margin_left(26)
             .margin_right(FIGURES)
             .margin_top(2)
             .x_label_area_size(AXIS)
@@ -64,7 +64,7 @@ pub(in crate::bench) fn bars(
         let start = from.unwrap_or(axis.start());
         let mut top = 0.0;
         for row in rows {
-            let name = EmptyElement::at((axis.start(), top)) + Text::new(row.name.clone(), (-14, 4), text(11));
+            let name = EmptyElement::at((axis.start(), top)) + Text::new(row.name.clone(), (-22, 4), text(11));
             chart.draw_series([name])?;
             for (n, bar) in row.bars.iter().enumerate() {
                 let (upper, end) = (top + NAME + n as f64 * PITCH, bar.value);

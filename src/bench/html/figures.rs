@@ -16,15 +16,23 @@ pub(super) fn glance(report: &Report) -> String {
     let rows = telling(&report.rows, &curves(&report.rows));
     let mut groups: Vec<BarRow> = Vec::new();
     for group in groups_of(report) {
-        let of_group: Vec<&Row> = rows.iter().filter(|row| row.group == group).copied().collect();
+        let others = || series(report).filter(|(_, subject)| subject != base);
+        let has_ratio = |row: &&&Row| others().any(|(_, subject)| ratio(row, &subject, base).is_some());
+        let of_group: Vec<&Row> = rows.iter().filter(|row| row.group == group).filter(has_ratio).copied().collect();
         let mut bars = Vec::new();
-        for (series, subject) in series(report).filter(|(_, subject)| subject != base) {
-            let sum = |row: &&Row| ratio(row, &subject, base).map(|ratio| ratio.value.ln());
-            let logs: Vec<f64> = of_group.iter().filter_map(sum).collect();
-            if !logs.is_empty() {
-                let value = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
-                bars.push(Bar { series, value, interval: None, unsure: false, label: number::ratio(value) });
+        for (series, subject) in others() {
+            let ratios: Vec<Ratio> = of_group.iter().filter_map(|row| ratio(row, &subject, base)).collect();
+            if ratios.is_empty() {
+                continue;
             }
+            let value = (ratios.iter().map(|ratio| ratio.value.ln()).sum::<f64>() / ratios.len() as f64).exp();
+            // A mean of what is not to be quoted is not, either.
+            let unsure = 2 * ratios.iter().filter(|ratio| ratio.is_meaningless()).count() > ratios.len();
+            let mut label = if unsure { format!("({})", number::ratio(value)) } else { number::ratio(value) };
+            if ratios.len() < of_group.len() {
+                label += &format!(" of {}", ratios.len());
+            }
+            bars.push(Bar { series, value, interval: None, unsure, label });
         }
         if !bars.is_empty() {
             let count = super::plural(of_group.len(), "row");

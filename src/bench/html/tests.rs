@@ -81,7 +81,8 @@ fn parse(page: &str) -> roxmltree::Document<'_> {
 }
 
 fn text_of(document: &roxmltree::Document<'_>) -> String {
-    document.descendants().filter(|node| !node.has_tag_name("script")).filter_map(|node| node.text()).collect()
+    let is_shown = |node: &roxmltree::Node<'_, '_>| !node.parent().is_some_and(|parent| parent.has_tag_name("script"));
+    document.descendants().filter(|node| node.is_text()).filter(is_shown).filter_map(|node| node.text()).collect()
 }
 
 #[test]
@@ -186,4 +187,18 @@ fn a_report_of_next_to_nothing_has_a_page() {
         }
         parse(&page(&odd));
     }
+}
+
+#[test]
+fn what_is_not_to_be_quoted_is_in_brackets() {
+    let mut report = report("x");
+    report.rows.truncate(1);
+    for outcome in &mut report.rows[0].results {
+        outcome.seconds = if outcome.subject == "overlayfs" { vec![2.0, 1.0, 2.0] } else { vec![1.0, 2.0, 3.0] };
+    }
+    let page = page(&report);
+    let text = text_of(&parse(&page));
+    // Two subjects, in the chart of the group and in the one of all groups.
+    assert_eq!(text.matches("(1.00×)").count(), 4);
+    assert_eq!(text.matches("spread too wide").count(), 2);
 }
