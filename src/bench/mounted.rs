@@ -17,6 +17,8 @@ use super::subject::{Kind, Stack, Subject, User};
 const TO_MOUNT: Duration = Duration::from_secs(20);
 /// How long it may take to end when it is unmounted.
 const TO_END: Duration = Duration::from_secs(5);
+/// What is said of a daemon that ended by itself.
+const ENDED: &str = "its process ended";
 /// A program that has not ended so long after its mount is live stays in the foreground.
 const TO_DETACH: Duration = Duration::from_millis(300);
 
@@ -85,7 +87,8 @@ pub(super) struct Mounted {
     is_mount: bool,
     /// From the start of the program until the mount was live.
     pub took: Option<Duration>,
-    daemons: Vec<u32>,
+    /// The children that this process had before: all others serve the mount, whoever started them and when.
+    before: Vec<u32>,
 }
 
 impl Mounted {
@@ -103,8 +106,13 @@ impl Mounted {
     ) -> Result<Mounted, String> {
         let text = |error: io::Error| error.to_string();
         place.clear("run").map_err(text)?;
-        let mut mounted =
-            Mounted { place: place.clone(), root: place.at(), is_mount: false, took: None, daemons: Vec::new() };
+        let mut mounted = Mounted {
+            place: place.clone(),
+            root: place.at(),
+            is_mount: false,
+            took: None,
+            before: orphans::children(),
+        };
         if subject.kind == Kind::Native {
             mounted.root = place.tree().join("merged");
             if changes {
@@ -116,12 +124,10 @@ impl Mounted {
             fs::create_dir(place.dir.join("run").join(part)).map_err(text)?;
         }
         let stack = Stack::of(layers);
-        let before = orphans::children();
         let result = match subject.command_line(&stack, place.user) {
             Some((program, arguments)) => mounted.start(&program, &arguments, stop),
             None => mounted.mount_overlayfs(&stack),
         };
-        mounted.daemons = orphans::children().into_iter().filter(|child| !before.contains(child)).collect();
         mounted.is_mount = is_mount_point(&mounted.root);
         mounted.took = Some(result?);
         Ok(mounted)
@@ -200,7 +206,7 @@ impl Mounted {
 
     /// The processes that serve it, together; none for the kernel and a directory.
     pub(super) fn daemon(&self) -> Option<Daemon> {
-        let all = self.daemons.iter().filter_map(|id| daemon(*id));
+        let all = self.daemons().into_iter().filter_map(daemon);
         all.reduce(|a, b| Daemon {
             memory: a.memory + b.memory,
             memory_peak: a.memory_peak + b.memory_peak,
@@ -217,15 +223,17 @@ impl Mounted {
         loop {
             while let Ok(Some((id, status))) = process::reap() {
                 match status {
-                    _ if !self.daemons.contains(&id) => {}
-                    process::Status::Exited(0) => said = said.or(Some("its process ended".into())),
+                    _ if self.before.contains(&id) => {}
+                    process::Status::Exited(0) => said = said.or(Some(ENDED.into())),
                     process::Status::Exited(code) => said = Some(format!("its process ended with {code}")),
                     process::Status::Signaled(signal) => {
                         said = Some(format!("its process was killed by signal {signal}"));
                     }
                 }
             }
-            if said.is_some() || Instant::now() >= patience {
+            // One that ended well may have been the parent of one that did not, and whose threads are still ending.
+            let badly = said.as_ref().is_some_and(|said| said != ENDED);
+            if badly || Instant::now() >= patience {
                 break;
             }
             thread::sleep(Duration::from_millis(5));
@@ -234,12 +242,27 @@ impl Mounted {
         Some(self.place.last_words().map_or(said.clone(), |words| format!("{said}: {words}")))
     }
 
+    /// The processes that serve it and are alive. A parent that has not ended yet stands for its children.
+    fn daemons(&self) -> Vec<u32> {
+        orphans::children().into_iter().filter(|child| !self.before.contains(child)).collect()
+    }
+
     /// Ends its processes at once: what waits for them is answered.
     pub(super) fn kill(&self) {
-        let alive = orphans::children();
-        for daemon in self.daemons.iter().filter(|daemon| alive.contains(daemon)) {
-            // One that ended meanwhile is as good.
-            let _ = orphans::kill(*daemon);
+        let patience = Instant::now() + TO_END;
+        let mut killed = Vec::new();
+        loop {
+            let alive = self.daemons();
+            for daemon in alive.iter().filter(|daemon| !killed.contains(*daemon)).copied().collect::<Vec<_>>() {
+                // One that ended meanwhile is as good.
+                let _ = orphans::kill(daemon);
+                killed.push(daemon);
+            }
+            // The children of a parent that was killed become ours when it is gone.
+            if alive.is_empty() || Instant::now() > patience {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -253,17 +276,10 @@ impl Mounted {
             }
         }
         let patience = Instant::now() + TO_END;
-        let living = |daemons: &[u32]| {
-            let alive = orphans::children();
-            daemons.iter().any(|daemon| alive.contains(daemon))
-        };
-        while living(&self.daemons) && Instant::now() < patience {
+        while !self.daemons().is_empty() && Instant::now() < patience {
             thread::sleep(Duration::from_millis(2));
         }
         self.kill();
-        while living(&self.daemons) {
-            thread::sleep(Duration::from_millis(2));
-        }
         while let Ok(Some(_)) = process::reap() {}
     }
 }

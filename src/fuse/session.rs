@@ -108,8 +108,10 @@ impl Session {
         };
         match fuser::Session::from_fd(server, device, SessionACL::All, config(options, Vec::new())) {
             Ok(inner) => {
-                // To all but root of the host it is given.
-                let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
+                if !options.no_read_ahead {
+                    // To all but root of the host it is given.
+                    let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
+                }
                 Ok(Session::of(inner, &notifier, union, at))
             }
             Err(error) => {

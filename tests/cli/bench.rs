@@ -229,9 +229,11 @@ fn who_does_not_mount_or_dies_half_way_is_named_and_the_others_go_on() {
     let place = Place::new();
     let exits = place.script("exits", "echo not today >&2; exit 3");
     let killed = place.script("killed", "kill -9 $$");
+    // The script ends as a daemon's parent does: when the mount is live.
+    let live = "until grep -q \"$(realpath ../run/at) \" /proc/self/mountinfo; do sleep 0.01; done";
     // The work makes this directory first.
     let wait = "for n in $(seq 2000); do [ -d ../run/upper/made ] && break; sleep 0.005; done";
-    let dies = place.script("dies", &format!("$MOUNT mount -f \"$@\" &\n({wait}; kill -9 $!) &\nsleep 0.2"));
+    let dies = place.script("dies", &format!("$MOUNT mount -f \"$@\" &\n({wait}; kill -9 $!) &\n{live}"));
     let output = place.run(&[
         "entries",
         "--files",

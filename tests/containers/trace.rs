@@ -41,7 +41,7 @@ fn a_trace_tells_which_files_were_read_and_how_much_of_each() {
         assert_eq!(read(&trace, "/bin/no-interpreter"), None, "{host}");
 
         let ahead = traced(&host, &[], "cat /etc/group >/dev/null");
-        assert!(read(&ahead, "/bin/busybox").unwrap().0 >= bytes_read, "{host}: the kernel reads ahead");
+        assert!(read(&ahead, "/bin/busybox").unwrap().0 > bytes_read, "{host}: the kernel reads ahead");
 
         let firsts: Vec<f64> =
             trace["read"].as_array().unwrap().iter().map(|file| file["first"].as_f64().unwrap()).collect();

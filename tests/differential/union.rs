@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 
 use overfuse::sys::{Errno, Kind, Name, SetTime, Stat, Timestamp};
-use overfuse::union::{self, How as UnionHow, Mode, NodeId, Owner, Remove, Slot, Spec, Union, UpperSpec};
+use overfuse::union::{self, How as UnionHow, Mode, NodeId, Owner, Remove, Slot, Spec, Tables, Union, UpperSpec};
 
 use crate::operations::{Allocate, How, Wanted};
 use crate::subject::{Attr, Listed, Time, kind_name};
@@ -26,7 +26,9 @@ pub struct Direct {
 impl Direct {
     pub fn open(layers: &Layers, forgetful: bool, start: i64) -> std::result::Result<Direct, String> {
         let (dir, work) = layers.upper.clone().expect("sequences change their stacks");
-        let spec = Spec { upper: Some(UpperSpec { dir, work }), ..Spec::new(layers.lowers.clone()) };
+        // One of the two has the layers below answered for by tables of contents.
+        let tables = if forgetful { Tables::Make } else { Tables::None };
+        let spec = Spec { upper: Some(UpperSpec { dir, work }), tables, ..Spec::new(layers.lowers.clone()) };
         let union = Union::open(&spec).map_err(|error| error.to_string())?;
         Ok(Direct { union, known: HashMap::new(), forgetful, start })
     }

@@ -38,7 +38,7 @@ mod write;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -110,12 +110,19 @@ pub struct Contents {
     header: Header,
     /// What is known of each section.
     checked: Box<[AtomicU8]>,
+    /// When its pages were last given back: [`CHECKED`] by then, in [`MANY`]s.
+    released: AtomicU64,
     /// The file system of the layer.
     dev: u64,
     policy: Policy,
     /// For messages.
     path: PathBuf,
 }
+
+/// Bytes of sections that this process has checked, of all tables.
+static CHECKED: AtomicU64 = AtomicU64::new(0);
+/// After so many, pages are given back: a walk over an image leaves no more than this in memory.
+const MANY: u64 = 4 << 20;
 
 /// Nobody has looked at the section yet.
 const UNCHECKED: u8 = 0;
@@ -148,8 +155,15 @@ impl Contents {
         if header.identity != viewer.identity(layer, &stat) {
             return Err(Unfit::Other);
         }
-        let contents =
-            Contents { map, header, checked: Box::default(), dev: stat.dev, policy: viewer.policy, path: path.into() };
+        let contents = Contents {
+            map,
+            header,
+            checked: Box::default(),
+            released: AtomicU64::new(0),
+            dev: stat.dev,
+            policy: viewer.policy,
+            path: path.into(),
+        };
         let rows = contents.rows().ok_or(Unfit::Damaged)?;
         let fits = header.len == contents.map.len() as u64 && rows.len() == header.rows as usize * ROW;
         if !fits || header.rows <= IN_ROOT || format::crc(rows) != header.rows_crc {
@@ -186,6 +200,14 @@ impl Contents {
         Some((bytes, row))
     }
 
+    /// Gives pages back now and then, as sections of `len` bytes are read.
+    fn make_room(&self, len: u32) {
+        let now = CHECKED.fetch_add(len.into(), Ordering::Relaxed) / MANY;
+        if self.released.swap(now, Ordering::Relaxed) != now {
+            self.map.release();
+        }
+    }
+
     /// Whether a section can be believed; looked at once.
     fn check(&self, section: u32) -> bool {
         let Some(known) = self.checked.get(section as usize) else { return false };
@@ -196,6 +218,7 @@ impl Contents {
                 if !is_good && !self.row(section).is_some_and(|row| row.unknown) {
                     tracing::warn!(table = ?self.path, section, "a table of contents is damaged: asking the layer");
                 }
+                self.make_room(self.row(section).map_or(0, |row| row.len));
                 known.store(if is_good { GOOD } else { BAD }, Ordering::Release);
                 is_good
             }
