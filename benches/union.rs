@@ -9,31 +9,13 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use overfuse::layer::{Found, Seen, resolve};
-use overfuse::sys::{Kind, Name, Result, Stat, Timestamp};
+use overfuse::sys::{Kind, Name, Result, Stat};
 use overfuse::union::{NodeId, Spec, Union};
 
 const LAYERS: [usize; 5] = [1, 8, 32, 128, 500];
 
 fn found(kind: Kind) -> Seen {
-    let time = Timestamp::default();
-    Seen::Entry(Found::plain(Stat {
-        dev: 1,
-        ino: 1,
-        kind,
-        perm: 0o755,
-        nlink: 1,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        size: 0,
-        blocks: 0,
-        block_size: 4096,
-        atime: time,
-        mtime: time,
-        ctime: time,
-        immutable: false,
-        append_only: false,
-    }))
+    Seen::Entry(Found::plain(Stat { kind, perm: 0o755, ..Stat::default() }))
 }
 
 /// The verdicts alone: a file in the lowest layer, and a directory in all.

@@ -11,8 +11,9 @@ use crate::sys::{self, Errno, FuseMount};
 use crate::union::Union;
 
 use super::opens::Opens;
+use super::server::Server;
 use super::stats::Counters;
-use super::{Io, OptionError, Options, Server};
+use super::{Io, OptionError, Options};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]

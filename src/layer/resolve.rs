@@ -52,7 +52,7 @@ pub fn resolve<P>(seen: impl IntoIterator<Item = Result<(P, Seen)>>) -> Result<R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::{Kind, Stat, Timestamp};
+    use crate::sys::{Kind, Stat};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Says {
@@ -66,25 +66,7 @@ mod tests {
 
     fn seen(says: Says) -> Seen {
         let entry = |kind, opaque| {
-            let time = Timestamp::default();
-            let stat = Stat {
-                dev: 1,
-                ino: 1,
-                kind,
-                perm: 0,
-                nlink: 1,
-                uid: 0,
-                gid: 0,
-                rdev: 0,
-                size: 0,
-                blocks: 0,
-                block_size: 0,
-                atime: time,
-                mtime: time,
-                ctime: time,
-                immutable: false,
-                append_only: false,
-            };
+            let stat = Stat { kind, ..Stat::default() };
             Seen::Entry(Found { opaque, ..Found::plain(stat) })
         };
         match says {

@@ -24,8 +24,9 @@ pub enum SetTime {
 }
 
 /// The seven kinds of file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
+    #[default]
     Regular,
     Directory,
     Symlink,
@@ -68,7 +69,7 @@ impl Kind {
 }
 
 /// What `stat(2)` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
     pub dev: u64,
     pub ino: u64,

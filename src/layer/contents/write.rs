@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::layer::{Found, LayerDir, Policy, Protection, Seen};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat, Timestamp};
+use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat};
 
 use super::format::{self, ENTRY, Entry, Flags, HEADER, Header, Row, Shown};
 use super::{OF_ROOT, Viewer};
@@ -197,25 +197,7 @@ impl Described {
     }
 
     fn whiteout() -> Described {
-        let time = Timestamp::default();
-        let stat = Stat {
-            dev: 0,
-            ino: 0,
-            kind: Kind::CharDevice,
-            perm: 0,
-            nlink: 0,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            size: 0,
-            blocks: 0,
-            block_size: 0,
-            atime: time,
-            mtime: time,
-            ctime: time,
-            immutable: false,
-            append_only: false,
-        };
+        let stat = Stat { kind: Kind::CharDevice, ..Stat::default() };
         Described::with(stat, Flags::WHITEOUT)
     }
 
