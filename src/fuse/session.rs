@@ -152,11 +152,16 @@ impl Session {
     pub fn serve(mut self) -> io::Result<()> {
         let Some(inner) = self.inner.take() else { return Ok(()) };
         sys::obey_quotas()?;
-        let result = inner.run();
-        if result.is_err() {
-            unmount(&self.at, true).ok();
+        match inner.run() {
+            // The mount went while a request was being read: that a file was closed, which nobody waits for. Another may
+            // be in its place by now.
+            Err(error) if errno(&error) == Errno::CONNABORTED => Ok(()),
+            Err(error) => {
+                unmount(&self.at, true).ok();
+                Err(error)
+            }
+            Ok(()) => Ok(()),
         }
-        result
     }
 }
 

@@ -46,6 +46,28 @@ fn no_process_is_left_whoever_unmounts() {
     }
 }
 
+/// The kernel tells of the close and ends the connection at once, maybe while that is being read.
+#[test]
+fn closing_the_last_file_of_a_mount_that_has_gone_is_no_failure() {
+    need!(root, fuse);
+    let place = Place::new();
+    for turn in 0..40 {
+        let mut serving = Command::new(env!("CARGO_BIN_EXE_overfuse"))
+            .args(["mount", "-f"])
+            .args(WRITABLE.split(' '))
+            .arg("at")
+            .current_dir(place.path())
+            .spawn()
+            .expect("start overfuse");
+        eventually(|| place.is_mounted());
+        let files: Vec<_> =
+            (0..8).map(|file| fs::File::create(place.path().join(format!("at/{file}"))).unwrap()).collect();
+        assert_eq!(place.overfuse("umount --lazy at").0, 0);
+        drop(files);
+        assert!(serving.wait().expect("wait for it").success(), "turn {turn}");
+    }
+}
+
 #[test]
 fn a_signal_to_the_serving_process_unmounts() {
     need!(root, fuse);
