@@ -10,10 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::layer::{Mark, Policy, whiteout};
+use crate::layer::Policy;
 use crate::sys::signal::Messages;
-use crate::sys::xattr::Of;
-use crate::sys::{self, Dir, Errno, Name};
+use crate::sys::{Dir, Errno, Name};
 
 use super::clock::Part;
 use super::gather::Gathered;
@@ -89,16 +88,7 @@ pub enum Error {
 /// # Errors
 /// The first refusal, of a whiteout or an extended attribute.
 pub fn check_directory(dir: &Path) -> Result<(), Error> {
-    let check = || -> sys::Result<()> {
-        let open = Dir::open_host(dir)?;
-        let (probe, policy) = (Name::new("probe")?, Policy::probe(&open)?);
-        whiteout::create(&open, probe)?;
-        open.remove_file(probe)?;
-        open.make_dir(probe, 0o700)?;
-        let marked = policy.marks.set(Of::Name(&open, probe), Mark::Opaque, b"y");
-        open.remove_dir(probe)?;
-        marked
-    };
+    let check = || Policy::check_upper(&Dir::open_host(dir)?);
     check().map_err(|source| Error::Unfit { dir: holder(dir), source })
 }
 

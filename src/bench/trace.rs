@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::sys::{Dir, Errno, Kind, Result};
+use crate::layer::{Walk, walk};
+use crate::sys::{Dir, Kind, Result};
 use crate::union::{FileRead, Trace};
 
 /// A layer to be counted.
@@ -129,33 +130,19 @@ impl Total {
     /// Walks the layer in `dir`, and calls `each` with the path and the size of every name of a regular file. What this
     /// process may not look at is passed over.
     fn of(dir: &Path, mut each: impl FnMut(&Path, u64)) -> Result<Total> {
-        let root = Dir::open_host(dir)?;
         let mut total = Total::default();
         let mut linked = HashSet::new();
-        let mut todo = vec![PathBuf::new()];
-        while let Some(path) = todo.pop() {
-            let here = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-            let listed = root.open_dir(here).and_then(|dir| Ok((dir.entries_quietly()?, dir)));
-            let (entries, dir) = match listed {
-                Err(Errno::ACCESS | Errno::PERM) => continue,
-                other => other?,
-            };
-            for entry in entries {
-                let path = path.join(entry.name.as_os_str());
-                match entry.kind {
-                    Kind::Directory => todo.push(path),
-                    Kind::Regular => {
-                        let stat = dir.stat(entry.name.as_name())?;
-                        each(&path, stat.size);
-                        if stat.nlink == 1 || linked.insert(stat.ino) {
-                            total.files += 1;
-                            total.bytes += stat.size;
-                        }
-                    }
-                    _ => {}
+        walk(&Dir::open_host(dir)?, |dir, path, entries| {
+            for entry in entries.iter().filter(|entry| entry.kind == Kind::Regular) {
+                let stat = dir.stat(entry.name.as_name())?;
+                each(&path.join(entry.name.as_os_str()), stat.size);
+                if stat.nlink == 1 || linked.insert(stat.ino) {
+                    total.files += 1;
+                    total.bytes += stat.size;
                 }
             }
-        }
+            Ok(Walk::Deeper)
+        })?;
         Ok(total)
     }
 }

@@ -20,6 +20,7 @@ mod resolve;
 mod search;
 mod stack;
 mod stage;
+mod walk;
 pub mod whiteout;
 
 pub use contents::{Contents, Tables};
@@ -37,6 +38,7 @@ pub use resolve::{Resolution, resolve};
 pub use search::{Layers, Look, Part, look};
 pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
+pub use walk::{Walk, walk};
 
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Result, Stat};

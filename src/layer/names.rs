@@ -1,9 +1,11 @@
 //! All names of the files of a layer that have several: what a file system does not tell.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::sys::{Dir, Errno, Kind, Result};
+use crate::sys::{Dir, Kind, Result};
+
+use super::walk::{Walk, walk};
 
 /// A layer of more entries than this is no image but somebody's disk: its names are found as they are looked up.
 const ENTRIES_MAX: usize = 1_000_000;
@@ -18,34 +20,24 @@ pub type Names = HashMap<u64, Vec<PathBuf>>;
 pub fn names_of_linked(root: &Dir) -> Result<Names> {
     let dev = root.stat_self()?.dev;
     let (mut names, mut seen) = (Names::new(), 0);
-    let mut todo = vec![PathBuf::new()];
-    while let Some(path) = todo.pop() {
-        let here = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-        let listed = root.open_dir(here).and_then(|dir| Ok((dir.entries_quietly()?, dir)));
-        let (entries, dir) = match listed {
-            Err(Errno::ACCESS | Errno::PERM) => continue,
-            other => other?,
-        };
+    walk(root, |dir, path, entries| {
         // Something else is mounted here.
         if dir.stat_self()?.dev != dev {
-            continue;
+            return Ok(Walk::Past);
         }
         seen += entries.len();
         if seen > ENTRIES_MAX {
-            return Ok(Names::new());
+            names.clear();
+            return Ok(Walk::End);
         }
-        for entry in entries {
-            let path = path.join(entry.name.as_os_str());
-            if entry.kind == Kind::Directory {
-                todo.push(path);
-                continue;
-            }
+        for entry in entries.iter().filter(|entry| entry.kind != Kind::Directory) {
             let stat = dir.stat(entry.name.as_name())?;
             if stat.nlink > 1 && stat.dev == dev {
-                names.entry(stat.ino).or_default().push(path);
+                names.entry(stat.ino).or_default().push(path.join(entry.name.as_os_str()));
             }
         }
-    }
+        Ok(Walk::Deeper)
+    })?;
     Ok(names)
 }
 

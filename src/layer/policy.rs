@@ -8,6 +8,7 @@ use crate::sys::{Dir, Errno, Kind, Name, Result};
 
 use super::marks::{Mark, Namespace};
 use super::ownership::{self, Owners};
+use super::whiteout;
 
 /// How this process keeps on disk what a layer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,5 +72,19 @@ impl Policy {
             marks: if trusted { Namespace::Trusted } else { Namespace::User },
             owners: if owners { Owners::Real } else { Owners::Recorded },
         })
+    }
+
+    /// Tries in `dir`, which must be writable, whether its file system can hold an upper layer.
+    ///
+    /// # Errors
+    /// The first refusal, of a whiteout or an extended attribute.
+    pub fn check_upper(dir: &Dir) -> Result<()> {
+        let (probe, policy) = (Name::new("probe")?, Policy::probe(dir)?);
+        whiteout::create(dir, probe)?;
+        dir.remove_file(probe)?;
+        dir.make_dir(probe, 0o700)?;
+        let marked = policy.marks.set(Of::Name(dir, probe), Mark::Opaque, b"y");
+        dir.remove_dir(probe)?;
+        marked
     }
 }

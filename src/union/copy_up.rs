@@ -16,6 +16,7 @@ use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd,
 use super::descriptors::FileKey;
 use super::locate::At;
 use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
+use super::xattr::CAPABILITY;
 use super::{Owner, Union};
 
 /// How much of a file the change needs to have brought up.
@@ -351,8 +352,6 @@ impl Union {
         Ok(())
     }
 }
-
-const CAPABILITY: &str = "security.capability";
 
 /// What is known of a finished copy: where its data stayed, and the open file.
 pub(super) type Copied = (Option<DataBelow>, Option<File>);

@@ -14,8 +14,8 @@ use super::node::{Lack, NodeId};
 /// Whether an attribute that is set must, must not, or may exist.
 pub type Wanted = Set;
 
-/// Asked for before a write.
-const CAPABILITY: &str = "security.capability";
+/// The rights that a program file brings along. The kernel asks for it before a write, which takes it away.
+pub(super) const CAPABILITY: &str = "security.capability";
 
 impl Union {
     /// # Errors

@@ -106,22 +106,30 @@ fn counted(report: &Report) -> String {
 
 /// Memory and descriptors of the daemons.
 fn served(report: &Report) -> String {
-    let mut table = Table::new(&titles(report, "DAEMON AFTER IT: RESIDENT, PEAK, DESCRIPTORS"));
+    let size = |bytes: u64| number::bytes(bytes as f64);
+    // Parts of one measurement have one answer.
+    let rows = report.rows.iter().filter(|row| !is_repeated(report, row));
+    by_subject(report, "DAEMON AFTER IT: RESIDENT, PEAK, DESCRIPTORS", rows, |outcome| {
+        let daemon = outcome.daemon?;
+        Some(format!("{}, {}, {}", size(daemon.memory), size(daemon.memory_peak), daemon.descriptors))
+    })
+}
+
+/// A table of what `cell` says of each subject's outcome, of the rows of which it says something.
+fn by_subject<'a>(
+    report: &Report,
+    title: &str,
+    rows: impl Iterator<Item = &'a Row>,
+    cell: impl Fn(&Outcome) -> Option<String>,
+) -> String {
+    let mut table = Table::new(&titles(report, title));
     let mut any = false;
-    for row in &report.rows {
-        let cells: Vec<String> = report
-            .measured()
-            .map(|subject| {
-                let daemon = row.outcome(&subject.name).and_then(|outcome| outcome.daemon);
-                daemon.map_or("–".into(), |daemon| {
-                    let size = |bytes: u64| number::bytes(bytes as f64);
-                    format!("{}, {}, {}", size(daemon.memory), size(daemon.memory_peak), daemon.descriptors)
-                })
-            })
-            .collect();
-        // Parts of one measurement have one answer.
-        if cells.iter().any(|cell| cell != "–") && !is_repeated(report, row) {
+    for row in rows {
+        let cells = report.measured().map(|subject| row.outcome(&subject.name).and_then(&cell));
+        let cells: Vec<Option<String>> = cells.collect();
+        if cells.iter().any(Option::is_some) {
             any = true;
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or("–".into()));
             table.row([row.name.clone(), number::parameters(&row.parameters)].into_iter().chain(cells));
         }
     }
@@ -138,22 +146,9 @@ fn is_repeated(report: &Report, row: &Row) -> bool {
 
 /// Disk amplification.
 fn written(report: &Report) -> String {
-    let mut table = Table::new(&titles(report, "BYTES IN THE UPPER LAYER FOR A BYTE CHANGED"));
-    let mut any = false;
-    for row in &report.rows {
-        let cells: Vec<String> = report
-            .measured()
-            .map(|subject| {
-                let written = row.outcome(&subject.name).and_then(|outcome| outcome.written);
-                written.and_then(|written| written.amplification()).map_or("–".into(), |a| format!("{a:.2}"))
-            })
-            .collect();
-        if cells.iter().any(|cell| cell != "–") {
-            any = true;
-            table.row([row.name.clone(), number::parameters(&row.parameters)].into_iter().chain(cells));
-        }
-    }
-    if any { table.render() + "\n" } else { String::new() }
+    by_subject(report, "BYTES IN THE UPPER LAYER FOR A BYTE CHANGED", report.rows.iter(), |outcome| {
+        outcome.written?.amplification().map(|times| format!("{times:.2}"))
+    })
 }
 
 /// What a reader must know beside the figures.

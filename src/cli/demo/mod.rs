@@ -23,12 +23,11 @@ use self::watch::Run;
 use super::output::{self, Table};
 use super::rootless::{self, Privilege};
 use super::{Exit, diff};
-use crate::layer::{Mark, Policy, whiteout};
+use crate::layer::Policy;
 use crate::store::{self, Image, Load, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
-use crate::sys::xattr::Of;
-use crate::sys::{self, Dir, Name, Namespaces, namespace, process};
+use crate::sys::{Dir, Namespaces, namespace, process};
 
 /// The image's name, and the container's.
 const NAME: &str = "demo";
@@ -80,15 +79,7 @@ fn check_fuse() -> Result<()> {
 /// A temporary directory on a file system that can hold an upper layer.
 fn place() -> Result<TempDir> {
     let candidates = [std::env::temp_dir(), "/var/tmp".into(), "/dev/shm".into(), ".".into()];
-    let fits = |dir: &TempDir| -> sys::Result<()> {
-        let dir = Dir::open_host(dir.path())?;
-        let (probe, policy) = (Name::new("probe")?, Policy::probe(&dir)?);
-        whiteout::create(&dir, probe)?;
-        dir.remove_file(probe)?;
-        dir.make_dir(probe, 0o700)?;
-        policy.marks.set(Of::Name(&dir, probe), Mark::Opaque, b"y")?;
-        dir.remove_dir(probe)
-    };
+    let fits = |dir: &TempDir| Policy::check_upper(&Dir::open_host(dir.path())?);
     let make = |parent: &PathBuf| {
         let parent = parent.canonicalize().ok()?;
         let dir = tempfile::Builder::new().prefix("overfuse-demo-").tempdir_in(parent).ok()?;

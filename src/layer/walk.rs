@@ -1,0 +1,41 @@
+//! A walk over all directories of a tree.
+
+use std::path::{Path, PathBuf};
+
+use crate::sys::{Dir, DirEntry, Errno, Kind, Result};
+
+/// Where a walk goes from a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// Into the directories that it holds.
+    Deeper,
+    /// To others.
+    Past,
+    End,
+}
+
+/// Calls `visit` with each directory of the tree in `root`, its path relative to that, and what it holds. What this
+/// process may not look at is passed over.
+///
+/// # Errors
+/// As `getdents64(2)`, and those of `visit`.
+pub fn walk(root: &Dir, mut visit: impl FnMut(&Dir, &Path, &[DirEntry]) -> Result<Walk>) -> Result<()> {
+    let mut todo = vec![PathBuf::new()];
+    while let Some(path) = todo.pop() {
+        let here = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+        let listed = root.open_dir(here).and_then(|dir| Ok((dir.entries_quietly()?, dir)));
+        let (entries, dir) = match listed {
+            Err(Errno::ACCESS | Errno::PERM) => continue,
+            other => other?,
+        };
+        match visit(&dir, &path, &entries)? {
+            Walk::Deeper => {
+                let below = entries.iter().filter(|entry| entry.kind == Kind::Directory);
+                todo.extend(below.map(|entry| path.join(entry.name.as_os_str())));
+            }
+            Walk::Past => {}
+            Walk::End => return Ok(()),
+        }
+    }
+    Ok(())
+}
