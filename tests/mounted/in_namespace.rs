@@ -2,8 +2,8 @@
 //! `user.overlay.*` marks, and without devices and `trusted.*`.
 
 use crate::need;
-use crate::support::need::{PLAIN_USER, USER};
-use crate::support::run_all_in_namespace;
+use crate::support::need::{PLAIN_USER, USER, overrides_modes};
+use crate::support::{run_all_in_namespace, run_all_in_own_namespace};
 
 #[test]
 fn all_of_this_holds_in_a_user_namespace() {
@@ -16,4 +16,15 @@ fn all_of_this_holds_in_a_user_namespace() {
 fn all_of_this_holds_in_a_user_namespace_of_a_single_id() {
     need!(root, fuse, overlay, users);
     run_all_in_namespace(PLAIN_USER, &[], "fuse,overlay", &["large_directories", "databases"]);
+}
+
+/// An ordinary user who runs the tests mounts no overlayfs outside of a namespace: most of them would be skipped.
+#[test]
+fn all_of_this_holds_in_a_user_namespace_of_who_runs_it() {
+    if overrides_modes() {
+        // Root has two users for that, and in a namespace this is what runs.
+        return;
+    }
+    need!(fuse, namespace);
+    run_all_in_own_namespace("fuse", &["large_directories", "databases"]);
 }

@@ -6,11 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::need;
-use crate::support::need::is_root;
+use crate::support::need::{is_root, overrides_modes};
 use crate::support::{Layers, Subject, check, scratch, show};
 
-/// A layer's text, with `MARK.` for the prefix of this process's marks.
+/// A layer's text, with `MARK.` for the prefix of this process's marks. Of a file that it may not read an ordinary user
+/// learns no attribute, so that no whiteout of his has mode 0.
 pub fn marked(text: &str) -> String {
+    let text = if overrides_modes() { text.to_owned() } else { text.replace(" 0 \"\" +MARK", " 400 \"\" +MARK") };
     text.replace("MARK.", if is_root() { "trusted.overlay." } else { "user.overlay." })
 }
 

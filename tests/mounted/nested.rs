@@ -49,9 +49,11 @@ fn nest(inner: Subject) {
     }
 }
 
+/// Whiteouts are devices of mode 0. What stands for them here has that mode, and an attribute, which is not for an ordinary
+/// user outside of any namespace to read.
 #[test]
 fn overfuse_mounts_layers_that_are_in_a_mount_of_overfuse() {
-    need!(fuse);
+    need!(fuse, override);
     nest(Subject::Overfuse);
 }
 
@@ -63,7 +65,7 @@ fn the_kernel_mounts_layers_that_are_in_a_mount_of_overfuse() {
 
 #[test]
 fn a_device_that_is_a_whiteout_elsewhere_is_a_device_here() {
-    need!(fuse);
+    need!(fuse, override);
     let layers = "upper:\n w gone\n lower:\n f gone 644 x\n f below 644 x\n d d 755";
     check_alone(layers, |at: &At| {
         let whiteout = |path: &str, mode: u32| at.mknod(path, FileType::CharacterDevice, mode, (0, 0)).gives("ok");

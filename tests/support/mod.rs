@@ -18,7 +18,7 @@ pub mod tree;
 pub use alone::alone;
 pub use at::{At, Outcome};
 pub use check::{check, check_alone, check_read_only};
-pub use namespace::run_all_in_namespace;
+pub use namespace::{run_all_in_namespace, run_all_in_own_namespace};
 pub use scratch::{copy_program, scratch};
 pub use snapshot::{Snapshot, snapshot};
 pub use subject::{Layers, Mounted, Subject, mount_with};

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::copy_program;
 use super::need::user;
@@ -11,6 +12,18 @@ use super::subject::overfuse;
 /// called `name` as root of a namespace whose ids `map` asks unshare(1) for. Fails where one fails.
 pub fn run_all_in_namespace(name: &str, map: &[&str], require: &str, skip: &[&str]) {
     let user = user(name).expect("need! has looked");
+    run_all(user.command("unshare"), Some((user.uid, user.gid)), map, require, skip);
+}
+
+/// As [`run_all_in_namespace`], by the user who runs the tests.
+pub fn run_all_in_own_namespace(require: &str, skip: &[&str]) {
+    let map_auto = ["--map-auto"];
+    let tried = Command::new("unshare").args(["--user", "--map-root-user"]).args(map_auto).arg("true").output();
+    let has_ids = tried.is_ok_and(|tried| tried.status.success());
+    run_all(Command::new("unshare"), None, if has_ids { &map_auto } else { &[] }, require, skip);
+}
+
+fn run_all(mut unshare: Command, owner: Option<(u32, u32)>, map: &[&str], require: &str, skip: &[&str]) {
     // The build directory may be out of reach for others.
     let place = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/var/tmp").expect("make a directory");
     let share = |from: PathBuf, name: &str| {
@@ -24,10 +37,11 @@ pub fn run_all_in_namespace(name: &str, map: &[&str], require: &str, skip: &[&st
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).expect("share a directory");
     let scratch = place.path().join("scratch");
     std::fs::create_dir(&scratch).expect("make a directory");
-    std::os::unix::fs::chown(&scratch, Some(user.uid), Some(user.gid)).expect("give a directory away");
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::chown(&scratch, Some(uid), Some(gid)).expect("give a directory away");
+    }
 
-    let output = user
-        .command("unshare")
+    let output = unshare
         .args(["--user", "--map-root-user", "--mount", "--propagation", "slave"])
         .args(map)
         .arg("--")

@@ -47,6 +47,8 @@ fn has(what: &str) -> bool {
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),
         "flags" => has_flags(),
+        "override" => overrides_modes(),
+        "namespace" => has_namespace(),
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
@@ -59,6 +61,28 @@ fn has_flags() -> bool {
         let dir = scratch();
         let script = "touch f && chattr +i f && chattr -i f";
         let tried = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    })
+}
+
+/// Whether this process may read and change files whatever their mode: root may, of the machine or of a namespace.
+pub fn overrides_modes() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let dir = scratch();
+        let path = dir.path().join("closed");
+        let none = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+        std::fs::write(&path, "").expect("write a file");
+        std::fs::set_permissions(&path, none).expect("close a file");
+        std::fs::File::open(&path).is_ok()
+    })
+}
+
+/// Whether this user may become root of a user namespace; found by trying, once.
+fn has_namespace() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let tried = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
         tried.is_ok_and(|tried| tried.status.success())
     })
 }

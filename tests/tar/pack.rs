@@ -320,7 +320,7 @@ fn whiteouts_of_other_formats_get_their_oci_names() {
          f d/.wh..wh..opq 644 \"\"
          f d/x 644 x
          d e 755 +MARK.opaque=x
-         f e/b 0 \"\" +MARK.whiteout=y
+         f e/b 400 \"\" +MARK.whiteout=y
          lower:
          f a 644 a",
         &["d ./ 755", "f .wh.a 0", "d d/ 755", "f d/.wh..wh..opq 0", "f d/x 644 x", "d e/ 755", "f e/.wh.b 0"],
