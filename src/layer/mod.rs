@@ -18,6 +18,7 @@ mod protection;
 mod redirect;
 mod resolve;
 mod search;
+mod shared;
 mod stack;
 mod stage;
 mod walk;

@@ -65,6 +65,14 @@ impl UpperLayer {
         whiteout::stand_for_device(dir, name, perm, self.policy.marks)
     }
 
+    /// Makes `name` in `dir` a whiteout.
+    ///
+    /// # Errors
+    /// As `linkat(2)` and `mknodat(2)`; `EEXIST` when the name is taken.
+    pub fn whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        self.work.whiteout(dir, name)
+    }
+
     /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
     ///
     /// # Errors

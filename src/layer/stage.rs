@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::{Dir, Errno, File, Name, NameBuf, OFlags, Rename, Result};
 
+use super::shared::Shared;
+
 /// The directory in which changes are built; on the file system of the upper directory.
 #[derive(Debug)]
 pub(super) struct Work {
     dir: Dir,
     next: AtomicU64,
+    whiteout: Shared,
 }
 
 impl Work {
@@ -17,16 +20,25 @@ impl Work {
         let name = Name::new("work")?;
         work.remove_all(name)?;
         work.make_dir(name, 0o700)?;
-        Ok(Work { dir: work.open_dir("work")?, next: AtomicU64::new(0) })
+        Ok(Work { dir: work.open_dir("work")?, next: AtomicU64::new(0), whiteout: Shared::default() })
     }
 
     pub(super) fn dir(&self) -> &Dir {
         &self.dir
     }
 
+    fn unused(&self) -> Result<NameBuf> {
+        NameBuf::new(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Makes `name` in `dir` a whiteout.
+    pub(super) fn whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        self.whiteout.create((&self.dir, || self.unused()), (dir, name))
+    }
+
     /// Builds something under a name of its own with `make`, which gets the directory and the name.
     pub(super) fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
-        let name = NameBuf::new(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))?;
+        let name = self.unused()?;
         // The guard comes first, so that what a failing `make` leaves is removed.
         let staged = Staged { dir: &self.dir, name, own: None, left: true };
         let made = make(staged.dir, staged.name())?;

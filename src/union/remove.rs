@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::layer::{Found, LayerDir, Part, Resolution, Seen, whiteout};
+use crate::layer::{Found, LayerDir, Part, Resolution, Seen};
 use crate::sys::{Errno, Name, PathFd, Rename, Result};
 
 use super::Union;
@@ -164,10 +164,10 @@ impl Union {
         let layer = self.upper()?;
         let found = match &entry.above {
             Seen::Entry(found) => found,
-            Seen::Nothing | Seen::Whiteout => return whiteout::create(upper, name),
+            Seen::Nothing | Seen::Whiteout => return layer.whiteout(upper, name),
         };
         if entry.is_below {
-            let (staged, ()) = layer.stage(whiteout::create)?;
+            let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
             let how = if found.is_dir() { Rename::Exchange } else { Rename::Replace };
             return staged.publish(upper, name, how);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::layer::{Mark, RedirectDir, Resolution, Seen, whiteout};
+use crate::layer::{Mark, RedirectDir, Resolution, Seen};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
 
@@ -242,7 +242,7 @@ impl Union {
         match move_as(Rename::LeaveWhiteout) {
             Err(Errno::INVAL) => {
                 move_as(Rename::Replace)?;
-                whiteout::create(&from.upper, from.name)
+                self.upper()?.whiteout(&from.upper, from.name)
             }
             other => other,
         }
