@@ -60,6 +60,11 @@ impl LowerDir {
         if &*self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
     }
 
+    /// Whether `other`, of the same layer, is the directory `name` in this one.
+    pub fn has_child(&self, name: Name<'_>, other: &LowerDir) -> bool {
+        *self.path_of(name.as_os_str()) == *other.path
+    }
+
     /// What the layer says of `name` in this directory.
     ///
     /// # Errors

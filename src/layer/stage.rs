@@ -95,6 +95,23 @@ impl Staged<'_> {
         Ok(())
     }
 
+    /// Puts it in the place of the directory `old`, which holds the whiteouts `holds` and nothing else. They are
+    /// removed with it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn replace_dir(mut self, to: &Dir, name: Name<'_>, (old, holds): (&Dir, &[NameBuf])) -> Result<()> {
+        self.dir().rename(self.name(), to, name, Rename::Exchange)?;
+        self.empty(old, holds);
+        Ok(())
+    }
+
+    /// Removes a directory that was moved here. What is not removed by this is when the guard is dropped.
+    pub(super) fn empty(&mut self, dir: &Dir, holds: &[NameBuf]) {
+        let emptied = holds.iter().try_for_each(|name| dir.remove_file(name.as_name()));
+        self.left = emptied.and_then(|()| self.dir.remove_dir(self.name.as_name())).is_err() || self.own.is_some();
+    }
+
     /// Opens what is staged.
     ///
     /// # Errors

@@ -135,6 +135,9 @@ impl Union {
             let place = Place { parent: parent.clone(), name: name.to_owned() };
             let node = Node::new(id, stat.kind, real, vec![place], self.content_of(content, name, sight));
             node.set_protection(found.protection);
+            if found.bare && matches!(top, Part::Lower(_)) {
+                node.note_bare();
+            }
             node
         });
         self.note_place(&node, parent, name);
