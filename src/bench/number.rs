@@ -1,6 +1,6 @@
 //! Figures as readers expect them: three digits and a unit.
 
-use super::result::{Parameters, Row, Unit};
+use super::result::{Parameters, Row, Unit, Written};
 
 /// Three digits, of a number that is at least 0; two of one that begins with zeros.
 fn digits(value: f64) -> String {
@@ -67,6 +67,14 @@ pub fn ratio(value: f64) -> String {
     format!("{}×", digits(value))
 }
 
+/// `1.05×`; where that would be a number of many digits, what it is made of: `16 MiB for 1 B`.
+pub fn amplification(of: Written) -> Option<String> {
+    const MANY: f64 = 1000.0;
+    let times = of.amplification()?;
+    let made_of = || format!("{} for {}", bytes(of.upper as f64), bytes(of.changed as f64));
+    Some(if times < MANY { ratio(times) } else { made_of() })
+}
+
 /// `0.25`, `12`, `1500`: a number with no more decimals than it needs, three or those to its first digit at most.
 pub fn plain(value: f64) -> String {
     let decimals = zeros(value).max(3);
@@ -112,6 +120,20 @@ mod tests {
         }
         for (count, text) in [(0.0, "0 B"), (1023.0, "1023 B"), (4096.0, "4 KiB"), (1.5 * 1024.0, "1.50 KiB")] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn amplification_is_a_ratio_or_what_it_is_made_of() {
+        for (changed, upper, text) in [
+            (0, 4096, None),
+            (1 << 20, 1 << 20, Some("1.00×")),
+            (4096, 3 << 20, Some("768×")),
+            (1, 16 << 20, Some("16 MiB for 1 B")),
+            (4096, 1 << 30, Some("1 GiB for 4 KiB")),
+            (100, 0, Some("0.00×")),
+        ] {
+            assert_eq!(amplification(Written { changed, upper }).as_deref(), text);
         }
     }
 

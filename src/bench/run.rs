@@ -34,7 +34,7 @@ pub struct Plan<'a> {
     pub workloads: &'a [Selected],
     pub scale: Scale,
     pub runs: usize,
-    /// Caches are dropped before each measurement.
+    /// Caches are dropped before each measurement: for root alone.
     pub cold: bool,
     /// After so long no further run is begun but the first; a little later, no further measurement.
     pub most: Option<Duration>,
@@ -200,12 +200,11 @@ fn empty_report(plan: &Plan<'_>) -> Report {
 
 /// The method in sentences.
 fn notes(plan: &Plan<'_>) -> Vec<String> {
-    let caches = match (plan.cold, plan.user) {
-        (true, User::Root) => {
+    let caches = match plan.cold {
+        true => {
             "Caches: before each measurement everything was written to disk, and pages, entries and inodes were dropped."
         }
-        (true, _) => "Caches: remounted before each measurement; only root could drop the pages of the lower layers.",
-        (false, _) => {
+        false => {
             "Caches: the lower layers' pages were warm (all files were read once before); every measurement has a mount \
              and an upper layer of its own, so that 'first' means: nothing was asked of this mount before."
         }
@@ -344,7 +343,7 @@ impl Turn<'_, '_> {
                 return Ok(Some(stopped));
             }
         }
-        if self.plan.cold && self.plan.user == User::Root {
+        if self.plan.cold {
             drop_caches(self.plan.dir).map_err(Error::Measuring)?;
         }
         let upper = mounted.upper();

@@ -27,7 +27,7 @@ pub struct LayerDir {
     constant: bool,
     /// Hashes of all names, sorted, of a constant directory that was read as a whole: what is not among them need not
     /// be looked for.
-    names: OnceLock<Box<[u64]>>,
+    names: OnceLock<Box<[u32]>>,
 }
 
 impl Deref for LayerDir {
@@ -171,7 +171,7 @@ impl LayerDir {
     fn note(&self, entries: Vec<DirEntry>) -> Result<Vec<DirEntry>> {
         if self.constant {
             self.names.get_or_init(|| {
-                let mut names: Box<[u64]> = entries.iter().map(|entry| hash(entry.name.as_name())).collect();
+                let mut names: Box<[u32]> = entries.iter().map(|entry| hash(entry.name.as_name())).collect();
                 names.sort_unstable();
                 names
             });
@@ -241,10 +241,11 @@ impl LayerDir {
     }
 }
 
-fn hash(name: Name<'_>) -> u64 {
+/// Names that share one cost a question too many.
+fn hash(name: Name<'_>) -> u32 {
     let mut hasher = std::hash::DefaultHasher::new();
     name.hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() as u32
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
 
 use crate::sys::{Name, NameBuf, Result};
 
@@ -16,53 +17,119 @@ use super::whiteout::Listed;
 use super::{Layers, Seen};
 
 /// One directory of one lower layer. Lower layers never change, so its path is good for ever.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LowerDir {
-    pub layer: usize,
-    /// Relative to the layer; `.` is the layer itself.
-    pub path: Box<Path>,
-    /// Names this directory in a cache of descriptors.
-    pub serial: u64,
-    /// Unless the layer has to be asked.
-    section: Option<Section>,
+    merged: Arc<Merged>,
+    which: u32,
 }
 
 /// One file of one lower layer.
 #[derive(Clone, Debug)]
 pub struct LowerFile {
-    pub dir: Arc<LowerDir>,
+    pub dir: LowerDir,
     pub name: NameBuf,
 }
 
+/// The tables of contents of the layers that have one, by layer.
+pub type Known = Arc<Vec<Option<Arc<Contents>>>>;
+
+/// The lower directories that merge in one of the union, newest first. However many there are, each costs eight bytes.
+///
+/// Where there are many, a table says which of them have a name, so that the rest are not asked.
+#[derive(Clone, Debug, Default)]
+pub struct LowerDirs(Option<Arc<Merged>>);
+
+#[derive(Debug)]
+struct Merged {
+    parts: SmallVec<[Part; 2]>,
+    paths: Paths,
+    known: Option<Known>,
+    /// That of the first; the others have those that follow.
+    serial: u64,
+    speakers: OnceLock<Box<Speakers>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    layer: u32,
+    /// Of the layer's table of contents; [`NO_SECTION`] where the layer has to be asked.
+    section: u32,
+}
+
+const NO_SECTION: u32 = u32::MAX;
+
+/// Where the layers have the directories, from `/` on, which is the layer.
+#[derive(Debug)]
+enum Paths {
+    /// All where the union has it, unless a redirect leads elsewhere.
+    Same(Arc<Path>),
+    Each(Box<[Arc<Path>]>),
+}
+
+/// Directories are numbered as they are met.
+fn serials(count: usize) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(count as u64, Ordering::Relaxed)
+}
+
 impl LowerDir {
-    pub fn new(layer: usize, path: impl Into<Box<Path>>) -> LowerDir {
-        LowerDir::with(layer, path.into(), None)
+    /// A directory that merges with nothing, and that the layer itself is asked about. `path` begins with `/`.
+    pub fn new(layer: usize, path: &Path) -> LowerDir {
+        let parts = SmallVec::from_iter([Part { layer: layer as u32, section: NO_SECTION }]);
+        LowerDir { merged: Merged::with(parts, Paths::Same(path.into()), None), which: 0 }
     }
 
-    /// The root of a layer.
-    pub fn root(layer: usize, contents: Option<&Arc<Contents>>) -> LowerDir {
-        LowerDir::with(layer, Path::new(".").into(), contents.and_then(Contents::root))
+    fn part(&self) -> Part {
+        // Whoever made this had the directory before him.
+        self.merged.parts[self.which as usize]
     }
 
-    fn with(layer: usize, path: Box<Path>, section: Option<Section>) -> LowerDir {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        LowerDir { layer, path, serial: SERIAL.fetch_add(1, Ordering::Relaxed), section }
+    /// Its place among those that merge.
+    pub(super) fn which(&self) -> usize {
+        self.which as usize
     }
 
-    /// The directory `name` in this one.
-    pub fn child(&self, name: &OsStr) -> LowerDir {
-        let section = self.section.as_ref().and_then(|section| section.child(name));
-        LowerDir::with(self.layer, self.path_of(name).into(), section)
+    pub fn layer(&self) -> usize {
+        self.part().layer as usize
+    }
+
+    /// As the layer has it, from `/` on.
+    fn absolute(&self) -> &Arc<Path> {
+        match &self.merged.paths {
+            Paths::Same(path) => path,
+            Paths::Each(paths) => &paths[self.which as usize],
+        }
+    }
+
+    /// Relative to the layer; `.` is the layer itself.
+    pub fn path(&self) -> &Path {
+        match self.absolute().strip_prefix("/") {
+            Ok(path) if !path.as_os_str().is_empty() => path,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Names this directory in a cache of descriptors.
+    pub fn serial(&self) -> u64 {
+        self.merged.serial + u64::from(self.which)
+    }
+
+    /// Unless the layer has to be asked.
+    fn section(&self) -> Option<Section> {
+        self.merged.section(self.part())
     }
 
     /// Where `name` of this directory is, relative to the layer.
     pub fn path_of(&self, name: &OsStr) -> PathBuf {
-        if &*self.path == Path::new(".") { PathBuf::from(name) } else { self.path.join(name) }
+        let path = self.path();
+        if path == Path::new(".") { PathBuf::from(name) } else { path.join(name) }
     }
 
-    /// Whether `other`, of the same layer, is the directory `name` in this one.
+    /// Whether `other` is the directory `name` in this one.
     pub fn has_child(&self, name: Name<'_>, other: &LowerDir) -> bool {
-        *self.path_of(name.as_os_str()) == *other.path
+        let path = other.absolute();
+        let is_there = path.parent() == Some(self.absolute()) && path.file_name() == Some(name.as_os_str());
+        is_there && other.layer() == self.layer()
     }
 
     /// What the layer says of `name` in this directory.
@@ -70,7 +137,7 @@ impl LowerDir {
     /// # Errors
     /// As [`LayerDir::see`](super::LayerDir::see).
     pub fn see(&self, layers: &impl Layers, name: Name<'_>) -> Result<Seen> {
-        match self.section.as_ref().and_then(|section| section.see(name)) {
+        match self.section().and_then(|section| section.see(name)) {
             Some(seen) => Ok(seen),
             None => layers.open(self)?.see(name),
         }
@@ -78,24 +145,24 @@ impl LowerDir {
 
     /// The names that the layer has here, as the table of contents has them; `None` where the layer has to be asked.
     pub fn listed(&self) -> Option<Listed> {
-        self.section.as_ref()?.list()
+        self.section()?.list()
     }
 
     /// What the table of contents says of the directory; `None` where the layer has to be asked.
     pub fn record(&self) -> Option<Record> {
-        self.section.as_ref()?.own_record()
+        self.section()?.own_record()
     }
 
     /// The layer's file system, where the table of contents knows it.
     pub fn known_dev(&self) -> Option<u64> {
-        self.section.as_ref().map(Section::dev)
+        self.section().map(|section| section.dev())
     }
 }
 
 impl LowerFile {
     /// What the table of contents says of the file; `None` where the layer has to be asked.
     pub fn record(&self) -> Option<Record> {
-        self.dir.section.as_ref()?.record(self.name.as_name())
+        self.dir.section()?.record(self.name.as_name())
     }
 
     /// Relative to the layer.
@@ -105,17 +172,98 @@ impl LowerFile {
 
     /// Whether the file can be opened by its path as well as by its directory.
     pub fn is_in_contents(&self) -> bool {
-        self.dir.section.is_some()
+        self.dir.part().section != NO_SECTION
     }
 }
 
-/// The lower directories that merge in one of the union, newest first.
-///
-/// Where there are many, a table says which of them have a name, so that the rest are not asked.
-#[derive(Debug, Default)]
-pub struct LowerDirs {
-    dirs: Vec<Arc<LowerDir>>,
-    speakers: OnceLock<Speakers>,
+impl Merged {
+    fn with(parts: SmallVec<[Part; 2]>, paths: Paths, known: Option<Known>) -> Arc<Merged> {
+        let serial = serials(parts.len());
+        Arc::new(Merged { parts, paths, known, serial, speakers: OnceLock::new() })
+    }
+
+    fn section(&self, part: Part) -> Option<Section> {
+        let contents = self.known.as_ref()?.get(part.layer as usize)?.as_ref()?;
+        (part.section != NO_SECTION).then(|| Section::checked(contents, part.section))
+    }
+}
+
+impl LowerDirs {
+    /// The roots of the `count` topmost layers.
+    pub fn roots(count: usize, known: Option<Known>) -> LowerDirs {
+        let section = |layer: usize| {
+            let contents = known.as_ref()?.get(layer)?.as_ref()?;
+            Some(contents.root()?.number())
+        };
+        let part = |layer| Part { layer: layer as u32, section: section(layer).unwrap_or(NO_SECTION) };
+        let parts: SmallVec<_> = (0..count).map(part).collect();
+        LowerDirs((count > 0).then(|| Merged::with(parts, Paths::Same(Path::new("/").into()), known)))
+    }
+
+    /// What merges in a directory of which `files` are the parts. Most layers have it at `path`, from `/` on.
+    pub fn of<'f>(files: impl IntoIterator<Item = &'f LowerFile>, path: &Arc<Path>) -> LowerDirs {
+        let (mut parts, mut paths, mut known) = (SmallVec::new(), Vec::new(), None);
+        for file in files {
+            let (dir, name) = (&file.dir, file.name.as_os_str());
+            let section = dir.section().and_then(|section| section.child(name));
+            parts.push(Part {
+                layer: dir.part().layer,
+                section: section.map_or(NO_SECTION, |section| section.number()),
+            });
+            let is_there = path.parent() == Some(dir.absolute()) && path.file_name() == Some(name);
+            paths.push(if is_there { path.clone() } else { dir.absolute().join(name).into() });
+            known = known.or_else(|| dir.merged.known.clone());
+        }
+        let Some(first) = paths.first().cloned() else { return LowerDirs::default() };
+        let same = paths.iter().all(|path| *path == first);
+        LowerDirs(Some(Merged::with(parts, if same { Paths::Same(first) } else { Paths::Each(paths.into()) }, known)))
+    }
+
+    /// The first `count` of these.
+    pub fn topmost(self, count: usize) -> LowerDirs {
+        match self.0 {
+            Some(all) if count < all.parts.len() => {
+                let parts = all.parts.iter().take(count).copied().collect();
+                let paths = match &all.paths {
+                    Paths::Same(path) => Paths::Same(path.clone()),
+                    Paths::Each(paths) => Paths::Each(paths.iter().take(count).cloned().collect()),
+                };
+                LowerDirs((count > 0).then(|| Merged::with(parts, paths, all.known.clone())))
+            }
+            all => LowerDirs(all),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |merged| merged.parts.len())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub fn get(&self, which: usize) -> Option<LowerDir> {
+        let merged = self.0.as_ref().filter(|merged| which < merged.parts.len())?;
+        Some(LowerDir { merged: merged.clone(), which: which as u32 })
+    }
+
+    pub fn first(&self) -> Option<LowerDir> {
+        self.get(0)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = LowerDir> {
+        (0..self.len()).filter_map(|which| self.get(which))
+    }
+
+    /// The first directory from `from` on that may say something of `name`.
+    pub(super) fn next(&self, from: usize, name: Name<'_>) -> Option<LowerDir> {
+        let merged = self.0.as_ref()?;
+        if merged.parts.len() - from.min(merged.parts.len()) <= FEW {
+            return self.get(from);
+        }
+        let speakers = merged.speakers.get_or_init(|| Box::new(Speakers::of(merged)));
+        self.get(speakers.next(from, name.as_bytes())?)
+    }
 }
 
 /// So many are asked one after the other.
@@ -129,42 +277,15 @@ struct Speakers {
     unknown: Box<[usize]>,
 }
 
-impl LowerDirs {
-    pub fn push(&mut self, dir: Arc<LowerDir>) {
-        self.dirs.push(dir);
-        self.speakers = OnceLock::new();
-    }
-
-    /// The first directory from `from` on that may say something of `name`.
-    pub(super) fn next(&self, from: usize, name: Name<'_>) -> Option<usize> {
-        if self.dirs.len() - from.min(self.dirs.len()) <= FEW {
-            return (from < self.dirs.len()).then_some(from);
-        }
-        self.speakers.get_or_init(|| Speakers::of(&self.dirs)).next(from, name.as_bytes())
-    }
-}
-
-impl Deref for LowerDirs {
-    type Target = [Arc<LowerDir>];
-    fn deref(&self) -> &[Arc<LowerDir>] {
-        &self.dirs
-    }
-}
-
-impl FromIterator<Arc<LowerDir>> for LowerDirs {
-    fn from_iter<I: IntoIterator<Item = Arc<LowerDir>>>(dirs: I) -> LowerDirs {
-        LowerDirs { dirs: dirs.into_iter().collect(), speakers: OnceLock::new() }
-    }
-}
-
 impl Speakers {
-    fn of(dirs: &[Arc<LowerDir>]) -> Speakers {
-        let count = dirs.iter().filter_map(|dir| dir.section.as_ref()).map(Section::len).sum();
-        let (mut rows, mut unknown) = (Vec::with_capacity(count), Vec::new());
-        for (which, dir) in dirs.iter().enumerate() {
-            match &dir.section {
-                Some(section) => rows.extend(section.names().map(|name| row(name, which))),
-                None => unknown.push(which),
+    fn of(merged: &Merged) -> Speakers {
+        let (mut rows, mut unknown) = (Vec::new(), Vec::new());
+        for (which, part) in merged.parts.iter().enumerate() {
+            let before = rows.len();
+            let section = merged.section(*part);
+            if section.and_then(|section| section.each_name(|name| rows.push(row(name, which)))).is_none() {
+                rows.truncate(before);
+                unknown.push(which);
             }
         }
         rows.sort_unstable();

@@ -27,7 +27,7 @@ pub mod whiteout;
 pub use contents::{Contents, Tables};
 pub use dir::LayerDir;
 pub use index::{DIRECTORY as INDEX, Index, Indexed};
-pub use lower::{LowerDir, LowerDirs, LowerFile};
+pub use lower::{Known, LowerDir, LowerDirs, LowerFile};
 pub use marks::{Mark, Marks, Namespace};
 pub use names::{Names, names_of_linked};
 pub use origin::Origin;

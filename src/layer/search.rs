@@ -100,15 +100,15 @@ impl<'a, L: Layers> Search<'a, L> {
         let count = self.layers.count();
         for layer in count..count + self.layers.data_only() {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            let dir = LowerDir::new(layer, within(parent));
-            let opened = match self.layers.root(layer)?.open_dir(&dir.path) {
+            let dir = LowerDir::new(layer, parent);
+            let opened = match self.layers.root(layer)?.open_dir(dir.path()) {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 other => other?,
             };
             let name = NameBuf::new(name)?;
             match opened.stat(name.as_name()) {
                 Err(Errno::NOENT) => {}
-                Ok(stat) if stat.kind == Kind::Regular => return Ok((LowerFile { dir: Arc::new(dir), name }, stat)),
+                Ok(stat) if stat.kind == Kind::Regular => return Ok((LowerFile { dir, name }, stat)),
                 Ok(_) => return Err(Errno::IO),
                 Err(e) => return Err(e),
             }
@@ -126,12 +126,12 @@ impl<'a, L: Layers> Search<'a, L> {
         }
         match &mut self.aim {
             Aim::Name { parents, next, name } => {
-                let Some(here) = parents.next(*next, name.as_name()) else { return Ok(None) };
-                let (dir, name) = (&parents[here], name.clone());
-                *next = here + 1;
+                let Some(dir) = parents.next(*next, name.as_name()) else { return Ok(None) };
+                let name = name.clone();
+                *next = dir.which() + 1;
                 let seen = dir.see(self.layers, name.as_name())?;
-                self.turn(&seen, dir.layer + 1)?;
-                Ok(Some((Part::Lower(LowerFile { dir: dir.clone(), name }), seen)))
+                self.turn(&seen, dir.layer() + 1)?;
+                Ok(Some((Part::Lower(LowerFile { dir, name }), seen)))
             }
             Aim::Path { path, layer } => {
                 if *layer >= self.layers.count() {
@@ -189,7 +189,7 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
     let mut continues = PathBuf::from("/");
     let mut last_layer = false;
     let end = |seen, continues: PathBuf| {
-        let dir = Arc::new(LowerDir::new(layer, within(path.parent().unwrap_or(path))));
+        let dir = LowerDir::new(layer, path.parent().unwrap_or(path));
         Ok(Walked { file: LowerFile { dir, name: last.clone() }, seen, continues })
     };
     for (done, step) in steps.iter().enumerate() {
@@ -224,13 +224,4 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
         seen => seen,
     };
     end(seen, continues)
-}
-
-/// An absolute path of the union as one relative to a layer.
-fn within(path: &Path) -> PathBuf {
-    match path.strip_prefix("/") {
-        Ok(relative) if relative.as_os_str().is_empty() => ".".into(),
-        Ok(relative) => relative.into(),
-        Err(_) => path.into(),
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename, Result};
+use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
@@ -152,7 +152,7 @@ impl Layers for Stack {
     }
 
     fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        self.root(dir.layer)?.open_dir(&dir.path).map(Arc::new)
+        self.root(dir.layer())?.open_dir(dir.path()).map(Arc::new)
     }
 
     fn namespace(&self) -> Namespace {
@@ -228,6 +228,10 @@ impl Stack {
             .enumerate()
             .map(|(which, path)| open((below + which, path)))
             .collect::<Result<Vec<_>, OpenError>>()?;
+        if let Tables::Make = tables {
+            // What making them took is not needed again.
+            sys::give_back_memory();
+        }
         Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }
 

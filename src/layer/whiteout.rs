@@ -26,7 +26,7 @@
 //! mounting the layer, shows the empty file.) A mark in the layer's root says that there are such, so that no
 //! listing of other layers has to look.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -118,7 +118,7 @@ pub fn keep_plain(of: Of<'_>, name: Name<'_>, namespace: Namespace) -> Result<()
 pub(super) struct Foreign {
     probed: AtomicU8,
     /// The names that `.wh.` files say are gone, once the directory was read.
-    gone: RwLock<Option<HashSet<NameBuf>>>,
+    gone: RwLock<Option<BTreeSet<NameBuf>>>,
     /// Whether files with [`Mark::Whiteout`] are whiteouts here.
     marked: OnceLock<bool>,
     /// Nothing is left of other formats.
@@ -129,7 +129,7 @@ impl Foreign {
     /// What is known of a directory that can hold nothing of the kind.
     pub(super) fn nothing() -> Foreign {
         Foreign {
-            gone: RwLock::new(Some(HashSet::new())),
+            gone: RwLock::new(Some(BTreeSet::new())),
             marked: OnceLock::from(false),
             adopted: AtomicBool::new(true),
             ..Foreign::default()
@@ -254,7 +254,7 @@ impl Foreign {
             }
             dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))?;
         }
-        *known = Some(HashSet::new());
+        *known = Some(BTreeSet::new());
         self.adopted.store(true, Ordering::Release);
         Ok(())
     }
@@ -293,8 +293,8 @@ fn probe(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
 }
 
 /// The names that `.wh.` files among `entries` say are gone.
-fn gone_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<HashSet<NameBuf>> {
-    let mut gone = HashSet::new();
+fn gone_of(dir: &Dir, namespace: Namespace, entries: &[DirEntry]) -> Result<BTreeSet<NameBuf>> {
+    let mut gone = BTreeSet::new();
     for entry in entries {
         let name = entry.name.as_name();
         if entry.kind == Kind::Regular

@@ -7,14 +7,14 @@ use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{FileType, MemfdFlags, fstat, memfd_create};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{Errno, File, Result};
 
 /// The bytes of a file. The descriptor is not needed any longer; the pages are the page cache's.
 ///
-/// Only for files that are published by a rename and never written again: what is written into one shows here, and
-/// who cuts one short ends this process (`SIGBUS`).
+/// Only for files that nobody else can reach: what is written into one shows here, and who cuts one short ends this process
+/// (`SIGBUS`), as a disk does that fails.
 pub struct FileMap {
     at: NonNull<u8>,
     len: usize,
@@ -39,16 +39,6 @@ impl FileMap {
         // SAFETY: a new mapping, where the kernel likes, of pages that nobody else in this process knows.
         let at = unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) }?;
         Ok(FileMap { at: NonNull::new(at.cast()).ok_or(Errno::NOMEM)?, len })
-    }
-}
-
-impl FileMap {
-    /// Gives the pages back that were read; what is read again is found in the page cache.
-    pub fn release(&self) {
-        // SAFETY: of a file that is mapped privately and never written to, the same bytes come back.
-        if let Err(error) = unsafe { madvise(self.at.as_ptr().cast(), self.len, Advice::LinuxDontNeed) } {
-            tracing::debug!(%error, "cannot release a mapped file");
-        }
     }
 }
 
@@ -87,17 +77,6 @@ impl fmt::Debug for FileMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_reads_the_same_before_and_after_its_pages_were_given_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
-        std::fs::write(dir.path().join("file"), &bytes).unwrap();
-        let map = FileMap::new(std::fs::File::open(dir.path().join("file")).unwrap()).unwrap();
-        assert_eq!(*map, *bytes);
-        map.release();
-        assert_eq!(*map, *bytes);
-    }
 
     #[test]
     fn what_is_no_file_or_empty_is_no_map() {

@@ -17,6 +17,7 @@ mod flags;
 mod handle;
 mod limits;
 mod map;
+mod memory;
 mod mount;
 mod name;
 pub mod namespace;
@@ -42,6 +43,7 @@ pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use limits::{effective_gid, effective_uid, raise_descriptor_limit};
 pub use map::{FileMap, memory_file};
+pub use memory::give_back_memory;
 pub use mount::{
     FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, set_read_ahead, unmount,
 };

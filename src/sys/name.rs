@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use super::{Errno, Result};
 
@@ -47,9 +48,9 @@ impl fmt::Debug for Name<'_> {
     }
 }
 
-/// An owned [`Name`].
+/// An owned [`Name`]; clones share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NameBuf(Box<OsStr>);
+pub struct NameBuf(Arc<OsStr>);
 
 impl NameBuf {
     /// Checks `name`, as [`Name::new`] does.

@@ -70,11 +70,11 @@ impl Layers for Lower {
     }
 
     fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        if let Some(open) = self.open.borrow_mut().get(&dir.serial) {
+        if let Some(open) = self.open.borrow_mut().get(&dir.serial()) {
             return Ok(open.clone());
         }
-        let opened = Arc::new(self.root(dir.layer)?.open_dir(&dir.path)?);
-        self.open.borrow_mut().put(dir.serial, opened.clone());
+        let opened = Arc::new(self.root(dir.layer())?.open_dir(dir.path())?);
+        self.open.borrow_mut().put(dir.serial(), opened.clone());
         Ok(opened)
     }
 
@@ -150,7 +150,7 @@ impl Lower {
         if stat.kind == Kind::Directory || stat.nlink < 2 {
             return Ok(None);
         }
-        let (Ok(handle), Some(uuid)) = (sys::file_handle(&*parent, name), self.uuids.get(file.dir.layer)) else {
+        let (Ok(handle), Some(uuid)) = (sys::file_handle(&*parent, name), self.uuids.get(file.dir.layer())) else {
             return Ok(None);
         };
         let name = NameBuf::new(Origin::index_name(0, *uuid, Some(&handle)))?;
@@ -170,14 +170,14 @@ impl Lower {
 
     /// The root of the lower layers alone.
     pub(super) fn root_dir(&self) -> Result<Merged> {
-        let mut merged = Merged::default();
-        for (layer, root) in self.roots.iter().enumerate() {
-            merged.lower.push(Arc::new(LowerDir::new(layer, Path::new("."))));
+        let mut count = 0;
+        for root in &self.roots {
+            count += 1;
             if root.is_opaque()? {
                 break;
             }
         }
-        Ok(merged)
+        Ok(Merged { lower: LowerDirs::roots(count, None), ..Merged::default() })
     }
 
     /// The root of the union.
@@ -201,7 +201,7 @@ impl Lower {
     pub(super) fn names(&self, dir: &Merged) -> Result<BTreeSet<NameBuf>> {
         let mut names = dir.upper_names()?;
         for lower in dir.lower.iter() {
-            names.append(&mut self.open(lower)?.list_quietly()?.names());
+            names.append(&mut self.open(&lower)?.list_quietly()?.names());
         }
         Ok(names)
     }
@@ -209,12 +209,17 @@ impl Lower {
     /// The directory `name` of `dir`, which was found to have these parts.
     pub(super) fn child(&self, dir: &Merged, name: Name<'_>, parts: &[(Part, Found)]) -> Result<Merged> {
         let mut child = Merged { indexed: dir.indexed, ..Merged::default() };
+        let mut lower = Vec::new();
         for (part, _) in parts {
             match (part, &dir.upper) {
                 (Part::Upper, Some(upper)) => child.upper = Some(Arc::new(upper.open_dir(name.as_os_str())?)),
-                (Part::Lower(file), _) => child.lower.push(Arc::new(file.dir.child(file.name.as_os_str()))),
+                (Part::Lower(file), _) => lower.push(file),
                 _ => return Err(Errno::IO),
             }
+        }
+        if let Some(first) = lower.first() {
+            let path = Path::new("/").join(first.path()).into();
+            child.lower = LowerDirs::of(lower, &path);
         }
         Ok(child)
     }
@@ -243,8 +248,9 @@ impl Merged {
 
     /// Whether the same directories of lower layers are in both.
     pub(super) fn has_lower_of(&self, other: &Merged) -> bool {
-        let places =
-            |merged: &Merged| -> Vec<_> { merged.lower.iter().map(|dir| (dir.layer, dir.path.clone())).collect() };
+        let places = |merged: &Merged| -> Vec<_> {
+            merged.lower.iter().map(|dir| (dir.layer(), dir.path().to_path_buf())).collect()
+        };
         places(self) == places(other)
     }
 }

@@ -253,7 +253,7 @@ impl Union {
             return Ok(None);
         }
         if let Some(data) = &lower.data {
-            return Ok(Some(data.clone()));
+            return Ok(Some(DataBelow::clone(data)));
         }
         let (file, place) = (lower.file.clone(), state.places.first().cloned());
         drop(state);
@@ -386,9 +386,9 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
             content.upper = UpperPart::Here;
             content.adopted.store(true, Ordering::Release);
         }
-        content => *content = Content::Upper(UpperContent { at, data }),
+        content => *content = Content::Upper(UpperContent { at, data: data.map(Box::new) }),
     }
-    state.was = Some(state.real);
+    state.was = Some(Box::new(state.real));
     state.real = real;
 }
 

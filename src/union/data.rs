@@ -22,7 +22,7 @@ impl Union {
         if node.kind != Kind::Symlink {
             return Err(Errno::INVAL);
         }
-        if let Some(target) = self.record(&node).and_then(|record| record.target().map(OsString::from)) {
+        if let Some(target) = self.record(&node).and_then(|record| record.target()) {
             return Ok(target);
         }
         self.at(&node, |at| match at {

@@ -16,6 +16,9 @@ use crate::sys::{File, Result};
 use super::node::NodeId;
 
 const SHARDS: u64 = 8;
+/// Directories that are kept open at most: all of an image of six layers. Each pins memory here and in the kernel, and is
+/// opened again by one system call.
+const DIRS_MAX: usize = 8192;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum DirKey {
@@ -43,9 +46,9 @@ pub(super) struct Descriptors {
 struct Sharded<K: Hash + Eq, V>(Vec<Mutex<LruCache<K, Arc<V>>>>);
 
 impl Descriptors {
-    /// Room for about `limit` descriptors in all.
+    /// Room for about `limit` descriptors in all, or less.
     pub(super) fn new(limit: usize) -> Descriptors {
-        Descriptors { dirs: Sharded::new(limit / 2), files: Sharded::new(limit / 4) }
+        Descriptors { dirs: Sharded::new(DIRS_MAX.min(limit / 2)), files: Sharded::new(limit / 4) }
     }
 
     pub(super) fn dir(&self, key: DirKey, open: impl FnOnce() -> Result<LayerDir>) -> Result<Arc<LayerDir>> {
@@ -73,6 +76,13 @@ impl Descriptors {
             self.files.shard(key.hash()).lock().pop(&key);
         }
         self.dirs.shard(id.0).lock().pop(&DirKey::Upper(id));
+    }
+
+    /// Closes directories of lower layers that no node has any longer.
+    pub(super) fn forget_dirs(&self, serials: impl IntoIterator<Item = u64>) {
+        for serial in serials {
+            self.dirs.shard(serial).lock().pop(&DirKey::Lower(serial));
+        }
     }
 
     /// Closes what is open of a node's content below.

@@ -26,7 +26,7 @@ impl Union {
         let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
         let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
         let below = match &node.state.read().content {
-            Content::Lower(lower) => Some(lower.file.dir.layer),
+            Content::Lower(lower) => Some(lower.file.dir.layer()),
             _ => None,
         };
         let was = node.state.read().real;

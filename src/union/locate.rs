@@ -11,7 +11,7 @@ use crate::sys::xattr::Of;
 use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
 
 use super::descriptors::DirKey;
-use super::node::{Anchor, Content, DirContent, Node, NodeId, Place, Real, State, UpperPart};
+use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
 
 /// The topmost file or directory that a node's attributes and data come from.
@@ -105,7 +105,7 @@ impl Layers for Union {
     }
 
     fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        self.descriptors.dir(DirKey::Lower(dir.serial), || self.stack.root(dir.layer)?.open_dir(&dir.path))
+        self.descriptors.dir(DirKey::Lower(dir.serial()), || self.stack.root(dir.layer())?.open_dir(dir.path()))
     }
 
     fn namespace(&self) -> Namespace {
@@ -132,7 +132,7 @@ impl Union {
     pub(super) fn open_lower(&self, file: &LowerFile) -> Result<File> {
         if file.is_in_contents() {
             // Nobody has needed its directory, and maybe nobody will.
-            match self.stack.root(file.dir.layer)?.open_file_quietly(file.path(), OFlags::RDONLY) {
+            match self.stack.root(file.dir.layer())?.open_file_quietly(file.path(), OFlags::RDONLY) {
                 Err(Errno::NAMETOOLONG) => {}
                 other => return other,
             }
@@ -217,11 +217,11 @@ impl Union {
             let state = node.state.read();
             let place = match &state.content {
                 Content::Dir(content) => {
-                    let lower = content.lower.first().cloned();
+                    let lower = content.lower.first();
                     drop(state);
                     let top = match self.upper_fd(node)? {
                         Some(upper) => upper,
-                        None => self.lower_fd(&*lower.ok_or(Errno::STALE)?)?,
+                        None => self.lower_fd(&lower.ok_or(Errno::STALE)?)?,
                     };
                     return act(&At::Dir(top));
                 }
@@ -265,7 +265,7 @@ impl Union {
     pub(super) fn record(&self, node: &Node) -> Option<Record> {
         let state = node.state.read();
         match &state.content {
-            Content::Dir(DirContent { upper: UpperPart::None, lower, .. }) => lower.first()?.record(),
+            Content::Dir(dir) if matches!(dir.upper, UpperPart::None) => dir.lower.first()?.record(),
             Content::Lower(lower) => lower.file.record(),
             Content::Dir(_) | Content::Upper(_) => None,
         }

@@ -9,8 +9,8 @@ use crate::sys::xattr::Of;
 use crate::sys::{Errno, Kind, Name, Result, Stat};
 
 use super::node::{
-    Anchor, Content, DataBelow, DirContent, LowerContent, Node, NodeId, Place, Real, State, UpperContent, UpperPart,
-    adjust,
+    Anchor, Content, DataBelow, DirContent, LowerContent, Node, NodeId, Place, Places, Real, State, UpperContent,
+    UpperPart, adjust,
 };
 use super::table::Table;
 use super::{Attr, Union};
@@ -19,7 +19,7 @@ use super::{Attr, Union};
 #[derive(Clone, Debug)]
 pub(super) struct Sight {
     pub(super) is: Resolution<Part>,
-    pub(super) data: Option<DataBelow>,
+    pub(super) data: Option<Box<DataBelow>>,
 }
 
 /// A node that was looked up, until it is dropped.
@@ -70,7 +70,7 @@ impl Union {
         let mut sight = Sight { is: looked.is, data: None };
         if let Some((file, stat)) = looked.data {
             let path = self.path_below(content, name, &sight.is);
-            sight.data = Some(DataBelow { file, path, blocks: stat.blocks });
+            sight.data = Some(Box::new(DataBelow { file, path, blocks: stat.blocks }));
         }
         let several = match &sight.is {
             Resolution::Leaf(Part::Lower(file), found) if found.stat.nlink > 1 => Some((file.clone(), found.clone())),
@@ -91,10 +91,9 @@ impl Union {
             return Ok(below);
         };
         let data = copy.metacopy.then(|| {
-            below.data.unwrap_or_else(|| DataBelow {
-                path: content.path.join(file.name.as_os_str()).into(),
-                file,
-                blocks: found.stat.blocks,
+            below.data.unwrap_or_else(|| {
+                let path = content.path.join(file.name.as_os_str()).into();
+                Box::new(DataBelow { path, file, blocks: found.stat.blocks })
             })
         });
         Ok(Sight { is: Resolution::Leaf(Part::Index(indexed), copy), data })
@@ -128,12 +127,16 @@ impl Union {
             Part::Index(indexed) => self.shown(Of::Name(&*self.index()?.dir()?, indexed.name.as_name()), found.stat)?,
         };
         let merges = matches!(&sight.is, Resolution::Dir(parts) if parts.len() > 1);
-        adjust(&mut stat, merges, self.indexed(top, found).as_deref(), sight.data.as_ref());
+        adjust(&mut stat, merges, self.indexed(top, found).as_deref(), sight.data.as_deref());
         let real = Real::of(&found.stat);
         let id = self.identify(&sight.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
-            let place = Place { parent: parent.clone(), name: name.to_owned() };
-            let node = Node::new(id, stat.kind, real, vec![place], self.content_of(content, name, sight));
+            // A file of a layer shares its name with its place.
+            let name_of = |file: &LowerFile| (file.name.as_name() == name).then(|| file.name.clone());
+            let shared = if let Part::Lower(file) = top { name_of(file) } else { None };
+            let place = Place { parent: parent.clone(), name: shared.unwrap_or_else(|| name.to_owned()) };
+            let node =
+                Node::new(id, stat.kind, real, Places::from_iter([place]), self.content_of(content, name, sight));
             node.set_protection(found.protection);
             if found.bare && matches!(top, Part::Lower(_)) {
                 node.note_bare();
@@ -191,20 +194,19 @@ impl Union {
             Resolution::Missing => upper(Anchor::Place),
             Resolution::Dir(parts) => {
                 let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
-                let mut content = DirContent {
+                let path: Arc<Path> = self.path_below(parent, name, &sight.is).into();
+                let lower = parts.iter().filter_map(|(part, _)| match part {
+                    Part::Lower(file) => Some(file),
+                    Part::Upper | Part::Index(_) => None,
+                });
+                Content::Dir(Box::new(DirContent {
                     upper: if above.is_some() { UpperPart::Here } else { UpperPart::None },
-                    lower: LowerDirs::default(),
-                    path: self.path_below(parent, name, &sight.is),
+                    lower: LowerDirs::of(lower, &path),
+                    path,
                     impure: AtomicBool::new(above.is_some_and(|found| found.impure)),
                     adopted: AtomicBool::new(false),
                     inherit: None,
-                };
-                for (part, _) in parts {
-                    if let Part::Lower(file) = part {
-                        content.lower.push(Arc::new(file.dir.child(file.name.as_os_str())));
-                    }
-                }
-                Content::Dir(content)
+                }))
             }
         }
     }

@@ -115,7 +115,7 @@ impl Union {
         let mut listing = node.listing.lock();
         // A reader at the start sees the directory as it is now.
         if offset == 0 || listing.is_none() {
-            *listing = Some(self.list(upper.as_deref(), content)?);
+            *listing = Some(Box::new(self.list(upper.as_deref(), content)?));
         }
         let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(DIR_BATCH);
         items.extend(entries.map(|(&offset, (name, kind, id))| DirItem {
@@ -201,7 +201,7 @@ impl Union {
                 (Some(lower), _) => match (lower.known_dev(), lower.listed()) {
                     (Some(dev), Some(listed)) => (None, Layer::Lower, Some(dev), listed),
                     _ => {
-                        opened = self.lower_fd(lower)?;
+                        opened = self.lower_fd(&lower)?;
                         (Some(&*opened), Layer::Lower, None, opened.list_quietly()?)
                     }
                 },

@@ -70,7 +70,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDir, LowerDirs, Mark, Names, Namespace, Stack};
+use crate::layer::{Asked, Index, LowerDirs, Mark, Names, Namespace, Stack};
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
@@ -84,7 +84,7 @@ pub use trace::{FileRead, Trace};
 pub use xattr::Wanted;
 
 use descriptors::Descriptors;
-use node::{Content, DirContent, Node, Real, State, UpperPart};
+use node::{Content, DirContent, Node, Places, Real, State, UpperPart};
 use table::{FileSystem, Table};
 
 /// What a union is made of.
@@ -230,7 +230,12 @@ impl Union {
 
     /// Gives back `count` lookups of a node; answers whether it is known no more.
     pub fn forget(&self, id: NodeId, count: u64) -> bool {
-        self.table.release(id, count);
+        for node in self.table.release(id, count) {
+            self.descriptors.forget(node.id);
+            if let Some(content) = node.state.read().dir() {
+                self.descriptors.forget_dirs(content.lower.iter().map(|dir| dir.serial()));
+            }
+        }
         let gone = self.table.peek(id).is_none();
         if gone {
             self.descriptors.forget(id);
@@ -278,14 +283,17 @@ fn root_node(stack: &Stack) -> Result<Node> {
     let upper = stack.upper.as_ref().map(|upper| upper.root());
     *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
     if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
-        for (layer, dir) in stack.lower.iter().enumerate() {
-            let root = LowerDir::root(layer, dir.contents());
+        let known: Vec<_> = stack.lower.iter().map(|layer| layer.contents().cloned()).collect();
+        let all = LowerDirs::roots(stack.lower.len(), known.iter().any(Option::is_some).then(|| Arc::new(known)));
+        let mut count = 0;
+        for (layer, root) in stack.lower.iter().zip(all.iter()) {
+            count += 1;
             let known = root.record().map(|record| record.found.opaque);
-            content.lower.push(Arc::new(root));
-            if known.map_or_else(|| dir.root().is_opaque(), Ok)? {
+            if known.map_or_else(|| layer.root().is_opaque(), Ok)? {
                 break;
             }
         }
+        content.lower = all.topmost(count);
     }
-    Ok(Node::new(NodeId::ROOT, Kind::Directory, Real::of(&stat), Vec::new(), Content::Dir(content)))
+    Ok(Node::new(NodeId::ROOT, Kind::Directory, Real::of(&stat), Places::new(), Content::Dir(Box::new(content))))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use crate::layer::{Indexed, LayerDir, LowerDirs, LowerFile, Protection};
 use crate::sys::{Kind, NameBuf, PathFd, Result, Stat};
@@ -40,6 +41,10 @@ pub(super) struct Place {
     pub(super) name: NameBuf,
 }
 
+/// Nearly every file has one name.
+pub(super) type Places = SmallVec<[Place; 1]>;
+
+/// There is one of these for each file that the kernel knows: what most do not need is boxed.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
@@ -51,23 +56,23 @@ pub(super) struct Node {
     /// What it is known to lack, by a bit for each [`Lack`]; above these, how often its attributes were changed.
     lacks: AtomicU64,
     /// What the directory lists, while somebody is reading it.
-    pub(super) listing: Mutex<Option<Listing>>,
+    pub(super) listing: Mutex<Option<Box<Listing>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     /// The names that are known; none when the node was removed while in use.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Places,
     /// The file that the attributes are in: of the upper layer after a copy-up.
     pub(super) real: Real,
     /// The file below from which that was copied since the node is known.
-    pub(super) was: Option<Real>,
+    pub(super) was: Option<Box<Real>>,
     pub(super) content: Content,
 }
 
 #[derive(Debug)]
 pub(super) enum Content {
-    Dir(DirContent),
+    Dir(Box<DirContent>),
     Lower(LowerContent),
     Upper(UpperContent),
 }
@@ -77,7 +82,7 @@ pub(super) enum Content {
 pub(super) struct LowerContent {
     pub(super) file: LowerFile,
     /// The layer has only the attributes.
-    pub(super) data: Option<DataBelow>,
+    pub(super) data: Option<Box<DataBelow>>,
 }
 
 /// A file of the upper layer.
@@ -85,7 +90,7 @@ pub(super) struct LowerContent {
 pub(super) struct UpperContent {
     pub(super) at: Anchor,
     /// Only the attributes are in the upper layer.
-    pub(super) data: Option<DataBelow>,
+    pub(super) data: Option<Box<DataBelow>>,
 }
 
 /// By what a file of the upper layer is found.
@@ -115,7 +120,7 @@ pub(super) struct DirContent {
     /// The lower directories that merge, newest first.
     pub(super) lower: LowerDirs,
     /// By which the layers below together know what merges here.
-    pub(super) path: Box<Path>,
+    pub(super) path: Arc<Path>,
     /// The upper part has entries that came from below, other than by the names that `lower` has.
     pub(super) impure: AtomicBool,
     /// The upper part holds nothing of other formats than the kernel's.
@@ -158,7 +163,7 @@ impl Lack {
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Vec<Place>, content: Content) -> Node {
+    pub(super) fn new(id: NodeId, kind: Kind, real: Real, places: Places, content: Content) -> Node {
         let state = RwLock::new(State { places, real, was: None, content });
         let (copying, protection, listing) = (Mutex::new(()), Mutex::default(), Mutex::new(None));
         Node { id, kind, state, copying, protection, lacks: AtomicU64::new(0), listing }
@@ -233,15 +238,15 @@ impl State {
 
     /// Whether this is the file `real`, or was before it was copied up.
     pub(super) fn is(&self, real: Real) -> bool {
-        self.real == real || self.was == Some(real)
+        self.real == real || self.was.as_deref() == Some(&real)
     }
 
     /// Where the data is, of a file that has its attributes elsewhere.
     pub(super) fn data_below(&self) -> Option<&DataBelow> {
         match &self.content {
             Content::Dir(_) => None,
-            Content::Lower(lower) => lower.data.as_ref(),
-            Content::Upper(upper) => upper.data.as_ref(),
+            Content::Lower(lower) => lower.data.as_deref(),
+            Content::Upper(upper) => upper.data.as_deref(),
         }
     }
 
@@ -292,5 +297,17 @@ pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, d
     }
     if let Some(data) = data {
         stat.blocks = data.blocks;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A walk over an image makes a hundred thousand of them.
+    #[test]
+    fn a_node_is_small() {
+        assert!(size_of::<Node>() <= 152, "{}", size_of::<Node>());
+        assert!(size_of::<DirContent>() <= 64, "{}", size_of::<DirContent>());
     }
 }

@@ -200,10 +200,7 @@ impl Union {
             if !here || several || !state.is_upper() || state.real != real || state.data_below().is_some() {
                 return Ok(None);
             }
-            let continues = |below: &Arc<LowerDir>| {
-                let is_it = |above: &Arc<LowerDir>| above.layer == below.layer && above.has_child(name, below);
-                content.lower.iter().any(is_it)
-            };
+            let continues = |below: LowerDir| content.lower.iter().any(|above| above.has_child(name, &below));
             state.dir().and_then(|child| child.lower.first()).is_some_and(continues)
         };
         let is_below = is_below || !matches!(self.look(None, content, name), Ok(Sight { is: Resolution::Missing, .. }));

@@ -125,12 +125,16 @@ impl Union {
         if target.is_some_and(|target| target.is_dir() && is_within(&from_dir, target)) {
             return Err(Errno::INVAL);
         }
-        let is_unready = source.is_none() && !(from_dir.is_upper() && to_dir.is_upper());
-        match holds(&to_dir, to.name, &from_dir) {
-            false if is_unready => return Ok(Tried::Changed),
-            true if source.is_none() => return Ok(Tried::Changed),
-            true => return Err(Errno::NOTEMPTY),
-            false => {}
+        let encloses = holds(&to_dir, to.name, &from_dir);
+        if source.is_none() {
+            // An entry that is one of the directories, or above one, must not be looked at while they are locked.
+            let is_apart = !encloses && !holds(&from_dir, from.name, &to_dir);
+            if !(is_apart && from_dir.is_upper() && to_dir.is_upper()) {
+                return Ok(Tried::Changed);
+            }
+        }
+        if encloses {
+            return Err(Errno::NOTEMPTY);
         }
         let from = Side { upper: self.upper_dir(&from_dir)?, dir: from_dir, name: from.name };
         let to = Side { upper: self.upper_dir(&to_dir)?, dir: to_dir, name: to.name };

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::layer::Origin;
-use crate::sys::{Errno, Result};
+use crate::sys::{self, Errno, Result};
 
 use super::node::{Node, NodeId, Real};
 
@@ -43,7 +44,13 @@ pub(super) struct Table {
     filesystems: RwLock<Vec<FileSystem>>,
     /// Files copied up since they were looked up: they keep the number they had below.
     moved: RwLock<HashMap<Real, NodeId>>,
+    /// How many nodes there are, and how many there were at most since memory was given back.
+    count: AtomicUsize,
+    most: AtomicUsize,
 }
+
+/// Of fewer nodes it is not worth while to give memory back.
+const MANY: usize = 4096;
 
 impl Table {
     /// `layers` are those of the layers, bottom first.
@@ -58,6 +65,8 @@ impl Table {
             shards: std::array::from_fn(|_| Mutex::default()),
             filesystems: RwLock::new(filesystems),
             moved: RwLock::default(),
+            count: AtomicUsize::new(1),
+            most: AtomicUsize::new(1),
         };
         let id = root.id;
         table.shard(id).lock().insert(id, Slot { node: Arc::new(root), uses: 1 });
@@ -146,12 +155,15 @@ impl Table {
             // States are looked at outside the shard's lock, which is the innermost.
             let known = match known {
                 Ok(known) => known,
-                Err(new) => return self.settle(new),
+                Err(new) => {
+                    self.grown();
+                    return self.settle(new);
+                }
             };
             if known.state.read().is(real) {
                 return known;
             }
-            self.release(id, 1);
+            drop(self.release(id, 1));
             id = NodeId(id.0.wrapping_add(1) | MADE_UP);
         }
     }
@@ -166,13 +178,25 @@ impl Table {
 
     /// Counts one more use of a known node.
     pub(super) fn hold(&self, node: &Arc<Node>) {
-        let mut shard = self.shard(node.id).lock();
-        shard.entry(node.id).or_insert_with(|| Slot { node: node.clone(), uses: 0 }).uses += 1;
+        match self.shard(node.id).lock().entry(node.id) {
+            Entry::Occupied(mut slot) => slot.get_mut().uses += 1,
+            Entry::Vacant(slot) => {
+                slot.insert(Slot { node: node.clone(), uses: 1 });
+                self.grown();
+            }
+        }
     }
 
-    /// Gives back `count` uses; a node without uses is dropped, and so are its parents that only it held.
-    pub(super) fn release(&self, id: NodeId, count: u64) {
+    fn grown(&self) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// Gives back `count` uses; a node without uses is dropped, and so are its parents that only it held: these are
+    /// answered.
+    pub(super) fn release(&self, id: NodeId, count: u64) -> Vec<Arc<Node>> {
         let mut due = if count > 0 { vec![(id, count)] } else { Vec::new() };
+        let mut gone = Vec::new();
         while let Some((id, count)) = due.pop() {
             let mut shard = self.shard(id).lock();
             let Entry::Occupied(mut slot) = shard.entry(id) else { continue };
@@ -183,9 +207,29 @@ impl Table {
             }
             let node = slot.remove().node;
             drop(shard);
-            let state = node.state.read();
-            self.moved.write().remove(&state.real);
-            due.extend(state.places.iter().map(|place| (place.parent.id, 1)));
+            {
+                let state = node.state.read();
+                self.moved.write().remove(&state.real);
+                due.extend(state.places.iter().map(|place| (place.parent.id, 1)));
+            }
+            gone.push(node);
+        }
+        if !gone.is_empty() {
+            self.shrink(self.count.fetch_sub(gone.len(), Ordering::Relaxed).saturating_sub(gone.len()));
+        }
+        gone
+    }
+
+    /// Gives memory back when half of the nodes that there were are gone: `count` are left.
+    fn shrink(&self, count: usize) {
+        let most = self.most.load(Ordering::Relaxed);
+        if most < MANY || count > most / 2 {
+            return;
+        }
+        // One of the threads that see this does it.
+        if self.most.compare_exchange(most, count, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.shards.iter().for_each(|shard| shard.lock().shrink_to_fit());
+            sys::give_back_memory();
         }
     }
 

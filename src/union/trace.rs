@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -94,8 +94,8 @@ impl Trace {
     fn note(&self, id: NodeId, file: &LowerFile, range: Range<u64>) {
         let mut files = self.files.lock();
         let record = files.entry(id).or_insert_with(|| Record {
-            layer: file.dir.layer,
-            path: file.dir.path.strip_prefix(".").unwrap_or(Path::new(&*file.dir.path)).join(file.name.as_os_str()),
+            layer: file.dir.layer(),
+            path: file.path(),
             ranges: Ranges::default(),
             reads: 0,
             first: self.begun.elapsed(),

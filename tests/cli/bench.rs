@@ -193,6 +193,21 @@ fn users_with_and_without_subordinate_ids_can_measure() {
 }
 
 #[test]
+fn only_root_measures_with_caches_dropped() {
+    need!(fuse, users);
+    let place = Place::new();
+    let args = ["stat-first", "--cold", "--subjects", OURS, "--runs", "1", "--json", "-"];
+    let command = user(PLAIN_USER).expect("a user").command(place.program());
+    let output = place.run_by(command, &args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("only root can drop caches; the pages of the lower layers stay warm"), "{said}");
+    let report = report(&output);
+    assert_eq!(report["method"]["cold"], false);
+    let notes = report["method"]["notes"].to_string();
+    assert!(notes.contains("were warm") && !notes.contains("dropped"), "{notes}");
+}
+
+#[test]
 fn what_overfuse_asks_of_its_layers_is_counted() {
     need!(fuse);
     let place = Place::new();

@@ -260,8 +260,10 @@ fn damage_behind_the_header_shows_nothing_wrong() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
     let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+    let table = |diff_id| shelf.layer(diff_id).parent().unwrap().join("index");
+    let whole: Vec<_> = image.layers.iter().map(|diff_id| fs::read(table(diff_id)).unwrap()).collect();
     for diff_id in &image.layers {
-        let table = shelf.layer(diff_id).parent().unwrap().join("index");
+        let table = table(diff_id);
         let mut bytes = fs::read(&table).unwrap();
         for at in (80..bytes.len().saturating_sub(400)).step_by(211) {
             bytes[at] ^= 0x10;
@@ -270,6 +272,31 @@ fn damage_behind_the_header_shows_nothing_wrong() {
     }
     let known = tables(&shelf, &image);
     assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
+    // Who opens the layers next writes what was found damaged anew.
+    let known = tables(&shelf, &image);
+    assert_eq!(count(&known), image.layers.len());
+    assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
+    let header = 80;
+    for (diff_id, whole) in image.layers.iter().zip(&whole) {
+        let anew = fs::read(table(diff_id)).unwrap();
+        assert_eq!((anew.len(), &anew[..16], &anew[16..48]), (whole.len(), &anew[..16], &whole[16..48]));
+        assert!(anew.len() > header);
+    }
+}
+
+/// As a hand does it, or a disk that fails: reading through a map would be the end of the process.
+#[test]
+fn tables_that_are_cut_short_under_a_union_are_asked_of_the_layers() {
+    need!(root);
+    let (shelf, image) = shelf_with(&packed());
+    let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+    let union = Union::open(&spec(&shelf, &image, tables(&shelf, &image))).unwrap();
+    for diff_id in &image.layers {
+        let table = shelf.layer(diff_id).parent().unwrap().join("index");
+        fs::OpenOptions::new().write(true).open(table).unwrap().set_len(0).unwrap();
+    }
+    assert_eq!(look(&union), expected);
+    assert_eq!(count(&tables(&shelf, &image)), image.layers.len());
 }
 
 #[test]

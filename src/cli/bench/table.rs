@@ -146,8 +146,8 @@ fn is_repeated(report: &Report, row: &Row) -> bool {
 
 /// Disk amplification.
 fn written(report: &Report) -> String {
-    by_subject(report, "BYTES IN THE UPPER LAYER FOR A BYTE CHANGED", report.rows.iter(), |outcome| {
-        outcome.written?.amplification().map(|times| format!("{times:.2}"))
+    by_subject(report, "IN THE UPPER LAYER, OF WHAT WAS CHANGED", report.rows.iter(), |outcome| {
+        number::amplification(outcome.written?)
     })
 }
 

@@ -1,5 +1,5 @@
 //! The table of contents of a layer: what each of its directories says of each name, so that the layer itself
-//! need not be asked. Written when a layer is unpacked, or by a walk over one that has none; read as memory.
+//! need not be asked. Written when a layer is unpacked, or by a walk over one that has none; read a section at a time.
 //!
 //! ```text
 //! header     80 bytes: "overfidx", version, checksum of the rest; identity, length, where the rows are
@@ -22,30 +22,37 @@
 //! A table is of one layer, for one way to look at it. Its identity is a digest over the layer's name (its diff ID), inode
 //! and time of change of its root, how marks and owners are kept, and where owners are shown as they are, what ids this
 //! process sees. A table of another identity is older than its layer, or of another: it is not used. So is one whose
-//! header or rows are damaged. Sections are checked when they are first used, each once; the directory of a damaged one, and
-//! all below it, is asked itself.
+//! header or rows are damaged. A section is checked each time that it is read; the directory of a damaged one, and all below
+//! it, is asked itself, and the table is taken away, so that the next to open the layer writes it anew.
+//!
+//! Tables are read, not mapped: what happens to the file under a mount, a disk that fails or a hand that cuts it short, is a
+//! section that cannot be read. Through a map it would be the end of the process (`SIGBUS`).
 //!
 //! A layer is immutable once it is published. Of a change made all the same by somebody's hand, that of the root (an entry more or
 //! less, mode, owner, attributes) is noticed, and so is a layer that was copied or unpacked anew; one further below is not: where a
 //! file has gone, opening it fails.
 
 mod format;
+mod kept;
 mod section;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use std::fs::File;
 use std::io::BufWriter;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use crate::sys::{self, Dir, Errno, FileMap, Result, Stat, namespace};
+use crate::sys::{self, Dir, Errno, Result, Stat, namespace};
 
 use super::{Namespace, Owners, Policy};
-use format::{Header, ROW, Row};
+use format::{HEADER, Header, ROW, Row};
+use kept::TableId;
 
 pub use format::Shown;
 pub use section::{Record, Section};
@@ -106,23 +113,21 @@ impl Tables {
 /// The table of contents of one layer.
 #[derive(Debug)]
 pub struct Contents {
-    map: FileMap,
+    file: File,
+    id: TableId,
     header: Header,
+    /// Where the sections are.
+    rows: Box<[u8]>,
     /// What is known of each section.
     checked: Box<[AtomicU8]>,
-    /// When its pages were last given back: [`CHECKED`] by then, in [`MANY`]s.
-    released: AtomicU64,
     /// The file system of the layer.
     dev: u64,
     policy: Policy,
-    /// For messages.
-    path: PathBuf,
+    /// Unless no directory has it.
+    path: Option<PathBuf>,
+    /// It was found damaged, and told.
+    told: AtomicBool,
 }
-
-/// Bytes of sections that this process has checked, of all tables.
-static CHECKED: AtomicU64 = AtomicU64::new(0);
-/// After so many, pages are given back: a walk over an image leaves no more than this in memory.
-const MANY: u64 = 4 << 20;
 
 /// Nobody has looked at the section yet.
 const UNCHECKED: u8 = 0;
@@ -135,42 +140,52 @@ impl Contents {
     /// # Errors
     /// What keeps it from being used.
     pub fn open(path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
-        let file = std::fs::File::open(path).map_err(errno)?;
-        Contents::read(FileMap::new(file)?, path, layer, root, viewer)
+        let file = File::open(path).map_err(errno)?;
+        Contents::read(file, Some(path), layer, root, viewer)
     }
 
-    /// Makes a table of the layer in `root` that no file keeps.
+    /// Makes a table of the layer in `root` that no directory has.
     ///
     /// # Errors
     /// As [`write()`].
     pub fn of(root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
-        let mut file = BufWriter::new(std::fs::File::from(sys::memory_file(c"layer index")?));
-        write(&mut file, b"", root, viewer).map_err(errno)?;
-        Contents::read(FileMap::new(file.get_ref())?, Path::new("memory"), b"", root, viewer)
+        let mut to = BufWriter::new(File::from(sys::memory_file(c"layer index")?));
+        write(&mut to, b"", root, viewer).map_err(errno)?;
+        let file = to.into_inner().map_err(|error| errno(error.into_error()))?;
+        Contents::read(file, None, b"", root, viewer)
     }
 
-    fn read(map: FileMap, path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
-        let header = Header::parse(&map).ok_or(Unfit::Damaged)?;
+    fn read(file: File, path: Option<&Path>, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
+        let found = file.metadata().map_err(errno)?;
+        if !found.is_file() {
+            return Err(Unfit::Damaged);
+        }
+        let header = bytes(&file, 0, HEADER).and_then(|bytes| Header::parse(&bytes)).ok_or(Unfit::Damaged)?;
         let stat = root.stat_self()?;
         if header.identity != viewer.identity(layer, &stat) {
             return Err(Unfit::Other);
         }
-        let contents = Contents {
-            map,
-            header,
-            checked: Box::default(),
-            released: AtomicU64::new(0),
-            dev: stat.dev,
-            policy: viewer.policy,
-            path: path.into(),
-        };
-        let rows = contents.rows().ok_or(Unfit::Damaged)?;
-        let fits = header.len == contents.map.len() as u64 && rows.len() == header.rows as usize * ROW;
-        if !fits || header.rows <= IN_ROOT || format::crc(rows) != header.rows_crc {
+        // As long as the file is: this decides the size of an allocation.
+        let len = usize::try_from(header.rows).ok().and_then(|rows| rows.checked_mul(ROW)).ok_or(Unfit::Damaged)?;
+        let fits = header.len == found.len() && header.rows_at.checked_add(len as u64) == Some(header.len);
+        if !fits || header.rows <= IN_ROOT {
             return Err(Unfit::Damaged);
         }
-        let checked = (0..header.rows).map(|_| AtomicU8::new(UNCHECKED)).collect();
-        Ok(Contents { checked, ..contents })
+        let rows = bytes(&file, header.rows_at, len).ok_or(Unfit::Damaged)?;
+        if format::crc(&rows) != header.rows_crc {
+            return Err(Unfit::Damaged);
+        }
+        Ok(Contents {
+            file,
+            id: TableId::next(),
+            header,
+            rows: rows.into(),
+            checked: (0..header.rows).map(|_| AtomicU8::new(UNCHECKED)).collect(),
+            dev: stat.dev,
+            policy: viewer.policy,
+            path: path.map(Path::to_path_buf),
+            told: AtomicBool::new(false),
+        })
     }
 
     /// The file system of the layer.
@@ -183,48 +198,65 @@ impl Contents {
         Section::new(self, IN_ROOT)
     }
 
-    fn rows(&self) -> Option<&[u8]> {
-        self.map.get(usize::try_from(self.header.rows_at).ok()?..)
-    }
-
     fn row(&self, section: u32) -> Option<Row> {
         let at = (section as usize).checked_mul(ROW)?;
-        Row::parse(self.rows()?.get(at..at.checked_add(ROW)?)?)
+        Row::parse(self.rows.get(at..at.checked_add(ROW)?)?)
     }
 
-    /// The bytes of a section that was checked, and its row.
-    fn section(&self, section: u32) -> Option<(&[u8], Row)> {
+    /// The bytes of a section; `None` where the layer has to be asked: it is damaged, or does not know.
+    fn section(&self, section: u32) -> Option<(Arc<[u8]>, Row)> {
         let row = self.row(section).filter(|row| !row.unknown)?;
-        let at = usize::try_from(row.at).ok()?;
-        let bytes = self.map.get(at..at.checked_add(row.len as usize)?)?;
-        Some((bytes, row))
+        let state = self.checked.get(section as usize)?;
+        let before = state.load(Ordering::Acquire);
+        if before == BAD {
+            return None;
+        }
+        let key = (self.id, section);
+        if let Some(kept) = kept::get(key) {
+            return Some((kept, row));
+        }
+        let good = self.load(row).filter(|bytes| {
+            // What it says does not change with being read again.
+            format::crc(bytes) == row.crc && (before == GOOD || section::is_sound(self, section, row, bytes))
+        });
+        let Some(good) = good else {
+            state.store(BAD, Ordering::Release);
+            self.tell_damage(section);
+            return None;
+        };
+        state.store(GOOD, Ordering::Release);
+        kept::put(key, good.clone());
+        Some((good, row))
     }
 
-    /// Gives pages back now and then, as sections of `len` bytes are read.
-    fn make_room(&self, len: u32) {
-        let now = CHECKED.fetch_add(len.into(), Ordering::Relaxed) / MANY;
-        if self.released.swap(now, Ordering::Relaxed) != now {
-            self.map.release();
-        }
+    fn load(&self, row: Row) -> Option<Arc<[u8]>> {
+        let fits = row.at.checked_add(row.len.into())? <= self.header.rows_at;
+        fits.then(|| bytes(&self.file, row.at, row.len as usize))?.map(Arc::from)
     }
 
-    /// Whether a section can be believed; looked at once.
-    fn check(&self, section: u32) -> bool {
-        let Some(known) = self.checked.get(section as usize) else { return false };
-        match known.load(Ordering::Acquire) {
-            UNCHECKED => {
-                let is_good = section::is_sound(self, section);
-                // One that says that it does not know is not damaged.
-                if !is_good && !self.row(section).is_some_and(|row| row.unknown) {
-                    tracing::warn!(table = ?self.path, section, "a table of contents is damaged: asking the layer");
-                }
-                self.make_room(self.row(section).map_or(0, |row| row.len));
-                known.store(if is_good { GOOD } else { BAD }, Ordering::Release);
-                is_good
-            }
-            known => known == GOOD,
+    /// Once: says so, and takes the table away, so that the next to open the layer writes it anew.
+    fn tell_damage(&self, section: u32) {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(table = ?self.path, section, "a table of contents is damaged: asking the layer");
+        let Some(path) = &self.path else { return };
+        let is_this = || -> std::io::Result<bool> {
+            let (ours, there) = (self.file.metadata()?, std::fs::symlink_metadata(path)?);
+            Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        };
+        // Between asking and removing another may write a new one: then the next writes it once more.
+        let removed = is_this().and_then(|is_this| if is_this { std::fs::remove_file(path) } else { Ok(()) });
+        if let Err(error) = removed {
+            tracing::debug!(table = ?path, %error, "who may, will write the damaged table anew");
         }
     }
+}
+
+/// `None` for what is not there, or cannot be read.
+fn bytes(file: &File, at: u64, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, at).ok().map(|()| bytes)
 }
 
 fn errno(error: std::io::Error) -> Errno {

@@ -1,6 +1,6 @@
 //! One directory of a layer, as the layer's table of contents has it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::layer::whiteout::Listed;
 use crate::layer::{Found, Protection, Seen};
 use crate::sys::{DirEntry, Kind, Name, Stat};
 
-use super::format::{self, ENTRY, Entry, Flags, Shown};
+use super::format::{ENTRY, Entry, Flags, Row, Shown};
 use super::{Contents, OF_ROOT};
 
 /// Bytes of what users see of an entry.
@@ -38,60 +38,62 @@ pub struct Record {
 
 impl Section {
     pub(super) fn new(contents: &Arc<Contents>, number: u32) -> Option<Section> {
-        contents.check(number).then(|| Section { contents: contents.clone(), number })
+        contents.section(number)?;
+        Some(Section { contents: contents.clone(), number })
     }
 
-    fn view(&self) -> Option<View<'_>> {
-        View::of(&self.contents, self.number)
+    /// One that was believed before.
+    pub(crate) fn checked(contents: &Arc<Contents>, number: u32) -> Section {
+        Section { contents: contents.clone(), number }
     }
 
-    /// How many names the directory says something of.
-    pub fn len(&self) -> usize {
-        self.view().map_or(0, |view| view.count)
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn view(&self) -> Option<View> {
+        let (bytes, row) = self.contents.section(self.number)?;
+        View::of(bytes, row)
     }
 
-    /// The names that the directory says something of, sorted by their bytes.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        let view = self.view();
-        (0..self.len()).filter_map(move |place| view?.name(&view?.entry(place)?))
+    /// The names that the directory says something of, sorted by their bytes; `None` where the layer has to be asked.
+    pub fn each_name(&self, mut act: impl FnMut(&[u8])) -> Option<()> {
+        let view = self.view()?;
+        (0..view.count).try_for_each(|place| view.name(&view.entry(place)?).map(&mut act))
     }
 
     /// What the layer says of `name`; `None` where it has to be asked itself.
     pub fn see(&self, name: Name<'_>) -> Option<Seen> {
-        let Some((_, entry)) = self.view()?.find(name.as_bytes()) else { return Some(Seen::Nothing) };
+        let view = self.view()?;
+        let Some((_, entry)) = view.find(name.as_bytes()) else { return Some(Seen::Nothing) };
         match entry.flags {
             flags if flags.has(Flags::ASK) => None,
             flags if flags.has(Flags::WHITEOUT) => Some(Seen::Whiteout),
-            _ => self.record_of(entry).map(|record| Seen::Entry(record.found)),
+            _ => self.record_of(&view, entry).map(|record| Seen::Entry(record.found)),
         }
     }
 
     /// What the table says of the entry `name`; `None` where there is none, or the layer has to be asked.
     pub fn record(&self, name: Name<'_>) -> Option<Record> {
-        self.record_of(self.view()?.find(name.as_bytes())?.1)
+        let view = self.view()?;
+        let (_, entry) = view.find(name.as_bytes())?;
+        self.record_of(&view, entry)
     }
 
     /// What the table says of the directory itself.
     pub fn own_record(&self) -> Option<Record> {
         let row = self.contents.row(self.number)?;
-        if !self.contents.check(row.parent) {
-            return None;
-        }
         let above = Section { contents: self.contents.clone(), number: row.parent };
-        let entry = above.view()?.entry(row.place as usize)?;
-        above.record_of(entry)
+        let view = above.view()?;
+        above.record_of(&view, view.entry(row.place as usize)?)
     }
 
-    fn record_of(&self, entry: Entry) -> Option<Record> {
+    fn record_of(&self, view: &View, entry: Entry) -> Option<Record> {
         if entry.flags.has(Flags::ASK) || entry.flags.has(Flags::WHITEOUT) {
             return None;
         }
         let stat = Stat { dev: self.contents.dev, ..entry.stat };
-        let shown = self.view()?.shown(&entry);
+        let shown = view.shown(&entry);
         let protection = Protection { immutable: stat.immutable, append_only: stat.append_only };
         let opaque = entry.flags.has(Flags::OPAQUE);
         Some(Record {
@@ -154,40 +156,45 @@ impl Record {
     }
 
     /// Of a symbolic link.
-    pub fn target(&self) -> Option<&OsStr> {
-        let target = self.section.view()?.target(&self.entry)?;
-        (self.entry.stat.kind == Kind::Symlink).then(|| OsStr::from_bytes(target))
+    pub fn target(&self) -> Option<OsString> {
+        let view = self.section.view()?;
+        let target = view.target(&self.entry)?;
+        (self.entry.stat.kind == Kind::Symlink).then(|| OsStr::from_bytes(target).to_owned())
     }
 }
 
 /// The bytes of a section. Nothing in here believes them.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    entries: &'a [u8],
-    text: &'a [u8],
+struct View {
+    bytes: Arc<[u8]>,
+    /// Where the text begins, behind the entries.
+    text_at: usize,
     count: usize,
 }
 
-impl<'a> View<'a> {
-    fn of(contents: &'a Contents, number: u32) -> Option<View<'a>> {
-        let (bytes, row) = contents.section(number)?;
+impl View {
+    fn of(bytes: Arc<[u8]>, row: Row) -> Option<View> {
         let count = row.entries as usize;
-        let (entries, text) = bytes.split_at_checked(count.checked_mul(ENTRY)?)?;
-        Some(View { entries, text, count })
+        let text_at = count.checked_mul(ENTRY).filter(|at| *at <= bytes.len())?;
+        Some(View { bytes, text_at, count })
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        self.bytes.get(self.text_at..)
     }
 
     fn entry(&self, place: usize) -> Option<Entry> {
         let at = place.checked_mul(ENTRY)?;
-        Entry::parse(self.entries.get(at..at.checked_add(ENTRY)?)?)
+        let end = at.checked_add(ENTRY).filter(|end| *end <= self.text_at)?;
+        Entry::parse(self.bytes.get(at..end)?)
     }
 
-    fn name(&self, entry: &Entry) -> Option<&'a [u8]> {
-        self.text.get(entry.name_at as usize..)?.get(..usize::from(entry.name_len))
+    fn name(&self, entry: &Entry) -> Option<&[u8]> {
+        self.text()?.get(entry.name_at as usize..)?.get(..usize::from(entry.name_len))
     }
 
-    fn target(&self, entry: &Entry) -> Option<&'a [u8]> {
+    fn target(&self, entry: &Entry) -> Option<&[u8]> {
         let behind = entry.name_at as usize + usize::from(entry.name_len);
-        self.text.get(behind..)?.get(..usize::from(entry.target_len))
+        self.text()?.get(behind..)?.get(..usize::from(entry.target_len))
     }
 
     fn shown(&self, entry: &Entry) -> Option<Shown> {
@@ -195,7 +202,7 @@ impl<'a> View<'a> {
             return None;
         }
         let behind = entry.name_at as usize + usize::from(entry.name_len) + usize::from(entry.target_len);
-        Shown::parse(self.text.get(behind..)?.get(..SHOWN)?)
+        Shown::parse(self.text()?.get(behind..)?.get(..SHOWN)?)
     }
 
     /// The entry called `name`, and its place.
@@ -214,18 +221,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a section is what was written: its checksum, and what no checksum of a stranger vouches for.
-pub(super) fn is_sound(contents: &Contents, number: u32) -> bool {
+/// Whether a section whose checksum is right makes sense: a stranger can make one, too.
+pub(super) fn is_sound(contents: &Contents, number: u32, row: Row, bytes: &Arc<[u8]>) -> bool {
     let sound = || {
-        let (bytes, row) = contents.section(number)?;
-        if format::crc(bytes) != row.crc {
-            return None;
-        }
         // So that no way through the table comes back to where it was.
         if number != OF_ROOT && row.parent >= number {
             return None;
         }
-        let view = View::of(contents, number)?;
+        let view = View::of(bytes.clone(), row)?;
         let mut last: &[u8] = b"";
         for place in 0..view.count {
             let entry = view.entry(place)?;

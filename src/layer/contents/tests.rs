@@ -99,7 +99,7 @@ fn told(contents: &Arc<Contents>) -> BTreeMap<PathBuf, String> {
         for name in listed.names() {
             if let Some(seen) = section.see(name.as_name()) {
                 let record = section.record(name.as_name());
-                let more = record.map(|record| (record.shown, record.has_xattrs, record.target().map(OsStr::to_owned)));
+                let more = record.map(|record| (record.shown, record.has_xattrs, record.target()));
                 told.insert(path.join(name.as_os_str()), format!("{seen:?} {more:?}"));
             }
             todo.extend(section.child(name.as_os_str()).map(|child| (path.join(name.as_os_str()), child)));
@@ -108,11 +108,15 @@ fn told(contents: &Arc<Contents>) -> BTreeMap<PathBuf, String> {
     told
 }
 
-/// Reading a link moves the time of its last access, and to write the table is to read it.
-fn timeless(seen: Seen) -> Seen {
+/// Reading a link moves the time of its last access, and to write the table is to read it. Whether there is any attribute
+/// its record tells.
+fn comparable(seen: Seen) -> Seen {
     match seen {
-        Seen::Entry(mut found) if found.stat.kind == Kind::Symlink => {
-            found.stat.atime = found.stat.mtime;
+        Seen::Entry(mut found) => {
+            found.bare = false;
+            if found.stat.kind == Kind::Symlink {
+                found.stat.atime = found.stat.mtime;
+            }
             Seen::Entry(found)
         }
         other => other,
@@ -135,13 +139,13 @@ fn a_table_says_what_the_layer_says() {
             names.insert(Name::new("missing").unwrap().to_owned());
             for name in names {
                 let (name, of) = (name.as_name(), Of::Name(&dir, name.as_name()));
-                let truth = timeless(dir.see(name).unwrap());
+                let truth = comparable(dir.see(name).unwrap());
                 seen += 1;
                 let Some(said) = section.see(name) else {
                     asked.push(path.join(name.as_os_str()));
                     continue;
                 };
-                assert_eq!(timeless(said), truth, "{path:?} {name:?}");
+                assert_eq!(comparable(said), truth, "{path:?} {name:?}");
                 let Seen::Entry(found) = truth else {
                     assert!(section.record(name).is_none());
                     continue;
@@ -151,7 +155,7 @@ fn a_table_says_what_the_layer_says() {
                 assert_eq!(Stat { atime: shown.atime, ..record.shown }, shown, "{path:?} {name:?}");
                 assert_eq!(record.has_xattrs, !layer.policy.own_xattrs(of).unwrap().is_empty(), "{path:?} {name:?}");
                 let target = (found.stat.kind == Kind::Symlink).then(|| dir.read_link(name).unwrap());
-                assert_eq!(record.target(), target.as_deref());
+                assert_eq!(record.target(), target);
                 if found.is_dir() {
                     let child = section.child(name.as_os_str()).unwrap();
                     assert_eq!(child.own_record().unwrap().shown, record.shown);
@@ -215,6 +219,45 @@ fn a_damaged_section_is_asked_of_the_layer_and_the_others_are_not() {
     assert!(said.iter().all(|(path, what)| whole.get(path) == Some(what)));
     let missing: Vec<_> = whole.keys().filter(|path| !said.contains_key(*path)).collect();
     assert!(!missing.is_empty() && missing.iter().all(|path| path.starts_with("files")), "{missing:?}");
+}
+
+#[test]
+fn what_is_damaged_while_it_is_open_is_asked_of_the_layer() {
+    let layer = Layer::new(Owners::Real);
+    let table = layer.table();
+    let whole = told(&layer.open(&table).unwrap());
+    let path = layer.dir.path().join("index");
+    for (cut, read_before) in [(true, false), (false, false), (true, true)] {
+        let contents = layer.open(&table).unwrap();
+        let root = contents.root().unwrap();
+        let files = root.child(OsStr::new("files"));
+        let at = files.unwrap().row().at;
+        // Of one that was read before, what is kept may be told. A new table of the same file has read nothing.
+        let contents = if read_before { contents } else { layer.open(&table).unwrap() };
+        match cut {
+            true => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap(),
+            false => fs::write(&path, vec![0; table.len()]).unwrap(),
+        }
+        let said = told(&contents);
+        assert!(said.iter().all(|(path, what)| whole.get(path) == Some(what)), "{cut} {read_before}");
+        assert!(said.len() < whole.len(), "{cut} {read_before}");
+    }
+}
+
+#[test]
+fn a_table_that_is_damaged_is_taken_away_and_another_in_its_place_is_not() {
+    let layer = Layer::new(Owners::Real);
+    let mut table = layer.table();
+    let files = layer.open(&table).unwrap().root().unwrap().child(OsStr::new("files")).unwrap().row().at as usize;
+    table[files + 7] ^= 1;
+    let path = layer.dir.path().join("index");
+    told(&layer.open(&table).unwrap());
+    assert!(!path.exists());
+    let contents = layer.open(&table).unwrap();
+    fs::rename(&path, layer.dir.path().join("aside")).unwrap();
+    fs::write(&path, "another").unwrap();
+    told(&contents);
+    assert_eq!(fs::read(&path).unwrap(), b"another");
 }
 
 #[test]
