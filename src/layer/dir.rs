@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, DirEntry, Kind, Name, Result};
+use crate::sys::{Dir, DirEntry, Errno, Kind, Name, Result, Stat};
 
 use super::marks::{Mark, Marks, Namespace};
 use super::whiteout::{self, Foreign, Listed};
@@ -94,7 +94,31 @@ impl LayerDir {
     /// # Errors
     /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
     pub fn see(&self, name: Name<'_>) -> Result<Seen> {
-        let seen = self.see_over_nothing(name)?;
+        self.with_opaque_by_file(name, self.see_over_nothing(name)?)
+    }
+
+    /// What is under `name`, before anybody asks what it means.
+    ///
+    /// # Errors
+    /// As `fstatat(2)`, but for `ENOENT`.
+    pub fn find(&self, name: Name<'_>) -> Result<Option<Stat>> {
+        match self.dir.stat(name) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// As [`see`](Self::see), after [`find`](Self::find); `over_nothing` where no layer below has this directory.
+    ///
+    /// # Errors
+    /// As [`see`](Self::see).
+    pub fn see_found(&self, name: Name<'_>, found: Option<Stat>, over_nothing: bool) -> Result<Seen> {
+        let seen = self.decode_found(name, found)?;
+        if over_nothing { Ok(seen) } else { self.with_opaque_by_file(name, seen) }
+    }
+
+    fn with_opaque_by_file(&self, name: Name<'_>, seen: Seen) -> Result<Seen> {
         match seen {
             Seen::Entry(found) if found.is_dir() && !found.opaque => {
                 let opaque = self.hides(name)? || whiteout::is_opaque_by_file(&self.dir, self.namespace, Some(name))?;
@@ -112,7 +136,11 @@ impl LayerDir {
         if self.names.get().is_some_and(|names| names.binary_search(&hash(name)).is_err()) {
             return self.missing(name);
         }
-        let found = match see(&self.dir, name, self.namespace)? {
+        self.decode_found(name, self.find(name)?)
+    }
+
+    fn decode_found(&self, name: Name<'_>, found: Option<Stat>) -> Result<Seen> {
+        let found = match see(&self.dir, name, found, self.namespace)? {
             Seen::Nothing => return self.missing(name),
             Seen::Whiteout => return Ok(Seen::Whiteout),
             Seen::Entry(found) => found,

@@ -125,6 +125,13 @@ impl LowerDir {
         if path == Path::new(".") { PathBuf::from(name) } else { path.join(name) }
     }
 
+    /// Whether `other` is the directory `name` in this one.
+    pub fn has_child(&self, name: Name<'_>, other: &LowerDir) -> bool {
+        let path = other.absolute();
+        let is_there = path.parent() == Some(self.absolute()) && path.file_name() == Some(name.as_os_str());
+        is_there && other.layer() == self.layer()
+    }
+
     /// What the layer says of `name` in this directory.
     ///
     /// # Errors

@@ -185,7 +185,11 @@ fn joined(prefixes: &[&str], rest: &[u8]) -> OsString {
 
 /// The marks that one file carries, whatever the dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks(Vec<(Mark, Vec<u8>)>);
+pub struct Marks {
+    all: Vec<(Mark, Vec<u8>)>,
+    /// The file carries no attribute at all.
+    bare: bool,
+}
 
 impl Marks {
     /// Reads all marks of a file: one system call where there is none.
@@ -193,8 +197,9 @@ impl Marks {
     /// # Errors
     /// As `listxattr(2)` and `getxattr(2)`.
     pub fn read(of: Of<'_>, namespace: Namespace) -> Result<Marks> {
-        let mut marks = Marks::default();
-        for key in xattr::list(of)? {
+        let keys = xattr::list(of)?;
+        let mut marks = Marks { all: Vec::new(), bare: keys.is_empty() };
+        for key in keys {
             let mark = match key == FUSE_OVERLAYFS_OPAQUE {
                 true => Some(Mark::Opaque),
                 false => ALL.into_iter().find(|&mark| namespace.key(mark) == key),
@@ -202,19 +207,24 @@ impl Marks {
             if let Some(mark) = mark
                 && let Some(value) = xattr::get(of, &key)?
             {
-                marks.0.push((mark, value));
+                marks.all.push((mark, value));
             }
         }
         Ok(marks)
     }
 
     pub fn get(&self, mark: Mark) -> Option<&[u8]> {
-        self.0.iter().find(|(m, _)| *m == mark).map(|(_, value)| value.as_slice())
+        self.all.iter().find(|(m, _)| *m == mark).map(|(_, value)| value.as_slice())
+    }
+
+    /// Whether the file carries no attribute at all, neither mark nor other.
+    pub fn is_bare(&self) -> bool {
+        self.bare
     }
 
     /// Whether the directory hides what is below it.
     pub fn is_opaque(&self) -> bool {
-        self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"y")
+        self.all.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"y")
     }
 
     /// How many names the union shows of a file of the index, less the links that the copy has.
@@ -227,7 +237,7 @@ impl Marks {
 
     /// Whether the directory may hold whiteouts that are files with [`Mark::Whiteout`].
     pub fn may_hold_whiteouts(&self) -> bool {
-        self.0.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"x")
+        self.all.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"x")
     }
 }
 
@@ -303,7 +313,7 @@ mod tests {
 
     #[test]
     fn only_y_makes_a_directory_opaque() {
-        let marked = |value: &[u8]| Marks(vec![(Mark::Opaque, value.to_vec())]);
+        let marked = |value: &[u8]| Marks { all: vec![(Mark::Opaque, value.to_vec())], bare: false };
         assert!(marked(b"y").is_opaque());
         assert!(!marked(b"x").is_opaque());
         assert!(marked(b"x").may_hold_whiteouts());
@@ -313,7 +323,8 @@ mod tests {
     #[test]
     fn link_counts_are_read_as_the_kernel_writes_them() {
         for (text, hidden) in [("U+0", Some(0)), ("U+2", Some(2)), ("U-1", Some(-1)), ("L+0", None), ("U", None)] {
-            assert_eq!(Marks(vec![(Mark::Links, text.into())]).hidden_links(), hidden, "{text}");
+            let marks = Marks { all: vec![(Mark::Links, text.into())], bare: false };
+            assert_eq!(marks.hidden_links(), hidden, "{text}");
         }
     }
 }

@@ -18,6 +18,7 @@ mod protection;
 mod redirect;
 mod resolve;
 mod search;
+mod shared;
 mod stack;
 mod stage;
 mod walk;
@@ -41,7 +42,7 @@ pub use stage::Staged;
 pub use walk::{Walk, walk};
 
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, Kind, Name, Result, Stat};
+use crate::sys::{Dir, Kind, Name, Result, Stat};
 
 /// What one layer says of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Found {
     /// The file below that this was copied from.
     pub origin: Option<Origin>,
     pub protection: Protection,
+    /// Somebody looked, and it has no extended attribute at all.
+    pub bare: bool,
 }
 
 impl Found {
@@ -79,7 +82,7 @@ impl Found {
     /// What carries no mark.
     pub fn plain(stat: Stat) -> Found {
         let (redirect, origin, protection) = (None, None, Protection::default());
-        Found { stat, opaque: false, redirect, metacopy: false, impure: false, origin, protection }
+        Found { stat, opaque: false, redirect, metacopy: false, impure: false, origin, protection, bare: false }
     }
 
     fn new(stat: Stat, marks: &Marks) -> Result<Found> {
@@ -95,17 +98,14 @@ impl Found {
             impure: is_dir && marks.get(Mark::Impure).is_some(),
             origin: marks.get(Mark::Origin).and_then(Origin::decode),
             protection,
+            bare: marks.is_bare(),
         })
     }
 }
 
 /// What a directory has under `name`, in the kernel's format alone; marks are in `namespace`.
-fn see(dir: &Dir, name: Name<'_>, namespace: Namespace) -> Result<Seen> {
-    let stat = match dir.stat(name) {
-        Ok(stat) => stat,
-        Err(Errno::NOENT) => return Ok(Seen::Nothing),
-        Err(e) => return Err(e),
-    };
+fn see(dir: &Dir, name: Name<'_>, stat: Option<Stat>, namespace: Namespace) -> Result<Seen> {
+    let Some(stat) = stat else { return Ok(Seen::Nothing) };
     if stat.is_whiteout_device() {
         return Ok(Seen::Whiteout);
     }

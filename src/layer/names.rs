@@ -32,7 +32,7 @@ pub fn names_of_linked(root: &Dir) -> Result<Names> {
         }
         for entry in entries.iter().filter(|entry| entry.kind != Kind::Directory) {
             let stat = dir.stat(entry.name.as_name())?;
-            if stat.nlink > 1 && stat.dev == dev {
+            if stat.nlink > 1 && stat.dev == dev && !stat.is_whiteout_device() {
                 names.entry(stat.ino).or_default().push(path.join(entry.name.as_os_str()));
             }
         }

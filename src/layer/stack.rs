@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, Rename, Result};
+use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename, Result};
 
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
@@ -65,13 +65,23 @@ impl UpperLayer {
         whiteout::stand_for_device(dir, name, perm, self.policy.marks)
     }
 
-    /// Removes `name` of `dir` and all below it: at once from the layer, then from the disk.
+    /// Makes `name` in `dir` a whiteout.
+    ///
+    /// # Errors
+    /// As `linkat(2)` and `mknodat(2)`; `EEXIST` when the name is taken.
+    pub fn whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        self.work.whiteout(dir, name)
+    }
+
+    /// Removes the directory `name` of `dir`, open as `old`, which holds the whiteouts `holds` and nothing else: at once
+    /// from the layer, then from the disk.
     ///
     /// # Errors
     /// As `renameat2(2)`.
-    pub fn discard(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+    pub fn discard(&self, (dir, name): (&Dir, Name<'_>), (old, holds): (&Dir, &[NameBuf])) -> Result<()> {
         // The guard removes what the rename brought under its name.
-        let (_staged, ()) = self.work.stage(|work, staged| dir.rename(name, work, staged, Rename::NoReplace))?;
+        let (mut staged, ()) = self.work.stage(|work, staged| dir.rename(name, work, staged, Rename::NoReplace))?;
+        staged.empty(old, holds);
         Ok(())
     }
 

@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::{Dir, Errno, File, Name, NameBuf, OFlags, Rename, Result};
 
+use super::shared::Shared;
+
 /// The directory in which changes are built; on the file system of the upper directory.
 #[derive(Debug)]
 pub(super) struct Work {
     dir: Dir,
     next: AtomicU64,
+    whiteout: Shared,
 }
 
 impl Work {
@@ -17,16 +20,25 @@ impl Work {
         let name = Name::new("work")?;
         work.remove_all(name)?;
         work.make_dir(name, 0o700)?;
-        Ok(Work { dir: work.open_dir("work")?, next: AtomicU64::new(0) })
+        Ok(Work { dir: work.open_dir("work")?, next: AtomicU64::new(0), whiteout: Shared::default() })
     }
 
     pub(super) fn dir(&self) -> &Dir {
         &self.dir
     }
 
+    fn unused(&self) -> Result<NameBuf> {
+        NameBuf::new(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Makes `name` in `dir` a whiteout.
+    pub(super) fn whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<()> {
+        self.whiteout.create((&self.dir, || self.unused()), (dir, name))
+    }
+
     /// Builds something under a name of its own with `make`, which gets the directory and the name.
     pub(super) fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
-        let name = NameBuf::new(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))?;
+        let name = self.unused()?;
         // The guard comes first, so that what a failing `make` leaves is removed.
         let staged = Staged { dir: &self.dir, name, own: None, left: true };
         let made = make(staged.dir, staged.name())?;
@@ -81,6 +93,23 @@ impl Staged<'_> {
         // After an exchange the name here holds what was replaced, and dropping removes that.
         self.left = how == Rename::Exchange || self.own.is_some();
         Ok(())
+    }
+
+    /// Puts it in the place of the directory `old`, which holds the whiteouts `holds` and nothing else. They are
+    /// removed with it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn replace_dir(mut self, to: &Dir, name: Name<'_>, (old, holds): (&Dir, &[NameBuf])) -> Result<()> {
+        self.dir().rename(self.name(), to, name, Rename::Exchange)?;
+        self.empty(old, holds);
+        Ok(())
+    }
+
+    /// Removes a directory that was moved here. What is not removed by this is when the guard is dropped.
+    pub(super) fn empty(&mut self, dir: &Dir, holds: &[NameBuf]) {
+        let emptied = holds.iter().try_for_each(|name| dir.remove_file(name.as_name()));
+        self.left = emptied.and_then(|()| self.dir.remove_dir(self.name.as_name())).is_err() || self.own.is_some();
     }
 
     /// Opens what is staged.

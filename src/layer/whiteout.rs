@@ -188,10 +188,19 @@ impl Foreign {
         let marked = self.may_be_marked(dir, namespace)?;
         let mut listed = Listed { entries: Vec::with_capacity(all.len()), gone: gone.iter().cloned().collect() };
         self.gone.write().get_or_insert(gone);
+        // Whiteouts are names of few devices, mostly of one.
+        let mut device = None;
         for mut entry in all {
             let name = entry.name.as_name();
             let is_whiteout = match entry.kind {
-                Kind::CharDevice => dir.stat(name).map(|stat| stat.is_whiteout_device()),
+                Kind::CharDevice if device == Some(entry.ino) => Ok(true),
+                Kind::CharDevice => dir.stat(name).map(|stat| {
+                    // Not every file system lists the numbers that it tells of a file.
+                    if stat.is_whiteout_device() && stat.nlink > 1 && stat.ino == entry.ino {
+                        device = Some(stat.ino);
+                    }
+                    stat.is_whiteout_device()
+                }),
                 Kind::Regular if marked => is_marked_whiteout(dir, namespace, name),
                 _ => Ok(false),
             };

@@ -1,19 +1,17 @@
 //! Directories as descriptors; every step below one stays below it.
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{
-    self as rfs, AtFlags, FlockOperation, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags, Timestamps,
-    Uid,
-};
+use rustix::fs::{self as rfs, AtFlags, FlockOperation, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::retry_on_intr;
 
 use super::count::{Call, count};
-use super::{Errno, File, FsStat, Kind, Name, NameBuf, Result, SetTime, Stat};
+use super::path_fd::{change_mode, change_own_mode, change_owner, change_times, proc_path, quietly};
+use super::{Errno, File, FsStat, Kind, Name, NameBuf, PathFd, Result, SetTime, Stat};
 
 /// The longest path that one system call takes, in bytes, with the NUL behind it.
 const PATH_MAX: usize = 4096;
@@ -45,29 +43,13 @@ pub enum Rename {
     LeaveWhiteout,
 }
 
-/// An `O_PATH` descriptor of any file, itself and not what it points to.
-#[derive(Debug)]
-pub struct PathFd(OwnedFd);
-
 impl From<OwnedFd> for Dir {
     fn from(fd: OwnedFd) -> Dir {
         Dir(fd)
     }
 }
 
-impl From<OwnedFd> for PathFd {
-    fn from(fd: OwnedFd) -> PathFd {
-        PathFd(fd)
-    }
-}
-
 impl AsFd for Dir {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsFd for PathFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -124,7 +106,7 @@ impl Dir {
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_path(&self, path: impl AsRef<Path>) -> Result<PathFd> {
-        self.openat2(path.as_ref(), OFlags::PATH, 0).map(PathFd)
+        self.openat2(path.as_ref(), OFlags::PATH, 0).map(PathFd::from)
     }
 
     /// Opens the file at `path`; `mode` counts with `OFlags::CREATE` and `OFlags::TMPFILE`.
@@ -302,7 +284,10 @@ impl Dir {
     /// # Errors
     /// As `chmod(2)`.
     pub fn set_perm(&self, name: Name<'_>, perm: u32) -> Result<()> {
-        self.open_path(name.as_os_str())?.set_perm(perm)
+        match change_mode(self.as_fd(), name.as_os_str(), perm, AtFlags::SYMLINK_NOFOLLOW) {
+            Some(changed) => changed,
+            None => self.open_path(name.as_os_str())?.set_perm(perm),
+        }
     }
 
     /// `None` leaves that id as it is.
@@ -310,14 +295,37 @@ impl Dir {
     /// # Errors
     /// As `fchownat(2)`.
     pub fn set_owner(&self, name: Name<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        chown_at(self.as_fd(), name.as_os_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+        change_owner(self.as_fd(), name.as_os_str(), (uid, gid), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// # Errors
     /// As `utimensat(2)`.
     pub fn set_times(&self, name: Name<'_>, atime: SetTime, mtime: SetTime) -> Result<()> {
-        count(Call::Utimens);
-        rfs::utimensat(&self.0, name.as_os_str(), &timestamps(atime, mtime), AtFlags::SYMLINK_NOFOLLOW)
+        change_times(self.as_fd(), name.as_os_str(), (atime, mtime), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Permission bits of the directory itself.
+    ///
+    /// # Errors
+    /// As `chmod(2)`.
+    pub fn set_own_perm(&self, perm: u32) -> Result<()> {
+        change_own_mode(self.as_fd(), perm)
+    }
+
+    /// Of the directory itself.
+    ///
+    /// # Errors
+    /// As `fchownat(2)`.
+    pub fn set_own_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        change_owner(self.as_fd(), OsStr::new(""), (uid, gid), AtFlags::EMPTY_PATH)
+    }
+
+    /// Of the directory itself.
+    ///
+    /// # Errors
+    /// As `utimensat(2)`.
+    pub fn set_own_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
+        change_times(self.as_fd(), OsStr::new(""), (atime, mtime), AtFlags::EMPTY_PATH)
     }
 
     /// The directory itself as a [`PathFd`].
@@ -325,7 +333,7 @@ impl Dir {
     /// # Errors
     /// When descriptors run out.
     pub fn to_path_fd(&self) -> Result<PathFd> {
-        self.0.try_clone().map(PathFd).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
+        self.0.try_clone().map(PathFd::from).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
     }
 
     /// Writes what the directory holds to the disk (its names, not its files).
@@ -364,90 +372,4 @@ impl Dir {
         path.extend_from_slice(name.as_bytes());
         path
     }
-}
-
-impl PathFd {
-    /// # Errors
-    /// As `fstat(2)`.
-    pub fn stat(&self) -> Result<Stat> {
-        count(Call::Stat);
-        rfs::fstat(&self.0).map(Stat::from)
-    }
-
-    /// # Errors
-    /// As `chmod(2)`.
-    pub fn set_perm(&self, perm: u32) -> Result<()> {
-        count(Call::Chmod);
-        rfs::chmod(proc_path(self.as_fd()), Mode::from_raw_mode(perm))
-    }
-
-    /// # Errors
-    /// As `fchownat(2)`.
-    pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        chown_at(self.as_fd(), OsStr::new(""), uid, gid, AtFlags::EMPTY_PATH)
-    }
-
-    /// # Errors
-    /// As `utimensat(2)`.
-    pub fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
-        count(Call::Utimens);
-        rfs::utimensat(&self.0, c"", &timestamps(atime, mtime), AtFlags::EMPTY_PATH)
-    }
-
-    /// Target of the symbolic link that this is.
-    ///
-    /// # Errors
-    /// As `readlinkat(2)`.
-    pub fn read_link(&self) -> Result<OsString> {
-        count(Call::Readlink);
-        let target = rfs::readlinkat(&self.0, c"" as &CStr, Vec::new())?;
-        Ok(OsString::from_vec(target.into_bytes()))
-    }
-
-    /// Opens what this stands for.
-    ///
-    /// # Errors
-    /// As `open(2)`.
-    pub fn open(&self, flags: OFlags) -> Result<File> {
-        // Following the link in /proc is what reopening means; it leads to this inode and no other.
-        let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        count(Call::Open);
-        rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
-    }
-
-    /// As [`open`](Self::open); reading leaves the time of the last access as it is where this process may
-    /// have that.
-    ///
-    /// # Errors
-    /// As `open(2)`.
-    pub fn open_quietly(&self, flags: OFlags) -> Result<File> {
-        quietly(flags, |flags| self.open(flags))
-    }
-}
-
-/// Opens with `O_NOATIME`, or without where only the owner may.
-fn quietly<T>(flags: OFlags, open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
-    match open(flags | OFlags::NOATIME) {
-        Err(Errno::PERM) => open(flags),
-        other => other,
-    }
-}
-
-/// The path of an open descriptor: how calls without a descriptor form reach an `O_PATH` one.
-pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-fn chown_at(fd: BorrowedFd<'_>, path: &OsStr, uid: Option<u32>, gid: Option<u32>, flags: AtFlags) -> Result<()> {
-    count(Call::Chown);
-    rfs::chownat(fd, path, uid.map(Uid::from_raw), gid.map(Gid::from_raw), flags)
-}
-
-fn timestamps(atime: SetTime, mtime: SetTime) -> Timestamps {
-    let one = |time| match time {
-        SetTime::Keep => rfs::Timespec { tv_sec: 0, tv_nsec: rfs::UTIME_OMIT },
-        SetTime::Now => rfs::Timespec { tv_sec: 0, tv_nsec: rfs::UTIME_NOW },
-        SetTime::To(time) => time.to_timespec(),
-    };
-    Timestamps { last_access: one(atime), last_modification: one(mtime) }
 }

@@ -8,6 +8,9 @@ use rustix::io::retry_on_intr;
 use super::count::{Call, count};
 use super::{Errno, Result, Stat};
 
+/// The smallest page that Linux has, in bytes.
+const PAGE: u64 = 4096;
+
 /// An open file that is read and written at offsets.
 #[derive(Debug)]
 pub struct File(OwnedFd);
@@ -55,6 +58,10 @@ impl File {
             match retry_on_intr(|| rustix::io::pread(&self.0, &mut buffer[done..], offset + done as u64))? {
                 0 => break,
                 n => done += n,
+            }
+            // What is read ends with the buffer, with a page where the next cannot be had, or with the file.
+            if !(offset + done as u64).is_multiple_of(PAGE) {
+                break;
             }
         }
         Ok(done)
@@ -139,5 +146,27 @@ impl File {
         let (mut from_offset, mut to_offset) = (from_offset, to_offset);
         count(Call::Copy);
         retry_on_intr(|| rfs::copy_file_range(&from.0, Some(&mut from_offset), &self.0, Some(&mut to_offset), len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sys::{Dir, OFlags};
+
+    #[test]
+    fn a_file_is_read_to_its_end_wherever_that_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Dir::open_host(scratch.path()).unwrap();
+        for size in [0, 1, 4095, 4096, 4097, 8192, 70_000] {
+            let content: Vec<u8> = (0..size).map(|at: u32| at as u8).collect();
+            std::fs::write(scratch.path().join("file"), &content).unwrap();
+            let file = dir.open_file("file", OFlags::RDONLY, 0).unwrap();
+            for (offset, room) in [(0, 1), (0, 4096), (0, 100_000), (1, 100_000), (4096, 100_000), (100_000, 1)] {
+                let mut buffer = vec![0; room];
+                let count = file.read_at(&mut buffer, offset as u64).unwrap();
+                let expected = &content[offset.min(content.len())..(offset + room).min(content.len())];
+                assert_eq!(&buffer[..count], expected, "{room} bytes at {offset} of {size}");
+            }
+        }
     }
 }

@@ -22,6 +22,7 @@ mod mount;
 mod name;
 pub mod namespace;
 pub mod orphans;
+mod path_fd;
 pub mod poll;
 pub mod process;
 pub mod pty;
@@ -36,7 +37,7 @@ pub use channel::Channel;
 pub use count::{Calls, Tally};
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
-pub use dir::{Dir, DirEntry, PathFd, Rename};
+pub use dir::{Dir, DirEntry, Rename};
 pub use file::{File, SeekTo};
 pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
@@ -48,6 +49,7 @@ pub use mount::{
 };
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;
+pub use path_fd::PathFd;
 pub use root::Root;
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{self as rfs, XattrFlags};
 
 use super::count::{Call, count};
-use super::dir::proc_path;
+use super::path_fd::proc_path;
 use super::process::last_error;
 use super::{Dir, Errno, Name, Result};
 

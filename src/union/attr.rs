@@ -72,16 +72,23 @@ impl Union {
         // A change of nothing is `chown` to nobody: it takes set-id bits and capabilities as any other does.
         let changes_owner = change.changes_owner() || change == Change::default();
         if change.perm.is_some() || changes_owner || change.sets_times() {
-            let file = self.upper_file(&node)?;
-            if changes_owner {
-                file.set_owner(change.uid, change.gid)?;
+            let mut perm = change.perm.map(|perm| perm & 0o7777);
+            // A change of owner comes first, since it takes bits of the mode.
+            if !changes_owner && self.copy_up_as(&node, Need::Metadata, perm)? {
+                perm = None;
             }
-            if let Some(perm) = change.perm {
-                file.set_perm(perm & 0o7777)?;
-            }
-            if change.sets_times() {
-                file.set_times(change.atime, change.mtime)?;
-            }
+            self.change_upper(&node, |file| {
+                if changes_owner {
+                    file.set_owner(change.uid, change.gid)?;
+                }
+                if let Some(perm) = perm {
+                    file.set_perm(perm)?;
+                }
+                if change.sets_times() {
+                    file.set_times(change.atime, change.mtime)?;
+                }
+                Ok(())
+            })?;
             node.forget_inherited();
             node.attributes_changed();
         }

@@ -9,15 +9,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::layer::{LayerDir, Mark, Origin, Owners, Policy, Recorded, Staged, UpperLayer, whiteout};
+use crate::layer::{LayerDir, Mark, Origin, Owners, Recorded, Staged, whiteout};
 use crate::sys::xattr::{self, Of, Set};
-use crate::sys::{self, Dir, Errno, File, FileHandle, Kind, Name, OFlags, PathFd, Rename, Result, SetTime, Stat};
+use crate::sys::{self, Errno, File, FileHandle, Kind, Rename, Result, SetTime, Stat};
 
+use super::Union;
 use super::descriptors::FileKey;
+use super::likeness::{Bring, clone_attributes, make_like};
 use super::locate::At;
 use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
 use super::xattr::CAPABILITY;
-use super::{Owner, Union};
 
 /// How much of a file the change needs to have brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ impl Deref for UpperDir {
 
 /// A file or directory that is in the upper layer, whose attributes are to be changed.
 #[derive(Debug)]
-pub(super) struct UpperFile {
-    fd: Arc<PathFd>,
+pub(super) struct UpperFile<'a> {
+    at: &'a At,
     owners: Owners,
     /// What users see.
     kind: Kind,
@@ -63,10 +64,10 @@ impl Deref for UpperData {
     }
 }
 
-impl UpperFile {
+impl UpperFile<'_> {
     pub(super) fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         match self.owners {
-            Owners::Real => self.fd.set_owner(uid, gid),
+            Owners::Real => self.at.set_owner(uid, gid),
             Owners::Recorded => self.record(|record| {
                 record.uid = uid.unwrap_or(record.uid);
                 record.gid = gid.unwrap_or(record.gid);
@@ -76,33 +77,33 @@ impl UpperFile {
 
     pub(super) fn set_perm(&self, perm: u32) -> Result<()> {
         match self.owners {
-            Owners::Real if self.kind == Kind::CharDevice && self.fd.stat()?.kind == Kind::Regular => {
-                self.fd.set_perm(whiteout::device_perm(perm))
+            Owners::Real if self.kind == Kind::CharDevice && self.at.stat()?.kind == Kind::Regular => {
+                self.at.set_perm(whiteout::device_perm(perm))
             }
-            Owners::Real => self.fd.set_perm(perm),
+            Owners::Real => self.at.set_perm(perm),
             Owners::Recorded => self.record(|record| record.perm = perm),
         }
     }
 
     pub(super) fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
-        self.fd.set_times(atime, mtime)
+        self.at.set_times(atime, mtime)
     }
 
     pub(super) fn set_xattr(&self, key: &OsStr, value: &[u8], how: Set) -> Result<()> {
-        xattr::set(Of::fd(&*self.fd), key, value, how)
+        xattr::set(self.at.of(), key, value, how)
     }
 
     pub(super) fn remove_xattr(&self, key: &OsStr) -> Result<()> {
-        xattr::remove(Of::fd(&*self.fd), key)
+        xattr::remove(self.at.of(), key)
     }
 
     fn record(&self, change: impl FnOnce(&mut Recorded)) -> Result<()> {
-        let stat = self.fd.stat()?;
+        let stat = self.at.stat()?;
         // A symbolic link or socket can carry no record, and has no mode to speak of.
         if !matches!(stat.kind, Kind::Regular | Kind::Directory) {
             return Ok(());
         }
-        let of = Of::fd(&*self.fd);
+        let of = self.at.of();
         let mut record = Recorded::of_stat(&self.owners.stat(of, stat)?);
         change(&mut record);
         record.write(of)
@@ -123,10 +124,14 @@ impl Union {
         Ok(UpperDir { dir })
     }
 
-    /// The file in the upper layer, copied up if need be, to change its attributes.
-    pub(super) fn upper_file(&self, node: &Arc<Node>) -> Result<UpperFile> {
+    /// Changes attributes of the file in the upper layer, copied up if need be.
+    pub(super) fn change_upper<T>(
+        &self,
+        node: &Arc<Node>,
+        change: impl FnOnce(&UpperFile<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.copy_up(node, Need::Metadata)?;
-        Ok(UpperFile { fd: self.at(node, At::path_fd)?, owners: self.stack.owners, kind: node.kind })
+        self.at(node, |at| change(&UpperFile { at, owners: self.stack.owners, kind: node.kind }))
     }
 
     /// The content in the upper layer, copied up if need be, to change it.
@@ -153,20 +158,30 @@ impl Union {
 
     /// Copies a node up, and the directories that lead to it, as far as that is not done.
     pub(super) fn copy_up(&self, node: &Arc<Node>, need: Need) -> Result<()> {
+        self.copy_up_as(node, need, None).map(drop)
+    }
+
+    /// As [`copy_up`](Self::copy_up); what is not in the upper layer yet arrives with the mode `perm`. Answers whether it
+    /// did.
+    pub(super) fn copy_up_as(&self, node: &Arc<Node>, need: Need, perm: Option<u32>) -> Result<bool> {
         self.upper()?;
         let missing = || {
             let state = node.state.read();
             (!state.is_upper(), need != Need::Metadata && state.data_below().is_some())
         };
         if missing() == (false, false) {
-            return Ok(());
+            return Ok(false);
         }
         self.copy_up_path(node)?;
         let _only_one = node.copying.lock();
-        if missing().0 {
-            self.bring(node, need)?;
+        let brings = missing().0;
+        if brings {
+            self.bring(node, need, perm)?;
         }
-        if missing().1 { self.bring_data(node, need) } else { Ok(()) }
+        if missing().1 {
+            self.bring_data(node, need)?;
+        }
+        Ok(brings)
     }
 
     /// Copies up the directories that lead to a node, topmost first: a path can be longer than the stack is deep.
@@ -180,40 +195,43 @@ impl Union {
         }
         path.iter().rev().try_for_each(|dir| {
             let _only_one = dir.copying.lock();
-            if dir.is_upper() { Ok(()) } else { self.bring(dir, Need::Metadata) }
+            if dir.is_upper() { Ok(()) } else { self.bring(dir, Need::Metadata, None) }
         })
     }
 
-    /// Publishes a copy of a node that is only below.
-    fn bring(&self, node: &Arc<Node>, need: Need) -> Result<()> {
+    /// Publishes a copy of a node that is only below, with the mode `perm` if that is given.
+    fn bring(&self, node: &Arc<Node>, need: Need, perm: Option<u32>) -> Result<()> {
         let upper = self.upper()?;
         let from = self.at(node, |at| Ok(at.clone()))?;
         let stat = from.stat()?;
         let data = self.data_of_lower(node, &stat)?;
         let only_attributes = need == Need::Metadata && self.metacopy && stat.size > 0 && data.is_some();
         let origin = self.origin(&from, node, &stat);
-        let (staged, file) = upper.stage(|dir, name| {
+        let like = self.stack.owners.stat(from.of(), stat)?;
+        let like = Stat { perm: perm.unwrap_or(like.perm), ..like };
+        let is_bare = node.is_bare() || self.record(node).is_some_and(|record| record.is_bare());
+        let (staged, (file, real)) = upper.stage(|dir, name| {
             let content = match (&data, need) {
                 _ if only_attributes => Bring::Size,
                 (_, Need::Nothing) => Bring::Nothing,
                 (Some(data), _) => Bring::From(self.lower_at(&data.file)?),
                 (None, _) => Bring::From(from.clone()),
             };
-            let file = make_like(&from, &stat, dir, name, self.stack.owners, content)?;
+            let file = make_like((&from, &stat), &like, (dir, name), self.stack.owners, content)?;
             // First, since the mode to come may forbid it to the owner.
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
             if let Some(protection) = node.protection().encode() {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
             }
-            let like = self.stack.owners.stat(from.of(), stat)?;
-            clone_attributes(&from, &like, (dir, name), (upper, self.stack.policy()), self.own)?;
+            let xattrs = if is_bare { Vec::new() } else { self.stack.policy().own_xattrs(from.of())? };
+            let made = clone_attributes((&from, xattrs), &like, (dir, name), (upper, self.stack.owners), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
                 && !only_attributes
             {
                 file.sync(true)?;
             }
-            Ok(file)
+            Ok((file, Real::of(&made)))
         })?;
         tracing::debug!(id = node.id.0, kind = ?node.kind, only_attributes, "copied up");
         if file.is_some() && !only_attributes && need != Need::Nothing {
@@ -222,8 +240,8 @@ impl Union {
         let data = only_attributes.then_some(data).flatten();
         let file = file.filter(|_| !only_attributes);
         match origin.filter(|_| stat.nlink > 1 && !node.is_dir()) {
-            Some(origin) => self.publish_index(node, staged, (data, file), &origin, stat.nlink),
-            None => self.publish_copy(node, staged, (data, file)),
+            Some(origin) => self.publish_index(node, staged, (real, data, file), &origin, stat.nlink),
+            None => self.publish_copy(node, staged, (real, data, file)),
         }
     }
 
@@ -266,8 +284,7 @@ impl Union {
     }
 
     /// Puts a finished copy where the node is; if it was removed meanwhile, keeps the copy without a name.
-    fn publish_copy(&self, node: &Arc<Node>, staged: Staged<'_>, (data, file): Copied) -> Result<()> {
-        let real = Real::of(&staged.dir().stat(staged.name())?);
+    fn publish_copy(&self, node: &Arc<Node>, staged: Staged<'_>, (real, data, file): Copied) -> Result<()> {
         loop {
             let place = node.state.read().places.first().cloned();
             // Removed while in use: the copy loses its name too.
@@ -353,22 +370,14 @@ impl Union {
     }
 }
 
-/// What is known of a finished copy: where its data stayed, and the open file.
-pub(super) type Copied = (Option<DataBelow>, Option<File>);
+/// What is known of a finished copy: what it is, where its data stayed, and the open file.
+pub(super) type Copied = (Real, Option<DataBelow>, Option<File>);
 
 /// What an origin mark is made of.
 pub(super) struct Source {
     pub(super) number: u64,
     pub(super) uuid: [u8; 16],
     pub(super) handle: Option<FileHandle>,
-}
-
-/// How the content comes into a copy.
-enum Bring {
-    From(At),
-    /// The right size, and nothing in it.
-    Size,
-    Nothing,
 }
 
 fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBelow>) {
@@ -387,84 +396,5 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
 pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;
-    dir.to_path_fd()?.set_times(SetTime::To(before.atime), SetTime::To(before.mtime))
-}
-
-/// Makes a file of the kind of `from`, and with `content`; the answer is open when it can have some.
-fn make_like(
-    from: &At,
-    stat: &Stat,
-    dir: &Dir,
-    name: Name<'_>,
-    owners: Owners,
-    content: Bring,
-) -> Result<Option<File>> {
-    match stat.kind {
-        Kind::Directory => dir.make_dir(name, 0o700).map(|()| None),
-        Kind::Symlink => {
-            let target = match from {
-                At::Name(dir, name) => dir.read_link(name.as_name())?,
-                other => other.path_fd()?.read_link()?,
-            };
-            dir.make_symlink(name, &target).map(|()| None)
-        }
-        Kind::Regular => {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-            let to = dir.open_file(name.as_os_str(), flags, 0o600)?;
-            match content {
-                Bring::From(from) => sys::copy::contents(&from.open_quietly()?, &to, stat.size)?,
-                Bring::Size => to.set_len(stat.size)?,
-                Bring::Nothing => {}
-            }
-            Ok(Some(to))
-        }
-        kind => {
-            let kind = if owners == Owners::Recorded { Kind::Regular } else { kind };
-            dir.make_node(name, kind, 0o600, stat.rdev).map(|()| None)
-        }
-    }
-}
-
-/// Gives `to` the owner, extended attributes, mode and times of `from`, whose users see `like`.
-fn clone_attributes(
-    from: &At,
-    like: &Stat,
-    to: (&Dir, Name<'_>),
-    (upper, policy): (&UpperLayer, Policy),
-    own: Owner,
-) -> Result<()> {
-    let owners = policy.owners;
-    let (dir, name) = to;
-    let of = Of::Name(dir, name);
-    if owners == Owners::Real && (like.uid, like.gid) != (own.uid, own.gid) {
-        dir.set_owner(name, Some(like.uid), Some(like.gid))?;
-    }
-    for key in policy.own_xattrs(from.of())? {
-        let Some(value) = xattr::get(from.of(), &key)? else { continue };
-        match xattr::set(of, &key, &value, Set::Any) {
-            // The host's own labels, and what only the host's root may set, are the host's to decide.
-            Err(Errno::OPNOTSUPP) => {}
-            Err(Errno::PERM) if !key.as_encoded_bytes().starts_with(b"user.") => {}
-            other => other?,
-        }
-    }
-    if like.kind != Kind::Symlink {
-        match owners {
-            Owners::Real if like.is_whiteout_device() => upper.stand_for_device(dir, name, like.perm)?,
-            Owners::Real => dir.set_perm(name, like.perm)?,
-            Owners::Recorded => record(dir, name, like)?,
-        }
-    }
-    dir.set_times(name, SetTime::To(like.atime), SetTime::To(like.mtime))
-}
-
-/// Records `like` on a new file, and keeps the file itself open to this process.
-pub(super) fn record(dir: &Dir, name: Name<'_>, like: &Stat) -> Result<()> {
-    let stat = dir.stat(name)?;
-    if !matches!(stat.kind, Kind::Regular | Kind::Directory) {
-        return Ok(());
-    }
-    let open = if stat.kind == Kind::Directory { 0o700 } else { 0o600 };
-    dir.set_perm(name, (like.perm & 0o777) | open)?;
-    Recorded::of_stat(like).write(Of::Name(dir, name))
+    dir.set_own_times(SetTime::To(before.atime), SetTime::To(before.mtime))
 }

@@ -7,8 +7,9 @@ use crate::layer::{Found, LayerDir, Mark, Owners, Part, Resolution, Seen, whiteo
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
 
-use super::copy_up::{UpperDir, record};
+use super::copy_up::UpperDir;
 use super::descriptors::FileKey;
+use super::likeness::record;
 use super::lookup::Sight;
 use super::node::{DirContent, Inherit, Node, NodeId, UpperPart};
 use super::{Attr, Owner, Union};

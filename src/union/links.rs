@@ -10,7 +10,7 @@ use crate::sys::{Errno, Name, Result};
 use super::Union;
 use super::copy_up::{Copied, Source, quietly};
 use super::lookup::Used;
-use super::node::{Anchor, Content, Node, NodeId, Place, Real};
+use super::node::{Anchor, Content, Node, NodeId, Place};
 
 impl Union {
     /// Puts a finished copy of a file with `links` names below into the index, and under all of its names: who
@@ -19,11 +19,10 @@ impl Union {
         &self,
         node: &Arc<Node>,
         staged: Staged<'_>,
-        (data, file): Copied,
+        (real, data, file): Copied,
         origin: &Source,
         links: u32,
     ) -> Result<()> {
-        let real = Real::of(&staged.dir().stat(staged.name())?);
         let name = Origin::index_name(origin.number, origin.uuid, origin.handle.as_ref());
         let indexed = self.index()?.publish(staged, &name, node.id.0, links)?;
         let below = match &node.state.read().content {

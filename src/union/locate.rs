@@ -8,7 +8,7 @@ use parking_lot::RwLockReadGuard;
 use crate::layer::contents::Record;
 use crate::layer::{LayerDir, Layers, LowerDir, LowerFile, Namespace};
 use crate::sys::xattr::Of;
-use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, Stat};
+use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
 
 use super::descriptors::DirKey;
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
@@ -54,6 +54,30 @@ impl At {
             At::Name(dir, name) => dir.open_file_quietly(name.as_os_str(), OFlags::RDONLY),
             At::Dir(_) => Err(Errno::ISDIR),
             At::Fd(fd) => fd.open_quietly(OFlags::RDONLY),
+        }
+    }
+
+    pub(super) fn set_perm(&self, perm: u32) -> Result<()> {
+        match self {
+            At::Name(dir, name) => dir.set_perm(name.as_name(), perm),
+            At::Dir(dir) => dir.set_own_perm(perm),
+            At::Fd(fd) => fd.set_perm(perm),
+        }
+    }
+
+    pub(super) fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        match self {
+            At::Name(dir, name) => dir.set_owner(name.as_name(), uid, gid),
+            At::Dir(dir) => dir.set_own_owner(uid, gid),
+            At::Fd(fd) => fd.set_owner(uid, gid),
+        }
+    }
+
+    pub(super) fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
+        match self {
+            At::Name(dir, name) => dir.set_times(name.as_name(), atime, mtime),
+            At::Dir(dir) => dir.set_own_times(atime, mtime),
+            At::Fd(fd) => fd.set_times(atime, mtime),
         }
     }
 

@@ -138,6 +138,9 @@ impl Union {
             let node =
                 Node::new(id, stat.kind, real, Places::from_iter([place]), self.content_of(content, name, sight));
             node.set_protection(found.protection);
+            if found.bare && matches!(top, Part::Lower(_)) {
+                node.note_bare();
+            }
             node
         });
         self.note_place(&node, parent, name);

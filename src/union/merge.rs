@@ -21,10 +21,22 @@ const DOT_DOT: u64 = 2;
 pub const DIR_BATCH: usize = 512;
 
 /// Which layer of a directory has an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Upper,
     Lower,
+}
+
+/// What one layer shows of a directory.
+struct Shown<'a> {
+    layer: Layer,
+    /// Unless a table of contents answers for it.
+    dir: Option<&'a LayerDir>,
+    known_dev: Option<u64>,
+    /// Those that no newer layer has or hides.
+    entries: Vec<&'a DirEntry>,
+    /// The names that it says are gone.
+    gone: &'a [NameBuf],
 }
 
 /// One entry of a directory.
@@ -118,29 +130,40 @@ impl Union {
         Ok(items)
     }
 
-    /// Whether a directory shows no entry. It may hold whiteouts.
-    pub(super) fn is_empty_dir(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<bool> {
-        let mut empty = true;
-        self.each_entry(upper, content, |_, _, _| {
-            empty = false;
+    /// The whiteouts in the upper part of a directory, if that shows no entry.
+    ///
+    /// # Errors
+    /// `ENOTEMPTY`, and what a layer answers.
+    pub(super) fn whiteouts_alone(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Vec<NameBuf>> {
+        let mut whiteouts = Vec::new();
+        self.each_part(upper, content, |part| {
+            if !part.entries.is_empty() {
+                return Err(Errno::NOTEMPTY);
+            }
+            if part.layer == Layer::Upper {
+                whiteouts = part.gone.to_vec();
+            }
             Ok(())
         })?;
-        Ok(empty)
+        Ok(whiteouts)
     }
 
     fn list(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Listing> {
         let mut listing = Listing::default();
         let mixed = content.impure.load(Ordering::Relaxed) || !content.lower.is_empty();
-        self.each_entry(upper, content, |layer, dev, (dir, entry)| {
-            let real = Real { dev, ino: entry.ino };
-            let id = match (layer, dir) {
-                (Layer::Upper, Some(dir)) if mixed => self.number_in_upper(dir, content, entry, real),
-                _ => Some(self.table.id_of(real)),
-            };
-            // Gone between listing and asking.
-            let Some(id) = id else { return Ok(()) };
-            let kind = dir.map_or(Ok(entry.kind), |dir| self.shown_kind(dir, entry))?;
-            listing.insert(entry.name.clone(), kind, id);
+        self.each_part(upper, content, |part| {
+            let dev = part.known_dev.map_or_else(|| part.dir.ok_or(Errno::IO)?.stat_self().map(|stat| stat.dev), Ok)?;
+            for entry in &part.entries {
+                let real = Real { dev, ino: entry.ino };
+                let id = match (part.layer, part.dir) {
+                    (Layer::Upper, Some(dir)) if mixed => self.number_in_upper(dir, content, entry, real),
+                    _ => Some(self.table.id_of(real)),
+                };
+                // Gone between listing and asking.
+                let Some(id) = id else { continue };
+                let kind = part.dir.map_or(Ok(entry.kind), |dir| self.shown_kind(dir, entry))?;
+                listing.insert(entry.name.clone(), kind, id);
+            }
             Ok(())
         })?;
         Ok(listing)
@@ -160,35 +183,31 @@ impl Union {
         found.map_or_else(|_| Some(self.table.id_of(real)), |found| self.identify(&found))
     }
 
-    /// Calls `act` with each visible entry, once, from the newest layer that has it, and its device; with the directory
-    /// unless a table of contents answers for it.
-    fn each_entry(
+    /// Calls `act` with what each layer shows, from the newest on.
+    fn each_part(
         &self,
         upper: Option<&LayerDir>,
         content: &DirContent,
-        mut act: impl FnMut(Layer, u64, (Option<&LayerDir>, &DirEntry)) -> Result<()>,
+        mut act: impl FnMut(Shown<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut above: HashSet<NameBuf> = HashSet::new();
         let count = content.lower.len() + usize::from(upper.is_some());
         let parts = upper.map(|_| None).into_iter().chain(content.lower.iter().map(Some));
         for (depth, part) in parts.enumerate() {
             let opened;
-            let (dir, layer, dev, listed) = match (part, upper) {
-                (None, Some(upper)) => (Some(upper), Layer::Upper, upper.stat_self()?.dev, upper.list()?),
+            let (dir, layer, known_dev, listed) = match (part, upper) {
+                (None, Some(upper)) => (Some(upper), Layer::Upper, None, upper.list()?),
                 (None, None) => continue,
                 (Some(lower), _) => match (lower.known_dev(), lower.listed()) {
-                    (Some(dev), Some(listed)) => (None, Layer::Lower, dev, listed),
+                    (Some(dev), Some(listed)) => (None, Layer::Lower, Some(dev), listed),
                     _ => {
                         opened = self.lower_fd(&lower)?;
-                        (Some(&*opened), Layer::Lower, opened.stat_self()?.dev, opened.list_quietly()?)
+                        (Some(&*opened), Layer::Lower, None, opened.list_quietly()?)
                     }
                 },
             };
-            for entry in &listed.entries {
-                if !above.contains(&entry.name) {
-                    act(layer, dev, (dir, entry))?;
-                }
-            }
+            let entries = listed.entries.iter().filter(|entry| !above.contains(&entry.name)).collect();
+            act(Shown { layer, dir, known_dev, entries, gone: &listed.gone })?;
             if depth + 1 < count {
                 above.extend(listed.entries.into_iter().map(|entry| entry.name).chain(listed.gone));
             }

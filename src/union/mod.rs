@@ -10,6 +10,7 @@
 //! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
 //! | `links` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
+//! | `likeness` | what of a file a copy of it takes over |
 //! | `create`, `remove`, `rename`, `moving`, `link` | the changing side |
 //!
 //! # Semantics
@@ -47,6 +48,7 @@ mod copy_up;
 mod create;
 mod data;
 mod descriptors;
+mod likeness;
 mod link;
 mod links;
 mod locate;

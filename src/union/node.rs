@@ -154,10 +154,12 @@ pub(super) enum Lack {
     Capability = 1,
     /// The set-user-id and the set-group-id bit.
     SetId = 2,
+    /// Any extended attribute, in the layer below that has it.
+    Attributes = 4,
 }
 
 impl Lack {
-    const ALL: u64 = 3;
+    const ALL: u64 = 7;
 }
 
 impl Node {
@@ -173,6 +175,16 @@ impl Node {
         if let Some(dir) = self.state.read().dir() {
             dir.adopted.store(true, Ordering::Release);
         }
+    }
+
+    /// After it was found in a layer below without any extended attribute.
+    pub(super) fn note_bare(&self) {
+        self.lacks.fetch_or(Lack::Attributes as u64, Ordering::AcqRel);
+    }
+
+    /// Whether the file below, from which the node is to be copied up, is known to have no extended attribute.
+    pub(super) fn is_bare(&self) -> bool {
+        self.lacks.load(Ordering::Acquire) & Lack::Attributes as u64 != 0
     }
 
     /// Whether the node is known to lack `what`, or `find` says so now. What it says once holds until the attributes change.

@@ -1,12 +1,14 @@
 //! Removal of files and directories.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::layer::{Found, LayerDir, Part, Resolution, Seen, whiteout};
-use crate::sys::{Errno, Name, PathFd, Rename, Result};
+use crate::layer::{Found, LayerDir, LowerDir, Part, Resolution, Seen};
+use crate::sys::{Errno, Kind, Name, NameBuf, PathFd, Rename, Result, Stat};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
+use super::descriptors::DirKey;
 use super::lookup::Sight;
 use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 
@@ -51,7 +53,7 @@ impl Union {
             let sight = self.look(None, content, name)?;
             check_kind(&sight, kind)?;
             if kind == Remove::Dir {
-                self.check_empty(content, &sight, name, None)?;
+                self.check_empty((content, None), &sight, name, None)?;
             }
         }
         let upper = self.upper_dir(&dir)?;
@@ -66,29 +68,39 @@ impl Union {
     fn try_remove(&self, dir: &Arc<Node>, upper: &UpperDir, name: Name<'_>, kind: Remove) -> Result<bool> {
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        let entry = self.entry(upper, content, name)?;
+        if kind == Remove::File && self.hide_lower((dir, content), upper, name)? {
+            return Ok(true);
+        }
+        let entry = self.entry((dir, content), upper, name)?;
         if entry.needs_index() && kind == Remove::File {
             return Ok(false);
         }
+        check_kind(&entry.sight, kind)?;
+        let child = self.known(dir, name, &entry.sight.is);
         let child_dir = match &entry.above {
-            Seen::Entry(found) if found.is_dir() => Some(Arc::new(upper.open_dir(name.as_os_str())?)),
+            Seen::Entry(found) if found.is_dir() => Some(self.open_entry(upper, name, child.as_deref())?),
             _ => None,
         };
-        let child = self.known(dir, name, &entry.sight.is);
         let mut child_state = child.as_ref().map(|child| child.state.write());
-        // What merges with nothing is empty when it can be removed.
-        let lone = matches!(&entry.sight.is, Resolution::Dir(parts) if parts.len() == 1)
-            && child_dir.is_some()
-            && !entry.is_below;
-        check_kind(&entry.sight, kind)?;
-        if kind == Remove::Dir && !lone {
-            self.check_empty(content, &entry.sight, name, child_dir.as_deref())?;
-        }
+        let whiteouts = match kind {
+            Remove::File => None,
+            Remove::Dir => {
+                let known = child_state.as_ref().and_then(|state| state.dir());
+                let below = |known: &DirContent| !known.lower.is_empty();
+                let merges =
+                    known.map_or(!matches!(&entry.sight.is, Resolution::Dir(parts) if parts.len() == 1), below);
+                // What merges with nothing is empty when it can be removed.
+                let lone = !merges && child_dir.is_some() && !entry.is_below;
+                let holds = || self.check_empty((content, known), &entry.sight, name, child_dir.as_deref());
+                if lone { None } else { Some(holds()?) }
+            }
+        };
         let kept = match (&entry.above, &child) {
             (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(upper.open_path(name.as_os_str())?),
             _ => None,
         };
-        self.take_away((upper, content), name, &entry, child_dir.as_deref())?;
+        let known = child_state.as_ref().and_then(|state| state.dir());
+        self.take_away((upper, content), name, &entry, (known, child_dir.as_deref(), whiteouts))?;
         dir.listing_remove(name);
         let last = self.count_down(&entry)?;
         if let (Some(child), Some(state)) = (&child, &mut child_state) {
@@ -101,10 +113,52 @@ impl Union {
         Ok(true)
     }
 
+    /// Removes a file that only the layers below have: where they show one, trying is asking whether the upper layer
+    /// says anything. Answers false where it does, or there is more to it.
+    fn hide_lower(&self, (dir, content): (&Arc<Node>, &DirContent), upper: &UpperDir, name: Name<'_>) -> Result<bool> {
+        if content.lower.is_empty() || matches!(content.upper, UpperPart::Removed(_)) {
+            return Ok(false);
+        }
+        let Ok(Sight { is, .. }) = self.look(None, content, name) else { return Ok(false) };
+        match &is {
+            Resolution::Leaf(Part::Lower(_), found)
+                if found.stat.nlink == 1 && found.protection.permits_change().is_ok() => {}
+            _ => return Ok(false),
+        }
+        let child = self.known(dir, name, &is);
+        let mut child_state = child.as_ref().map(|child| child.state.write());
+        if child_state.as_ref().is_some_and(|state| state.is_upper()) {
+            return Ok(false);
+        }
+        match self.upper()?.whiteout(upper, name) {
+            Err(Errno::EXIST) => return Ok(false),
+            other => other?,
+        }
+        dir.listing_remove(name);
+        if let (Some(child), Some(state)) = (&child, &mut child_state) {
+            self.unplace(child, state, (dir, name), None, None);
+        }
+        drop(child_state);
+        if child.is_some() {
+            self.table.release(dir.id, 1);
+        }
+        Ok(true)
+    }
+
     /// What the layers of a directory that is locked for a change say of `name`.
-    pub(super) fn entry(&self, upper: &LayerDir, content: &DirContent, name: Name<'_>) -> Result<Entry> {
-        let lone = content.lower.is_empty();
-        let above = if lone { upper.see_over_nothing(name)? } else { upper.see(name)? };
+    pub(super) fn entry(
+        &self,
+        (dir, content): (&Arc<Node>, &DirContent),
+        upper: &LayerDir,
+        name: Name<'_>,
+    ) -> Result<Entry> {
+        let found = upper.find(name)?;
+        if let Some(stat) = &found
+            && let Some(entry) = self.known_entry((dir, content), name, stat)?
+        {
+            return Ok(entry);
+        }
+        let above = upper.see_found(name, found, content.lower.is_empty())?;
         let below = self.look(None, content, name);
         // What cannot be resolved is there all the same.
         let is_below = !matches!(&below, Ok(Sight { is: Resolution::Missing, .. }));
@@ -129,6 +183,49 @@ impl Union {
         Ok(Entry { above, is_below, sight })
     }
 
+    /// The entry that a node of the upper layer is which has this place: what its marks say is known with the node. Of
+    /// a directory the answer has the upper part alone.
+    fn known_entry(
+        &self,
+        (dir, content): (&Arc<Node>, &DirContent),
+        name: Name<'_>,
+        stat: &Stat,
+    ) -> Result<Option<Entry>> {
+        let real = Real::of(stat);
+        let Some(node) = self.table.peek(self.table.id_of(real)) else { return Ok(None) };
+        let is_below = {
+            let state = node.state.read();
+            let here = state.places.iter().any(|p| Arc::ptr_eq(&p.parent, dir) && p.name.as_name() == name);
+            let several = stat.nlink > 1 && stat.kind != Kind::Directory;
+            if !here || several || !state.is_upper() || state.real != real || state.data_below().is_some() {
+                return Ok(None);
+            }
+            let continues = |below: LowerDir| content.lower.iter().any(|above| above.has_child(name, &below));
+            state.dir().and_then(|child| child.lower.first()).is_some_and(continues)
+        };
+        let is_below = is_below || !matches!(self.look(None, content, name), Ok(Sight { is: Resolution::Missing, .. }));
+        let found = Found { protection: node.protection(), ..Found::plain(*stat) };
+        let is = match found.is_dir() {
+            true => Resolution::Dir(vec![(Part::Upper, found.clone())]),
+            false => Resolution::Leaf(Part::Upper, found.clone()),
+        };
+        Ok(Some(Entry { above: Seen::Entry(found), is_below, sight: Sight { is, data: None } }))
+    }
+
+    /// A directory of the upper layer, open; `node` is the one that it is known as.
+    pub(super) fn open_entry(&self, upper: &UpperDir, name: Name<'_>, node: Option<&Node>) -> Result<Arc<LayerDir>> {
+        match node.and_then(|node| self.descriptors.open_dir(DirKey::Upper(node.id))) {
+            Some(open) => Ok(open),
+            None => {
+                let dir = upper.open_dir(name.as_os_str())?;
+                let adopted = node.is_some_and(|node| {
+                    node.state.read().dir().is_some_and(|content| content.adopted.load(Ordering::Acquire))
+                });
+                Ok(Arc::new(if adopted { dir.adopted() } else { dir }))
+            }
+        }
+    }
+
     /// The node of an entry, if it is known and has this name.
     pub(super) fn known(&self, dir: &Arc<Node>, name: Name<'_>, found: &Resolution<Part>) -> Option<Arc<Node>> {
         let real = Real::of(&found.top()?.1.stat);
@@ -141,44 +238,52 @@ impl Union {
         known.then_some(node)
     }
 
-    /// `upper` is the directory's own part in the upper layer.
+    /// Answers the whiteouts that `upper`, the directory's own part in the upper layer, holds. `known` is what is known of
+    /// the directory.
+    ///
+    /// # Errors
+    /// `ENOTEMPTY`.
     pub(super) fn check_empty(
         &self,
-        parent: &DirContent,
+        (parent, known): (&DirContent, Option<&DirContent>),
         sight: &Sight,
         name: Name<'_>,
         upper: Option<&LayerDir>,
-    ) -> Result<()> {
+    ) -> Result<Vec<NameBuf>> {
+        if let Some(known) = known {
+            return self.whiteouts_alone(upper, known);
+        }
         let Content::Dir(content) = self.content_of(parent, name, sight) else { return Err(Errno::NOTDIR) };
-        if self.is_empty_dir(upper, &content)? { Ok(()) } else { Err(Errno::NOTEMPTY) }
+        self.whiteouts_alone(upper, &content)
     }
 
-    /// Makes a visible entry vanish: one rename, or one call that makes or removes.
+    /// Makes a visible entry vanish: one rename, or one call that makes or removes. `child` is what is known of a
+    /// directory, its descriptor, and the whiteouts in it where somebody looked.
     fn take_away(
         &self,
         (upper, content): (&UpperDir, &DirContent),
         name: Name<'_>,
         entry: &Entry,
-        child: Option<&LayerDir>,
+        (known, child, whiteouts): (Option<&DirContent>, Option<&LayerDir>, Option<Vec<NameBuf>>),
     ) -> Result<()> {
         let layer = self.upper()?;
         let found = match &entry.above {
             Seen::Entry(found) => found,
-            Seen::Nothing | Seen::Whiteout => return whiteout::create(upper, name),
+            Seen::Nothing | Seen::Whiteout => return layer.whiteout(upper, name),
         };
         if entry.is_below {
-            let (staged, ()) = layer.stage(whiteout::create)?;
-            let how = if found.is_dir() { Rename::Exchange } else { Rename::Replace };
-            return staged.publish(upper, name, how);
+            let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
+            return match (child, &whiteouts) {
+                (Some(child), Some(whiteouts)) => staged.replace_dir(upper, name, (child, whiteouts)),
+                _ => staged.publish(upper, name, if found.is_dir() { Rename::Exchange } else { Rename::Replace }),
+            };
         }
-        if !found.is_dir() {
-            return upper.remove_file(name);
-        }
+        let Some(child) = child else { return upper.remove_file(name) };
         match upper.remove_dir(name) {
             // Unless it shows an entry, it holds whiteouts.
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                self.check_empty(content, &entry.sight, name, child)?;
-                layer.discard(upper, name)
+                let whiteouts = self.check_empty((content, known), &entry.sight, name, Some(child))?;
+                layer.discard((upper, name), (child, &whiteouts))
             }
             other => other,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::layer::{Mark, RedirectDir, Resolution, Seen, whiteout};
+use crate::layer::{Mark, RedirectDir, Resolution, Seen};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
 
@@ -79,6 +79,10 @@ impl Union {
         let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
         self.dir_node(from.dir)?.protection().permits_change()?;
         self.dir_node(to.dir)?.protection().permits_more()?;
+        // Most often nothing has to be brought up or looked up first.
+        if how != How::Exchange && matches!(self.try_rename((from, None), (to, None), how)?, Tried::Done) {
+            return Ok(());
+        }
         loop {
             let source = self.movable(from)?;
             let target = if how == How::Exchange { Some(self.movable(to)?) } else { None };
@@ -89,7 +93,7 @@ impl Union {
                 self.link_up(node, &Place { parent: self.dir_node(slot.dir)?, name: slot.name.to_owned() })?;
             }
             let target = target.as_ref().map(|target| &target.node);
-            match self.try_rename((from, &source.node), (to, target), how)? {
+            match self.try_rename((from, Some(&source.node)), (to, target), how)? {
                 Tried::Done => return Ok(()),
                 Tried::Changed => {}
                 Tried::NeedsIndex => self.copy_up(&self.used(to.dir, to.name)?.node, Need::Metadata)?,
@@ -106,16 +110,30 @@ impl Union {
         if refused { Err(Errno::XDEV) } else { Ok(used) }
     }
 
-    fn try_rename(&self, from: (Slot<'_>, &Arc<Node>), to: (Slot<'_>, Option<&Arc<Node>>), how: How) -> Result<Tried> {
+    /// Moves `source`, which may be moved; if it is not given, what is there, if that is ready to be moved.
+    fn try_rename(
+        &self,
+        from: (Slot<'_>, Option<&Arc<Node>>),
+        to: (Slot<'_>, Option<&Arc<Node>>),
+        how: How,
+    ) -> Result<Tried> {
         let ((from, source), (to, target)) = (from, to);
         let (from_dir, to_dir) = (self.dir_node(from.dir)?, self.dir_node(to.dir)?);
-        if source.is_dir() && is_within(&to_dir, source) {
+        if source.is_some_and(|source| source.is_dir() && is_within(&to_dir, source)) {
             return Err(Errno::INVAL);
         }
         if target.is_some_and(|target| target.is_dir() && is_within(&from_dir, target)) {
             return Err(Errno::INVAL);
         }
-        if holds(&to_dir, to.name, &from_dir) {
+        let encloses = holds(&to_dir, to.name, &from_dir);
+        if source.is_none() {
+            // An entry that is one of the directories, or above one, must not be looked at while they are locked.
+            let is_apart = !encloses && !holds(&from_dir, from.name, &to_dir);
+            if !(is_apart && from_dir.is_upper() && to_dir.is_upper()) {
+                return Ok(Tried::Changed);
+            }
+        }
+        if encloses {
             return Err(Errno::NOTEMPTY);
         }
         let from = Side { upper: self.upper_dir(&from_dir)?, dir: from_dir, name: from.name };
@@ -123,13 +141,26 @@ impl Union {
         let (from_state, to_state) = lock_both(&from.dir, &to.dir);
         let from_content = from_state.dir().ok_or(Errno::NOTDIR)?;
         let to_content = to_state.as_ref().unwrap_or(&from_state).dir().ok_or(Errno::NOTDIR)?;
-        let leaving = self.entry(&from.upper, from_content, from.name)?;
-        let arriving = self.entry(&to.upper, to_content, to.name)?;
-        let is_there = |entry: &Entry, side: &Side<'_>, node: &Arc<Node>| {
-            matches!(entry.above, Seen::Entry(_))
-                && self.known(&side.dir, side.name, &entry.sight.is).is_some_and(|known| Arc::ptr_eq(&known, node))
+        let leaving = self.entry((&from.dir, from_content), &from.upper, from.name)?;
+        let found = match &leaving.above {
+            Seen::Entry(_) => self.known(&from.dir, from.name, &leaving.sight.is),
+            Seen::Nothing | Seen::Whiteout => None,
         };
-        if !is_there(&leaving, &from, source) || target.is_some_and(|target| !is_there(&arriving, &to, target)) {
+        let Some(found) = found else { return Ok(Tried::Changed) };
+        let is_it = source.map_or_else(
+            || self.is_ready_to_move(&found) && (!found.is_dir() || Arc::ptr_eq(&from.dir, &to.dir)),
+            |source| Arc::ptr_eq(source, &found),
+        );
+        if !is_it {
+            return Ok(Tried::Changed);
+        }
+        let source = &found;
+        let arriving = self.entry((&to.dir, to_content), &to.upper, to.name)?;
+        let is_there = |node: &Arc<Node>| {
+            matches!(arriving.above, Seen::Entry(_))
+                && self.known(&to.dir, to.name, &arriving.sight.is).is_some_and(|known| Arc::ptr_eq(&known, node))
+        };
+        if target.is_some_and(|target| !is_there(target)) {
             return Ok(Tried::Changed);
         }
         if how == How::Replace && !source.is_dir() && arriving.needs_index() {
@@ -145,6 +176,17 @@ impl Union {
         self.table.release(from.dir.id, freed.from);
         self.table.release(to.dir.id, freed.to);
         Ok(Tried::Done)
+    }
+
+    /// Whether a node may be moved as it is: nothing of it has to be copied up, and no other name of it counts.
+    fn is_ready_to_move(&self, node: &Node) -> bool {
+        let state = node.state.read();
+        let is_below = state.dir().is_some_and(|dir| !dir.lower.is_empty());
+        node.protection().permits_change().is_ok()
+            && state.is_upper()
+            && state.indexed().is_none()
+            && (state.data_below().is_none() || self.need_to_move() == Need::Metadata)
+            && (!is_below || self.stack.redirects == RedirectDir::On)
     }
 
     fn exchange(
@@ -179,7 +221,7 @@ impl Union {
         let visible = &arriving.sight.is;
         let victim = self.known(&to.dir, to.name, visible);
         let victim_dir = match is_upper_dir(&arriving.above) {
-            Some(_) => Some(Arc::new(to.upper.open_dir(to.name.as_os_str())?)),
+            Some(_) => Some(self.open_entry(&to.upper, to.name, victim.as_deref())?),
             None => None,
         };
         match visible {
@@ -197,7 +239,11 @@ impl Union {
             Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
             Resolution::Leaf(..) => {}
             Resolution::Dir(_) if !source.is_dir() => return Err(Errno::ISDIR),
-            Resolution::Dir(_) => self.check_empty(content, &arriving.sight, to.name, victim_dir.as_deref())?,
+            Resolution::Dir(_) => {
+                let state = victim.as_ref().map(|victim| victim.state.read());
+                let known = state.as_ref().and_then(|state| state.dir());
+                self.check_empty((content, known), &arriving.sight, to.name, victim_dir.as_deref())?;
+            }
         }
         let kept = match (&arriving.above, &victim) {
             (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(to.upper.open_path(to.name.as_os_str())?),
@@ -242,7 +288,7 @@ impl Union {
         match move_as(Rename::LeaveWhiteout) {
             Err(Errno::INVAL) => {
                 move_as(Rename::Replace)?;
-                whiteout::create(&from.upper, from.name)
+                self.upper()?.whiteout(&from.upper, from.name)
             }
             other => other,
         }

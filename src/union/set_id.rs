@@ -31,7 +31,7 @@ impl Union {
         if kept == stat.perm {
             return Ok(false);
         }
-        self.upper_file(&node)?.set_perm(kept)?;
+        self.change_upper(&node, |file| file.set_perm(kept))?;
         Ok(true)
     }
 }

@@ -58,7 +58,7 @@ impl Union {
         let node = self.node(id)?;
         self.upper()?;
         node.protection().permits_change()?;
-        self.upper_file(&node)?.set_xattr(&key, value, wanted)?;
+        self.change_upper(&node, |file| file.set_xattr(&key, value, wanted))?;
         node.attributes_changed();
         node.forget_inherited();
         Ok(())
@@ -77,7 +77,7 @@ impl Union {
             Err(Errno::NODATA) if key.as_bytes().starts_with(b"system.posix_acl_") => return Ok(()),
             other => other?,
         };
-        self.upper_file(&node)?.remove_xattr(&key)?;
+        self.change_upper(&node, |file| file.remove_xattr(&key))?;
         node.forget_inherited();
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -86,6 +86,68 @@ fn is_sound(root: &Path, by: &str) {
     assert!(seen >= 48, "{by}: only {seen} files are left");
 }
 
+/// A daemon whose mount shows something at `at`.
+fn serve(layers: &Layers, at: &Path) -> Child {
+    fs::create_dir(at).expect("make the mount point");
+    let daemon = overfuse()
+        .args(["mount", "-f", "-o", &layers.options()])
+        .args(further_options())
+        .arg(at)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start overfuse");
+    while fs::read_dir(at).map_or(0, Iterator::count) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    daemon
+}
+
+/// Removes all below `dir`, and notes what is gone.
+fn remove(dir: &Path, gone: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.symlink_metadata()?.is_dir() {
+            remove(&path, gone)?;
+            fs::remove_dir(&path)?;
+        } else {
+            fs::remove_file(&path)?;
+        }
+        gone.push(path);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_removed_before_the_daemon_was_killed_stays_removed() {
+    need!(root, fuse, overlay);
+    let mut text = String::from("upper:\nlower:\n f kept 644 x\n");
+    for n in 0..2000 {
+        text += &format!("f d/{}/{}/{n} 644 x\n", n % 10, n % 100);
+    }
+    for milliseconds in [5, 20, 60] {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), &text);
+        let at = dir.path().join("at");
+        let mut daemon = serve(&layers, &at);
+        let mut gone = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| remove(&at, &mut gone));
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            daemon.kill().expect("kill the daemon");
+        });
+        daemon.wait().expect("wait for the daemon");
+        rustix::mount::unmount(&at, UnmountFlags::DETACH).expect("unmount");
+        for (subject, name) in [(Subject::Kernel, "by-kernel"), (Subject::Overfuse, "again")] {
+            let mounted = subject.mount(&layers, &dir.path().join(name));
+            for path in &gone {
+                let path = mounted.at().join(path.strip_prefix(&at).expect("below the mount"));
+                assert!(path.symlink_metadata().is_err(), "{name}: {} is back", path.display());
+            }
+            mounted.unmount();
+        }
+    }
+}
+
 #[test]
 fn a_killed_daemon_leaves_the_old_state_or_the_new() {
     need!(root, fuse, overlay);
@@ -93,17 +155,7 @@ fn a_killed_daemon_leaves_the_old_state_or_the_new() {
         let dir = scratch();
         let layers = layers(dir.path());
         let at = dir.path().join("at");
-        fs::create_dir(&at).expect("make the mount point");
-        let mut daemon = overfuse()
-            .args(["mount", "-f", "-o", &layers.options()])
-            .args(further_options())
-            .arg(&at)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start overfuse");
-        while fs::read_dir(&at).map_or(0, Iterator::count) == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let mut daemon = serve(&layers, &at);
         let dead = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {

@@ -1,7 +1,9 @@
 //! Removing directories: empty is what users see, not what the layers hold.
 
+use std::os::unix::fs::MetadataExt;
+
 use crate::need;
-use crate::support::{Layers, Subject, check, scratch, show};
+use crate::support::{Layers, Subject, check, scratch, show, subject};
 
 #[test]
 fn a_directory_that_shows_entries_is_not_removed() {
@@ -96,4 +98,40 @@ fn a_renamed_directory_is_not_empty_for_what_its_former_name_has_below() {
         at.rmdir("up/new").gives("ok");
         at.list("up").gives("ok");
     });
+}
+
+/// A whiteout that is one of several names of a device says the same as one that is alone.
+#[test]
+fn what_several_mounts_in_turn_removed_is_gone_for_us_and_for_the_kernel() {
+    need!(fuse, overlay);
+    let dir = scratch();
+    let files: String = (0..12).map(|n| format!("f d/{n} 644 x\n f e/{n} 644 x\n")).collect();
+    let layers = Layers::build(dir.path(), &format!("upper:\nlower:\n{files}"));
+    let turns = [Subject::Overfuse, Subject::Kernel, Subject::Overfuse, Subject::Overfuse];
+    for (turn, subject) in turns.into_iter().enumerate() {
+        let mounted = subject.mount(&layers, &dir.path().join(format!("turn{turn}")));
+        for n in [turn, turn + 4] {
+            std::fs::remove_file(mounted.at().join(format!("d/{n}"))).expect("remove");
+            std::fs::remove_file(mounted.at().join(format!("e/{n}"))).expect("remove");
+        }
+        assert_eq!(std::fs::read_dir(mounted.at().join("d")).expect("list").count(), 12 - 2 * (turn + 1));
+        mounted.unmount();
+    }
+    if subject::peer().is_none() {
+        let inode = |name: &str| std::fs::symlink_metadata(layers.upper().join(name)).expect("a whiteout").ino();
+        assert_eq!((inode("d/2"), inode("d/6")), (inode("e/6"), inode("e/2")), "one device for all of a mount");
+        assert_ne!(inode("d/0"), inode("d/2"));
+    }
+    let last = Subject::Overfuse.mount(&layers, &dir.path().join("last"));
+    for n in 8..12 {
+        std::fs::remove_file(last.at().join(format!("d/{n}"))).expect("remove");
+    }
+    std::fs::remove_dir(last.at().join("d")).expect("remove the directory of whiteouts of five mounts");
+    last.unmount();
+    for (subject, name) in [(Subject::Kernel, "by-kernel"), (Subject::Overfuse, "by-overfuse")] {
+        let mounted = subject.mount(&layers, &dir.path().join(name));
+        let left = "d e 755\nf e/10 644 x\nf e/11 644 x\nf e/8 644 x\nf e/9 644 x";
+        assert_eq!(show(mounted.at()), left, "{name}");
+        mounted.unmount();
+    }
 }

@@ -141,6 +141,11 @@ impl Section {
 }
 
 impl Record {
+    /// Whether the file has no attribute of its own.
+    pub fn is_bare(&self) -> bool {
+        !self.has_xattrs
+    }
+
     /// Whether a file without attributes can only answer that there is no `key`.
     pub fn lacks(&self, key: &OsStr) -> bool {
         let begins = |prefix: &[u8]| key.as_bytes().strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());

@@ -137,7 +137,8 @@ impl<W: Write> Writer<'_, W> {
             (Kind::Symlink, Some(name)) => dir.read_link(name)?.as_bytes().to_vec(),
             _ => Vec::new(),
         };
-        let told = Found { opaque: found.opaque, protection: found.protection, ..Found::plain(found.stat) };
+        let told =
+            Found { opaque: found.opaque, protection: found.protection, bare: found.bare, ..Found::plain(found.stat) };
         let mut flags = Flags::default();
         flags.set(Flags::OPAQUE, found.opaque);
         flags.set(Flags::XATTRS, !self.policy.own_xattrs(of)?.is_empty());

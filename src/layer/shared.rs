@@ -1,0 +1,116 @@
+//! New whiteouts: names of one device, as far as the file system lets a file have names.
+//!
+//! An inode for each whiteout is found, written and freed again: on a disk that is most of what `rm -rf` of a lower tree
+//! costs. The kernel's overlayfs shares one likewise. The shared device has a name in the work directory, which
+//! every mount empties; whiteouts that an earlier mount made stay names of that one's device.
+
+use parking_lot::RwLock;
+
+use crate::sys::{Dir, Errno, Name, NameBuf, Result};
+
+use super::whiteout;
+
+/// The whiteout that new ones are names of.
+#[derive(Debug, Default)]
+pub(super) struct Shared(RwLock<State>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    None,
+    /// It has this name in the work directory.
+    At(NameBuf),
+}
+
+impl Shared {
+    /// Makes `name` in `dir` a whiteout. `unused` answers a name that is free in `work`.
+    ///
+    /// # Errors
+    /// As `linkat(2)` and `mknodat(2)`; `EEXIST` when the name is taken.
+    pub(super) fn create(
+        &self,
+        (work, unused): (&Dir, impl Fn() -> Result<NameBuf>),
+        (dir, name): (&Dir, Name<'_>),
+    ) -> Result<()> {
+        let mut used_up = None;
+        // Where others use up the next one before this gets a name of it, a device of its own will do.
+        for _ in 0..2 {
+            match &*self.0.read() {
+                State::None => {}
+                State::At(one) => match dir.link_from(work, one.as_name(), name) {
+                    Ok(()) => return Ok(()),
+                    Err(error @ (Errno::EXIST | Errno::NOSPC | Errno::DQUOT)) => return Err(error),
+                    Err(Errno::MLINK) => used_up = Some(one.clone()),
+                    // Into this directory not, or not at all.
+                    Err(error) => {
+                        tracing::debug!(%error, "a whiteout of its own");
+                        break;
+                    }
+                },
+            }
+            self.renew((work, &unused), used_up.take())?;
+        }
+        whiteout::create(dir, name)
+    }
+
+    /// Makes another, unless somebody did so since `used_up` was found to be that.
+    fn renew(&self, (work, unused): (&Dir, impl Fn() -> Result<NameBuf>), used_up: Option<NameBuf>) -> Result<()> {
+        let mut state = self.0.write();
+        let is_as_it_was = match (&*state, &used_up) {
+            (State::None, None) => true,
+            (State::At(now), Some(used_up)) => now == used_up,
+            _ => false,
+        };
+        if !is_as_it_was {
+            return Ok(());
+        }
+        let next = unused()?;
+        whiteout::create(work, next.as_name())?;
+        *state = State::At(next);
+        used_up.map_or(Ok(()), |used_up| work.remove_file(used_up.as_name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::collections::HashMap;
+    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    /// A file system that lets a file have few names would do; every one lets it have this many.
+    const MANY: usize = 70_000;
+
+    #[test]
+    fn whiteouts_are_names_of_one_device_until_it_can_have_no_more() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Dir::open_host(scratch.path()).unwrap();
+        let (work, upper) = (Name::new("work").unwrap(), Name::new("upper").unwrap());
+        root.make_dir(work, 0o700).unwrap();
+        root.make_dir(upper, 0o700).unwrap();
+        let (work, upper) = (root.open_dir("work").unwrap(), root.open_dir("upper").unwrap());
+        let (shared, next) = (Shared::default(), Cell::new(0));
+        let unused = || {
+            next.set(next.get() + 1);
+            NameBuf::new(format!("#{}", next.get()))
+        };
+        let create = |name: &str| shared.create((&work, unused), (&upper, Name::new(name).unwrap()));
+        for number in 0..MANY {
+            create(&number.to_string()).unwrap();
+        }
+        assert_eq!(create("0"), Err(Errno::EXIST));
+        let mut devices = HashMap::<u64, u64>::new();
+        for number in 0..MANY {
+            let seen = fs::symlink_metadata(scratch.path().join(format!("upper/{number}"))).unwrap();
+            assert!(seen.file_type().is_char_device() && seen.rdev() == 0);
+            *devices.entry(seen.ino()).or_default() += 1;
+        }
+        assert!(devices.len() <= 3, "{devices:?}");
+        assert_eq!(fs::read_dir(scratch.path().join("work")).unwrap().count(), 1);
+        // Somebody empties the work directory.
+        root.remove_all(Name::new("work").unwrap()).unwrap();
+        create("alone").unwrap();
+        assert!(fs::symlink_metadata(scratch.path().join("upper/alone")).unwrap().file_type().is_char_device());
+    }
+}
