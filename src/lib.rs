@@ -8,10 +8,10 @@
 //!
 //! | module | owns | may use |
 //! |---|---|---|
-//! | [`sys`] | every system call; the only place with `unsafe`, `libc` or `rustix` | – |
+//! | [`sys`] | every system call; the only place with `unsafe`, `libc`, `rustix` or `io_uring` | – |
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
-//! | [`fuse`] | the kernel's requests, answered by a union; the only module that names `fuser` | `union`, `sys` |
+//! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
 //! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
 //!
@@ -39,6 +39,8 @@
 //! - A layer of the store has a table of contents ([`layer::contents`]), which answers in its place: what it costs to look
 //!   something up does not grow with the layers. One that is missing, damaged or older than its layer is written anew or
 //!   passed over, never believed.
+//! - The protocol of FUSE and its loops are our own, not the crate fuser's: an answer is put together where it is sent
+//!   from, and requests can come by io_uring as well as by the device.
 //! - What an image or archive holds decides neither a panic nor the size of an allocation unchecked.
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.

@@ -27,7 +27,8 @@ pub(super) fn run(_global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
         output::print(&format!("{}\n", serde_json::to_string(&stats)?))?;
         return Ok(Exit::Success);
     }
-    let tables = [table("REQUEST", &stats.requests), table("SYSTEM CALL", &stats.syscalls)];
+    let request = if stats.io_uring { "REQUEST BY IO_URING" } else { "REQUEST" };
+    let tables = [table(request, &stats.requests), table("SYSTEM CALL", &stats.syscalls)];
     output::print(&tables.join("\n"))?;
     Ok(Exit::Success)
 }

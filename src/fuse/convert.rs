@@ -1,40 +1,24 @@
-//! Between what the union says and what `fuser` wants to hear.
+//! Between what the union says and what the kernel's messages hold.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::sys::{Errno, Result, SetTime, Timestamp};
+use crate::union::{Attr, Change, How};
 
-use fuser::{FileAttr, FileType, INodeNo, RenameFlags, TimeOrNow};
+use super::abi::{self, fattr};
+use super::answer::FOR_EVER;
 
-use crate::sys::{Errno, Kind, Result, SetTime, Timestamp};
-use crate::union::{Attr, How, NodeId};
-
-pub(super) fn id(ino: INodeNo) -> NodeId {
-    NodeId(ino.0)
-}
-
-pub(super) fn kind(kind: Kind) -> FileType {
-    match kind {
-        Kind::Regular => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-        Kind::CharDevice => FileType::CharDevice,
-        Kind::BlockDevice => FileType::BlockDevice,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-    }
-}
-
-pub(super) fn attr(attr: &Attr) -> FileAttr {
+pub(super) fn attr(attr: &Attr) -> abi::Attr {
     let stat = &attr.stat;
-    FileAttr {
-        ino: INodeNo(attr.id.0),
+    abi::Attr {
+        ino: attr.id.0,
         size: stat.size,
         blocks: stat.blocks,
-        atime: system_time(stat.atime),
-        mtime: system_time(stat.mtime),
-        ctime: system_time(stat.ctime),
-        crtime: UNIX_EPOCH,
-        kind: kind(stat.kind),
-        perm: stat.perm as u16,
+        atime: stat.atime.sec.cast_unsigned(),
+        mtime: stat.mtime.sec.cast_unsigned(),
+        ctime: stat.ctime.sec.cast_unsigned(),
+        atimensec: stat.atime.nsec,
+        mtimensec: stat.mtime.nsec,
+        ctimensec: stat.ctime.nsec,
+        mode: stat.kind.mode_bits() | stat.perm,
         nlink: stat.nlink,
         uid: stat.uid,
         gid: stat.gid,
@@ -44,74 +28,77 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
     }
 }
 
-fn system_time(time: Timestamp) -> SystemTime {
-    let nanos = Duration::from_nanos(time.nsec.into());
-    let seconds = Duration::from_secs(time.sec.unsigned_abs());
-    let whole = if time.sec < 0 { UNIX_EPOCH.checked_sub(seconds) } else { UNIX_EPOCH.checked_add(seconds) };
-    whole.and_then(|whole| whole.checked_add(nanos)).unwrap_or(UNIX_EPOCH)
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => Timestamp { sec: since.as_secs().cast_signed(), nsec: since.subsec_nanos() },
-        // fuser 0.18 makes of seconds -1 and nanoseconds 5 what is 1 s and 5 ns before 1970.
-        Err(before) => {
-            let before = before.duration();
-            Timestamp { sec: -before.as_secs().cast_signed(), nsec: before.subsec_nanos() }
-        }
+/// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
+pub(super) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
+    abi::EntryOut {
+        nodeid: of.id.0,
+        generation: 0,
+        entry_valid: FOR_EVER,
+        attr_valid: valid,
+        entry_valid_nsec: 0,
+        attr_valid_nsec: 0,
+        attr: attr(of),
     }
 }
 
-pub(super) fn set_time(time: Option<TimeOrNow>) -> SetTime {
-    match time {
-        None => SetTime::Keep,
-        Some(TimeOrNow::Now) => SetTime::Now,
-        Some(TimeOrNow::SpecificTime(time)) => SetTime::To(timestamp(time)),
+/// What a request to set attributes is to change.
+pub(super) fn change(wanted: &abi::SetattrIn) -> Change {
+    let given = |bit: u32| wanted.valid & bit != 0;
+    let time = |set, now, sec: u64, nsec| match (given(set), given(now)) {
+        (false, _) => SetTime::Keep,
+        (true, true) => SetTime::Now,
+        (true, false) => SetTime::To(Timestamp { sec: sec.cast_signed(), nsec }),
+    };
+    Change {
+        perm: given(fattr::MODE).then_some(wanted.mode),
+        uid: given(fattr::UID).then_some(wanted.uid),
+        gid: given(fattr::GID).then_some(wanted.gid),
+        size: given(fattr::SIZE).then_some(wanted.size),
+        atime: time(fattr::ATIME, fattr::ATIME_NOW, wanted.atime, wanted.atimensec),
+        mtime: time(fattr::MTIME, fattr::MTIME_NOW, wanted.mtime, wanted.mtimensec),
     }
 }
 
 /// What a rename does with an existing target, and whether it leaves a whiteout behind.
-pub(super) fn rename_how(flags: RenameFlags) -> Result<(How, bool)> {
-    let leaves = flags.contains(RenameFlags::RENAME_WHITEOUT);
-    match replacing(flags - RenameFlags::RENAME_WHITEOUT)? {
+pub(super) fn rename_how(flags: u32) -> Result<(How, bool)> {
+    const NOREPLACE: u32 = 1 << 0;
+    const EXCHANGE: u32 = 1 << 1;
+    const WHITEOUT: u32 = 1 << 2;
+    let leaves = flags & WHITEOUT != 0;
+    match flags & !WHITEOUT {
+        0 => Ok((How::Replace, leaves)),
+        NOREPLACE => Ok((How::NoReplace, leaves)),
         // Nothing is left behind that could take a whiteout's place.
-        How::Exchange if leaves => Err(Errno::INVAL),
-        how => Ok((how, leaves)),
-    }
-}
-
-fn replacing(flags: RenameFlags) -> Result<How> {
-    if flags.is_empty() {
-        Ok(How::Replace)
-    } else if flags == RenameFlags::RENAME_NOREPLACE {
-        Ok(How::NoReplace)
-    } else if flags == RenameFlags::RENAME_EXCHANGE {
-        Ok(How::Exchange)
-    } else {
-        Err(Errno::INVAL)
+        EXCHANGE if !leaves => Ok((How::Exchange, false)),
+        _ => Err(Errno::INVAL),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros;
+
     use super::*;
 
     #[test]
-    fn times_on_both_sides_of_1970_keep_their_nanoseconds() {
-        for (sec, nsec) in [(0, 0), (1, 1), (-1, 0), (-1, 999_999_999), (-2, 1), (1 << 33, 5), (-(1 << 31), 7)] {
-            let time = system_time(Timestamp { sec, nsec });
-            let apart = match time.duration_since(UNIX_EPOCH) {
-                Ok(since) => since.as_nanos().cast_signed(),
-                Err(before) => -before.duration().as_nanos().cast_signed(),
-            };
-            assert_eq!(apart, i128::from(sec) * 1_000_000_000 + i128::from(nsec), "{sec} {nsec}");
-        }
+    fn times_before_1970_keep_their_nanoseconds() {
+        let mut wanted = abi::SetattrIn::new_zeroed();
+        wanted.valid = fattr::MTIME | fattr::ATIME | fattr::ATIME_NOW;
+        (wanted.mtime, wanted.mtimensec) = (u64::MAX, 5);
+        let change = change(&wanted);
+        assert_eq!(change.mtime, SetTime::To(Timestamp { sec: -1, nsec: 5 }));
+        assert_eq!(change.atime, SetTime::Now);
+        assert_eq!(Change { mtime: SetTime::Keep, atime: SetTime::Keep, ..change }, Change::default());
     }
 
     #[test]
-    fn times_before_1970_are_read_as_fuser_writes_them() {
-        let written = UNIX_EPOCH - Duration::new(1, 5);
-        assert_eq!(timestamp(written), Timestamp { sec: -1, nsec: 5 });
-        assert_eq!(timestamp(UNIX_EPOCH + Duration::new(1, 5)), Timestamp { sec: 1, nsec: 5 });
+    fn a_rename_exchanges_or_leaves_a_whiteout_but_not_both() {
+        assert_eq!(rename_how(0), Ok((How::Replace, false)));
+        assert_eq!(rename_how(1), Ok((How::NoReplace, false)));
+        assert_eq!(rename_how(2), Ok((How::Exchange, false)));
+        assert_eq!(rename_how(4), Ok((How::Replace, true)));
+        for flags in [3, 6, 8] {
+            assert_eq!(rename_how(flags), Err(Errno::INVAL));
+        }
     }
 }

@@ -1,18 +1,28 @@
-//! The kernel's FUSE requests, answered by a union. The only module that names `fuser`.
+//! The kernel's FUSE requests, answered by a union. The only module that knows its protocol.
 //!
 //! Knows nothing of layers: each request becomes one call of [`Union`](crate::union::Union). Descriptors belong to
 //! nodes, so OPENDIR and FLUSH, and OPEN unless the kernel itself is to read and write the files of the layers
 //! (passthrough), are answered `ENOSYS` once and never asked again.
 
+mod abi;
+mod answer;
+mod attributes;
+mod connection;
+mod content;
 mod convert;
+mod forgetting;
+mod init;
+mod listing;
+mod names;
+mod opcode;
 mod opens;
 mod options;
-mod reply;
-mod requests;
+mod request;
+mod ring;
 mod server;
 mod session;
 mod stats;
 
-pub use options::{Io, LayerIndex, OptionError, Options};
+pub use options::{Io, IoUring, LayerIndex, OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};

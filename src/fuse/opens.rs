@@ -6,12 +6,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use fuser::{BackingId, OpenAccMode, OpenFlags};
 use parking_lot::Mutex;
 
-use crate::sys::{File, Result};
+use crate::sys::{FuseDevice, OFlags, Result};
 use crate::union::{NodeId, Union};
 
 const SHARDS: u64 = 16;
@@ -38,7 +37,8 @@ struct Shard {
 #[derive(Debug)]
 struct Open {
     count: u64,
-    backing: Option<Arc<BackingId>>,
+    /// The kernel's number of the file.
+    backing: Option<u32>,
 }
 
 /// How an open goes on.
@@ -46,7 +46,8 @@ struct Open {
 pub(super) enum Opened {
     /// Through the page cache of the mount and this process.
     Cached,
-    Through(Arc<BackingId>),
+    /// Through the file of this number.
+    Through(u32),
     /// As `Cached`, and so shall be all others, without asking.
     Unasked,
 }
@@ -56,47 +57,44 @@ impl Opens {
         Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
     }
 
-    /// Counts an open of a node; `back` registers a file with the kernel.
+    /// Counts an open of a node, whose file is registered with the kernel for it.
     ///
     /// # Errors
     /// As `open(2)` of the file in its layer.
-    pub(super) fn open(
-        &self,
-        union: &Union,
-        id: NodeId,
-        flags: OpenFlags,
-        back: impl Fn(&File) -> std::io::Result<BackingId>,
-    ) -> Result<Opened> {
+    pub(super) fn open(&self, union: &Union, id: NodeId, flags: u32, device: &FuseDevice) -> Result<Opened> {
         let mut shard = self.shard(id).lock();
         let open = match shard.open.entry(id) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(vacant) => {
-                let registered = union.backing(id, WORTH_PASSING)?.map(|file| back(&file));
+                let registered = union.backing(id, WORTH_PASSING)?.map(|file| device.back(&*file));
                 if let Some(registered) = &registered
                     && !*self.possible.get_or_init(|| registered.is_ok())
                 {
                     return Ok(Opened::Unasked);
                 }
                 // One that is not to be had, in a layer on another file system, is read by this process.
-                let backing = registered.and_then(std::io::Result::ok).map(Arc::new);
+                let backing = registered.and_then(Result::ok);
                 vacant.insert(Open { count: 0, backing })
             }
         };
         open.count += 1;
-        let opened = open.backing.clone().map_or(Opened::Cached, Opened::Through);
+        let opened = open.backing.map_or(Opened::Cached, Opened::Through);
         if mappable(flags) && matches!(opened, Opened::Through(_)) {
             shard.mapped.insert(id);
         }
         Ok(opened)
     }
 
-    /// Uncounts an open.
-    pub(super) fn release(&self, id: NodeId) {
+    /// Uncounts an open. After the last one the file is registered no more.
+    pub(super) fn release(&self, id: NodeId, device: &FuseDevice) {
         let mut shard = self.shard(id).lock();
         if let Entry::Occupied(mut open) = shard.open.entry(id) {
             open.get_mut().count -= 1;
-            if open.get().count == 0 {
-                open.remove();
+            if open.get().count == 0
+                && let Some(backing) = open.remove().backing
+                && let Err(error) = device.unback(backing)
+            {
+                tracing::warn!(%error, "a file stays registered with the kernel");
             }
         }
     }
@@ -117,6 +115,6 @@ impl Opens {
 }
 
 /// Who maps a file to write it must have it open for both.
-pub(super) fn mappable(flags: OpenFlags) -> bool {
-    flags.acc_mode() == OpenAccMode::O_RDWR
+pub(super) fn mappable(flags: u32) -> bool {
+    flags & OFlags::RWMODE.bits() == OFlags::RDWR.bits()
 }

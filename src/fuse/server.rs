@@ -1,117 +1,164 @@
-//! What answers the kernel, and what it agrees with the kernel on.
+//! What answers the kernel: the one place where errors become errno, with the one panic guard and the one log line.
 
-use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use fuser::{INodeNo, InitFlags, KernelConfig, Notifier, Request};
+use zerocopy::IntoBytes;
 
-use crate::sys::{Errno, Result, credentials};
-use crate::union::{NodeId, Owner, Union};
+use crate::sys::{Errno, FuseDevice, Result, credentials};
+use crate::union::{NodeId, Owner, Remove, Union};
 
-use super::convert::id;
+use super::answer::{Answer, FOR_EVER};
+use super::forgetting::Forgetting;
+use super::opcode::Opcode;
 use super::opens::Opens;
-use super::reply::FOR_EVER;
-use super::stats::{Asked, Counters};
-
-/// Requests that the kernel may have waiting while their senders go on.
-const MAX_BACKGROUND: u16 = 64;
-const MAX_WRITE: u32 = 1 << 20;
+use super::request::Request;
+use super::stats::Counters;
+use super::{abi, attributes};
 
 /// Answers requests from a union.
 #[derive(Debug)]
-pub(crate) struct Server {
-    /// Set before the first request is read.
+pub(super) struct Server {
+    pub(super) device: Arc<FuseDevice>,
+    /// Set before the first request is answered.
     pub(super) union: Arc<OnceLock<Union>>,
-    /// Whether the kernel checks permissions, by mode and ACL.
-    pub(super) kernel_checks: bool,
-    /// Set before the first request is read.
-    pub(super) notifier: Arc<OnceLock<Notifier>>,
+    /// Whether the requests of programs come by rings.
+    pub(super) rings: bool,
     /// Reading moves no time of access.
     pub(super) no_atime: bool,
-    pub(super) no_read_ahead: bool,
     /// Everything that is created belongs to root: the only user there is.
     pub(super) all_root: bool,
-    /// Writes are collected in the page cache.
-    pub(super) writeback: bool,
     /// Where files are passed through.
     pub(super) opens: Option<Opens>,
     pub(super) counters: Counters,
+    pub(super) forgetting: Forgetting,
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The kernel waits for what was put together.
+    Answered,
+    Refused(Errno),
+    /// The kernel does not wait.
+    Silent,
 }
 
 impl Server {
+    /// Does what is asked, and puts the answer together.
+    pub(super) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
+        let Some(opcode) = Opcode::of(request.header.opcode) else { return Outcome::Refused(Errno::NOSYS) };
+        // A question for the counts is not to change them.
+        if !attributes::asks_for_counts(opcode, request) {
+            self.counters.begin(opcode);
+        }
+        let mut act = || catch_unwind(AssertUnwindSafe(|| self.act(opcode, request, to))).unwrap_or(Err(Errno::IO));
+        let mut result = match opcode {
+            Opcode::Forget | Opcode::BatchForget => self.forgetting.during(&mut act),
+            _ => act(),
+        };
+        if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.forgetting.settle(&self.device) {
+            result = act();
+        }
+        if let Err(error) = &result {
+            // Misses and refusals are a file system's daily bread; input and output errors are not.
+            if matches!(*error, Errno::IO | Errno::STALE | Errno::NOSPC | Errno::MFILE | Errno::NFILE) {
+                tracing::warn!(request = opcode.name(), %error, "failed");
+            } else {
+                tracing::trace!(request = opcode.name(), %error, "refused");
+            }
+        }
+        match (opcode, result) {
+            (Opcode::Forget | Opcode::BatchForget, _) => Outcome::Silent,
+            (_, Ok(())) => Outcome::Answered,
+            (_, Err(error)) => Outcome::Refused(error),
+        }
+    }
+
+    fn act(&self, opcode: Opcode, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        match opcode {
+            Opcode::Access => self.access(request),
+            Opcode::BatchForget => self.forget_many(request),
+            Opcode::CopyFileRange => self.copy_file_range(request, to),
+            Opcode::Create => self.create(request, to),
+            Opcode::Fallocate => self.fallocate(request),
+            Opcode::Forget => {
+                let abi::ForgetIn { nlookup } = request.take()?;
+                self.forget(request.node(), nlookup);
+                Ok(())
+            }
+            Opcode::Fsync | Opcode::Fsyncdir => self.sync(request),
+            Opcode::Getattr => self.getattr(request, to),
+            Opcode::Getxattr => self.getxattr(request, to),
+            Opcode::Ioctl => self.ioctl(request, to),
+            Opcode::Link => self.link(request, to),
+            Opcode::Listxattr => self.listxattr(request, to),
+            Opcode::Lookup => self.lookup(request, to),
+            Opcode::Lseek => self.lseek(request, to),
+            Opcode::Mkdir => self.mkdir(request, to),
+            Opcode::Mknod => self.mknod(request, to),
+            Opcode::Open => self.open(request, to),
+            Opcode::Read => self.read(request, to),
+            Opcode::Readdir => self.readdir(request, to),
+            Opcode::Readdirplus => self.readdirplus(request, to),
+            Opcode::Readlink => self.readlink(request, to),
+            Opcode::Release => self.release(request),
+            Opcode::Removexattr => self.removexattr(request),
+            Opcode::Rename => self.rename(request),
+            Opcode::Rename2 => self.rename2(request),
+            Opcode::Rmdir => self.remove(request, Remove::Dir),
+            Opcode::Setattr => self.setattr(request, to),
+            Opcode::Setxattr => self.setxattr(request),
+            Opcode::Statfs => to.stat_fs(&self.union()?.stat_fs()?),
+            Opcode::Symlink => self.symlink(request, to),
+            Opcode::Unlink => self.remove(request, Remove::File),
+            Opcode::Write => self.write(request, to),
+            // The kernel's last word.
+            Opcode::Destroy => Ok(()),
+            // Asked once, and after this answer never again. What polls a regular file finds it ready; requests are
+            // not interrupted.
+            Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll => Err(Errno::NOSYS),
+            // It came first, and comes once.
+            Opcode::Init => Err(Errno::IO),
+        }
+    }
+
     pub(super) fn union(&self) -> Result<&Union> {
         self.union.get().ok_or(Errno::NOTCONN)
     }
 
-    pub(super) fn owner(&self, request: &Request) -> Owner {
-        if self.all_root { Owner { uid: 0, gid: 0 } } else { Owner { uid: request.uid(), gid: request.gid() } }
+    /// To whom that belongs which a request creates.
+    pub(super) fn owner(&self, request: &Request<'_>) -> Owner {
+        if self.all_root {
+            Owner { uid: 0, gid: 0 }
+        } else {
+            Owner { uid: request.header.uid, gid: request.header.gid }
+        }
     }
 
-    /// Counts a request.
-    pub(super) fn begin(&self, asked: Asked) -> Asked {
-        self.counters.begin(asked);
-        asked
-    }
-
-    /// How long the kernel may keep the attributes of a node.
-    pub(super) fn lifetime(&self, id: NodeId) -> Duration {
+    /// How long the kernel may keep the attributes of a node, in seconds.
+    pub(super) fn lifetime(&self, id: NodeId) -> u64 {
         match &self.opens {
-            Some(opens) if opens.changes_unseen(id) => Duration::ZERO,
+            Some(opens) if opens.changes_unseen(id) => 0,
             _ => FOR_EVER,
         }
     }
 
     /// Makes the kernel ask for the attributes of a node.
-    pub(super) fn forget_attributes(&self, ino: INodeNo) {
-        if let Some(notifier) = self.notifier.get() {
-            // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
-            // An error means that the kernel has forgotten the file.
-            let _ = notifier.inval_inode(ino, -1, 0);
-        }
+    pub(super) fn forget_attributes(&self, id: NodeId) {
+        // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
+        let notice = abi::NotifyInvalInodeOut { ino: id.0, off: -1, len: 0 };
+        let len = size_of::<abi::OutHeader>() + size_of::<abi::NotifyInvalInodeOut>();
+        let header = abi::OutHeader { len: len as u32, error: abi::NOTIFY_INVAL_INODE, unique: 0 };
+        // An error means that the kernel has forgotten the file.
+        let _ = self.device.send(&[header.as_bytes(), notice.as_bytes()].concat());
     }
 
     /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
-    pub(super) fn drop_set_id(&self, ino: INodeNo, by: &Request) -> Result<()> {
-        if self.union()?.drop_set_id(id(ino), || credentials(by.pid()))? {
-            self.forget_attributes(ino);
+    pub(super) fn drop_set_id(&self, id: NodeId, by: &Request<'_>) -> Result<()> {
+        if self.union()?.drop_set_id(id, || credentials(by.header.pid))? {
+            self.forget_attributes(id);
         }
         Ok(())
-    }
-
-    /// Tells the kernel what this wants of it, and takes what it offers of that.
-    pub(super) fn negotiate(&mut self, config: &mut KernelConfig) -> io::Result<()> {
-        let mut wanted = InitFlags::FUSE_PARALLEL_DIROPS
-            | InitFlags::FUSE_ASYNC_DIO
-            | InitFlags::FUSE_CACHE_SYMLINKS
-            | InitFlags::FUSE_DO_READDIRPLUS
-            | InitFlags::FUSE_READDIRPLUS_AUTO
-            | InitFlags::FUSE_NO_OPEN_SUPPORT
-            | InitFlags::FUSE_NO_OPENDIR_SUPPORT
-            | InitFlags::FUSE_DONT_MASK
-            | InitFlags::FUSE_HANDLE_KILLPRIV_V2
-            | InitFlags::FUSE_NO_EXPORT_SUPPORT;
-        if self.kernel_checks {
-            wanted |= InitFlags::FUSE_POSIX_ACL;
-        }
-        if self.writeback {
-            wanted |= InitFlags::FUSE_WRITEBACK_CACHE;
-        }
-        // Layers may lie on a file system of one storey, and one more may be built upon this.
-        if self.opens.is_some()
-            && (config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_err() || config.set_max_stack_depth(1).is_err())
-        {
-            self.opens = None;
-        }
-        // Each is an improvement where it exists; none is needed.
-        for flag in wanted.iter() {
-            let _ = config.add_capabilities(flag);
-        }
-        if self.no_read_ahead {
-            // The least that can be asked for; less than a page is none.
-            let _ = config.set_max_readahead(1);
-        }
-        let _ = config.set_max_background(MAX_BACKGROUND);
-        config.set_max_write(MAX_WRITE).map(drop).map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 }

@@ -3,17 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::thread::available_parallelism;
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
-use fuser::{Config, MountOption, Notifier, SessionACL};
-
-use crate::sys::{self, Errno, FuseMount};
+use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
 use crate::union::Union;
 
+use super::connection::Worker;
+use super::forgetting::Forgetting;
+use super::init;
 use super::opens::Opens;
 use super::server::Server;
 use super::stats::Counters;
-use super::{Io, OptionError, Options};
+use super::{IoUring, OptionError, Options, ring};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +44,14 @@ pub enum RemountError {
 /// 128 KiB at a time. More than this makes no difference.
 const READ_AHEAD_KIB: u32 = 512;
 
+/// One that copies a large file up does not hold up the others.
+const THREADS_PER_CPU: usize = 2;
+
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
 #[derive(Debug)]
 pub struct Session {
-    inner: Option<fuser::Session<Server>>,
+    server: Option<Server>,
+    threads: Option<usize>,
     union: Arc<OnceLock<Union>>,
     at: PathBuf,
 }
@@ -74,63 +79,32 @@ impl Session {
             return Err(MountError::NotADirectory { at: at.into() });
         }
         let at = canonical;
+        let enabled = (options.io_uring == IoUring::On).then(RingsEnabled::for_now).flatten();
+        let device = Arc::new(mount(&at, options)?);
         let union = Arc::new(OnceLock::new());
-        let notifier = Arc::new(OnceLock::new());
-        let server = Server {
-            union: union.clone(),
-            notifier: notifier.clone(),
-            kernel_checks: !options.no_permission_checks,
-            no_atime: options.no_atime,
-            no_read_ahead: options.no_read_ahead,
-            all_root: options.no_permission_checks || options.squash.is_some(),
-            writeback: options.io() == Io::Writeback,
-            opens: (options.io() == Io::Passthrough).then(Opens::new),
-            counters: Counters::default(),
-        };
-        let source = options.source.clone().unwrap_or_else(|| "overfuse".into());
-        let mount = FuseMount {
-            source: &source,
-            at: &at,
-            without: options.without(),
-            check_permissions: !options.no_permission_checks,
-        };
-        let device = match mount.mount() {
-            Ok(device) => device,
-            Err(sys::FuseMountError::Device(source)) => return Err(MountError::Device { source }),
-            Err(sys::FuseMountError::Mount(Errno::PERM)) => {
-                let config = config(options, helper_options(options, &source));
-                let inner = fuser::Session::new(server, &at, &config).map_err(|e| MountError::Helper {
-                    at: at.clone(),
-                    message: e.to_string().trim().trim_start_matches("fusermount3: ").to_owned(),
-                })?;
-                return Ok(Session::of(inner, &notifier, union, at));
-            }
-            Err(sys::FuseMountError::Mount(source)) => return Err(MountError::Kernel { at, source }),
-        };
-        match fuser::Session::from_fd(server, device, SessionACL::All, config(options, Vec::new())) {
-            Ok(inner) => {
-                if !options.no_read_ahead {
-                    // To all but root of the host it is given.
-                    let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
-                }
-                Ok(Session::of(inner, &notifier, union, at))
-            }
-            Err(error) => {
-                unmount(&at, true).ok();
-                Err(MountError::Kernel { at, source: errno(&error) })
-            }
+        let agreed = init::shake_hands(&device, options).map_err(|source| {
+            unmount(&at, true).ok();
+            MountError::Kernel { at: at.clone(), source }
+        })?;
+        drop(enabled);
+        if options.io_uring == IoUring::On && !agreed.rings {
+            tracing::warn!("io_uring=on: the kernel offers none to this mount, requests come by /dev/fuse");
         }
-    }
-
-    fn of(
-        inner: fuser::Session<Server>,
-        notifier: &OnceLock<Notifier>,
-        union: Arc<OnceLock<Union>>,
-        at: PathBuf,
-    ) -> Session {
-        // This is the only one there is.
-        let _ = notifier.set(inner.notifier());
-        Session { inner: Some(inner), union, at }
+        if !options.no_read_ahead {
+            // To all but root of the host it is given.
+            let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
+        }
+        let server = Server {
+            device,
+            union: union.clone(),
+            rings: agreed.rings,
+            no_atime: options.no_atime,
+            all_root: options.no_permission_checks || options.squash.is_some(),
+            opens: agreed.passthrough.then(Opens::new),
+            counters: Counters::default(),
+            forgetting: Forgetting::default(),
+        };
+        Ok(Session { server: Some(server), threads: options.threads, union, at })
     }
 
     /// Gives a reserved mount what it shall show.
@@ -150,26 +124,74 @@ impl Session {
     /// # Errors
     /// When a thread fails; the mount is then gone.
     pub fn serve(mut self) -> io::Result<()> {
-        let Some(inner) = self.inner.take() else { return Ok(()) };
+        let Some(server) = self.server.take() else { return Ok(()) };
         sys::obey_quotas()?;
-        match inner.run() {
-            // The mount went while a request was being read: that a file was closed, which nobody waits for. Another may
-            // be in its place by now.
-            Err(error) if errno(&error) == Errno::CONNABORTED => Ok(()),
-            Err(error) => {
-                unmount(&self.at, true).ok();
-                Err(error)
-            }
-            Ok(()) => Ok(()),
-        }
+        let served = if server.rings { self.serve_rings(&server) } else { self.serve_device(&server) };
+        // Where one thread gave up, the others have ended with the mount.
+        Ok(served.inspect_err(|_| self.give_up())?)
     }
+
+    /// Each thread reads and writes the device.
+    fn serve_device(&self, server: &Server) -> sys::Result<()> {
+        let cores = available_parallelism().map_or(2, |n| n.get().max(2));
+        let threads = self.threads.unwrap_or(cores).max(1);
+        let devices = (1..threads).map(|_| server.device.another()).collect::<sys::Result<Vec<_>>>()?;
+        let serve = |device| Worker::new(device).run(server).inspect_err(|_| self.give_up());
+        thread::scope(|scope| {
+            let others: Vec<_> = devices.iter().map(|device| scope.spawn(|| serve(device))).collect();
+            let first = serve(&server.device);
+            others.into_iter().fold(first, |result, other| result.and(joined(other)))
+        })
+    }
+
+    /// Each CPU has threads of its own; what nobody waits for still comes by the device.
+    fn serve_rings(&self, server: &Server) -> sys::Result<()> {
+        let cpus = sys::possible_cpus()?;
+        let each = self.threads.unwrap_or(THREADS_PER_CPU).max(1);
+        let serve = |cpu| ring::run(server, &server.device, cpu).inspect_err(|_| self.give_up());
+        let serve = &serve;
+        thread::scope(|scope| {
+            let all = (0..each).flat_map(|_| 0..cpus);
+            let others: Vec<_> = all.map(|cpu| scope.spawn(move || serve(cpu))).collect();
+            let rest = Worker::new(&server.device).run(server).inspect_err(|_| self.give_up());
+            others.into_iter().fold(rest, |result, other| result.and(joined(other)))
+        })
+    }
+
+    /// Ends the mount, and with it all threads.
+    fn give_up(&self) {
+        unmount(&self.at, true).ok();
+    }
+}
+
+fn joined(thread: ScopedJoinHandle<'_, sys::Result<()>>) -> sys::Result<()> {
+    thread.join().unwrap_or(Err(Errno::IO))
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.inner.take().is_some() {
+        if self.server.take().is_some() {
             unmount(&self.at, true).ok();
         }
+    }
+}
+
+/// Makes a mount, itself where this process may, else through fusermount3.
+fn mount(at: &Path, options: &Options) -> Result<FuseDevice, MountError> {
+    let source = options.source.as_deref().unwrap_or("overfuse");
+    let check_permissions = !options.no_permission_checks;
+    match (FuseMount { source, at, without: options.without(), check_permissions }).mount() {
+        Ok(device) => Ok(device),
+        Err(sys::FuseMountError::Device(source)) => Err(MountError::Device { source }),
+        Err(sys::FuseMountError::Mount(Errno::PERM)) => sys::mount_by_helper(at, &helper_options(options, source))
+            .map_err(|error| MountError::Helper {
+                at: at.into(),
+                message: match error.kind() {
+                    io::ErrorKind::NotFound => "there is none (Debian: apt install fuse3)".into(),
+                    _ => error.to_string().trim_start_matches("fusermount3: ").to_owned(),
+                },
+            }),
+        Err(sys::FuseMountError::Mount(source)) => Err(MountError::Kernel { at: at.into(), source }),
     }
 }
 
@@ -199,29 +221,18 @@ pub fn remount(at: &Path, options: &[String]) -> Result<(), RemountError> {
     Ok(sys::remount(at, wanted.without())?)
 }
 
-fn config(options: &Options, mount_options: Vec<MountOption>) -> Config {
-    let cores = available_parallelism().map_or(2, |n| n.get().max(2));
-    let mut config = Config::default();
-    config.n_threads = Some(options.threads.unwrap_or(cores).max(1));
-    config.clone_fd = true;
-    // Whom the kernel lets in is decided by the mount, not by us again.
-    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-    config.mount_options = mount_options;
-    config
-}
-
-fn helper_options(options: &Options, source: &str) -> Vec<MountOption> {
-    let mut all = vec![MountOption::FSName(source.replace(',', "\\,")), MountOption::Subtype("overfuse".into())];
-    let mut set = |when, option| {
-        if when {
-            all.push(option);
-        }
-    };
-    set(!options.no_permission_checks, MountOption::DefaultPermissions);
-    set(options.read_only, MountOption::RO);
-    set(options.no_exec, MountOption::NoExec);
-    set(options.no_atime, MountOption::NoAtime);
-    all
+fn helper_options(options: &Options, source: &str) -> String {
+    let without = options.without();
+    let flags = [
+        (!options.no_permission_checks, ",default_permissions"),
+        (options.allow_other, ",allow_other"),
+        (without.writing, ",ro"),
+        (without.execution, ",noexec"),
+        (without.access_times, ",noatime"),
+    ];
+    let fsname = source.replace(',', "\\,");
+    let flags = flags.into_iter().filter_map(|(set, flag)| set.then_some(flag));
+    format!("fsname={fsname},subtype=overfuse{}", flags.collect::<String>())
 }
 
 fn errno(error: &io::Error) -> Errno {

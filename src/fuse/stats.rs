@@ -9,14 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Calls, Dir, Errno, Tally};
 
+use super::opcode::{NAMES, Opcode};
+
 /// The attribute of a mount's root by which it answers its [`Stats`]. No file has it; it is in no list.
 pub(super) const KEY: &str = "overfuse.stats";
 
 /// Counts since the mount was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// The kernel's requests, by the names that its FUSE protocol gives them. Of FORGET the files are counted,
-    /// of which it tells many at once.
+    /// Whether the requests of programs come by io_uring.
+    #[serde(default)]
+    pub io_uring: bool,
+    /// The kernel's requests, by the names that its FUSE protocol gives them.
     pub requests: BTreeMap<String, u64>,
     /// System calls on layers and the upper directory that answering took. Not among them are those that read
     /// requests and write answers, and `close`.
@@ -44,59 +48,6 @@ pub fn stats(at: &Path) -> Result<Stats, StatsError> {
     serde_json::from_slice(&answer).map_err(|_| StatsError::Unknown)
 }
 
-macro_rules! requests {
-    ($($request:ident $name:literal,)*) => {
-        /// What the kernel may ask.
-        #[derive(Clone, Copy, Debug)]
-        pub(super) enum Asked { $($request),* }
-        const NAMES: [&str; [$($name),*].len()] = [$($name),*];
-    };
-}
-
-requests! {
-    Access "ACCESS",
-    CopyFileRange "COPY_FILE_RANGE",
-    Create "CREATE",
-    Fallocate "FALLOCATE",
-    Flush "FLUSH",
-    Forget "FORGET",
-    Fsync "FSYNC",
-    Fsyncdir "FSYNCDIR",
-    Getattr "GETATTR",
-    Getxattr "GETXATTR",
-    Ioctl "IOCTL",
-    Link "LINK",
-    Listxattr "LISTXATTR",
-    Lookup "LOOKUP",
-    Lseek "LSEEK",
-    Mkdir "MKDIR",
-    Mknod "MKNOD",
-    Open "OPEN",
-    Opendir "OPENDIR",
-    Poll "POLL",
-    Read "READ",
-    Readdir "READDIR",
-    Readdirplus "READDIRPLUS",
-    Readlink "READLINK",
-    Release "RELEASE",
-    Removexattr "REMOVEXATTR",
-    Rename "RENAME2",
-    Rmdir "RMDIR",
-    Setattr "SETATTR",
-    Setxattr "SETXATTR",
-    Statfs "STATFS",
-    Symlink "SYMLINK",
-    Unlink "UNLINK",
-    Write "WRITE",
-}
-
-impl Asked {
-    /// As the FUSE protocol has it.
-    pub(super) fn name(self) -> &'static str {
-        NAMES[self as usize]
-    }
-}
-
 /// The counts of one mount, while it is served.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -106,12 +57,12 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Counts a request that this thread begins to answer, and what it does for that.
-    pub(super) fn begin(&self, asked: Asked) {
-        self.requests.add(asked as usize);
+    pub(super) fn begin(&self, opcode: Opcode) {
+        self.requests.add(opcode as usize);
         self.calls.bind();
     }
 
-    pub(super) fn stats(&self) -> Stats {
-        Stats { requests: self.requests.by_name(&NAMES), syscalls: self.calls.by_name() }
+    pub(super) fn stats(&self, io_uring: bool) -> Stats {
+        Stats { io_uring, requests: self.requests.by_name(&NAMES), syscalls: self.calls.by_name() }
     }
 }

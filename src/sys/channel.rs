@@ -26,6 +26,12 @@ impl AsFd for Channel {
     }
 }
 
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> OwnedFd {
+        channel.0
+    }
+}
+
 impl Channel {
     /// Both ends.
     ///

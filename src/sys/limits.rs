@@ -22,3 +22,8 @@ pub fn raise_descriptor_limit() -> usize {
     }
     now.max(most) as usize
 }
+
+/// In bytes.
+pub fn page_size() -> u32 {
+    rustix::param::page_size() as u32
+}

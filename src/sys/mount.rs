@@ -1,13 +1,13 @@
 //! Mounting FUSE and unmounting, by system call.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
-use super::{Errno, Result, effective_gid, effective_uid};
+use super::{Errno, FuseDevice, Result, effective_gid, effective_uid};
 
 /// A FUSE mount to be made.
 #[derive(Debug)]
@@ -55,12 +55,11 @@ impl FuseMount<'_> {
     ///
     /// # Errors
     /// As `open(2)` of the device, and `mount(2)`; `EPERM` without privilege.
-    pub fn mount(&self) -> Result<OwnedFd, FuseMountError> {
-        let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(FuseMountError::Device)?;
+    pub fn mount(&self) -> Result<FuseDevice, FuseMountError> {
+        let device = FuseDevice::open().map_err(FuseMountError::Device)?;
         let mut data = format!(
             "fd={},rootmode=40000,user_id={},group_id={}",
-            device.as_raw_fd(),
+            device.as_fd().as_raw_fd(),
             effective_uid(),
             effective_gid()
         );

@@ -8,6 +8,8 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use overfuse::fuse::stats;
+
 use crate::need;
 use crate::support::{Layers, Mounted, mount_with, scratch, subject};
 
@@ -23,7 +25,11 @@ struct Cost {
 impl Cost {
     /// Not counting what the sender does not wait for.
     fn waited_for(&self) -> u64 {
-        self.requests.iter().filter(|(name, _)| !matches!(name.as_str(), "FORGET" | "RELEASE")).map(|(_, n)| n).sum()
+        self.requests
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "BATCH_FORGET" | "FORGET" | "RELEASE"))
+            .map(|(_, n)| n)
+            .sum()
     }
 
     fn syscalls(&self) -> u64 {
@@ -65,11 +71,8 @@ impl Meter {
     }
 
     fn counts(&self) -> (Counts, Counts) {
-        let mut buffer = vec![0; 64 << 10];
-        let length =
-            rustix::fs::getxattr(self.mounted.at(), "overfuse.stats", &mut buffer[..]).expect("ask for the counts");
-        let all: BTreeMap<String, Counts> = serde_json::from_slice(&buffer[..length]).expect("JSON");
-        (all["requests"].clone(), all["syscalls"].clone())
+        let all = stats(self.mounted.at()).expect("the counts of the mount");
+        (all.requests, all.syscalls)
     }
 
     /// What `operation` costs.

@@ -19,6 +19,7 @@ mod harness;
 mod holes;
 mod in_namespace;
 mod inodes;
+mod io_uring;
 mod killed;
 mod large_directories;
 mod layers;

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, RenameFlags, XattrFlags};
 
 use crate::need;
 use crate::support::need::is_root;
-use crate::support::subject::overfuse;
+use crate::support::subject::{overfuse, patiently};
 use crate::support::{Layers, Subject, check, scratch, show};
 
 const ANY: XattrFlags = XattrFlags::empty();
@@ -179,9 +179,13 @@ fn mount(options: &str, at: &Path) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
+#[track_caller]
 fn unmount(at: &Path) {
-    let status = Command::new("umount").arg(at).status().expect("run umount");
-    assert!(status.success());
+    let unmount = || {
+        let output = Command::new("umount").arg(at).output().expect("run umount");
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    };
+    assert_eq!(patiently(unmount), Ok(()));
 }
 
 #[test]

@@ -174,6 +174,17 @@ pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     Mounted { at: at.into(), by: Subject::Overfuse, live: true }
 }
 
+/// Tries for a while to unmount: a process that another test is starting holds our files open until its exec.
+pub fn patiently(unmount: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    let patience = Instant::now() + Duration::from_secs(3);
+    loop {
+        match unmount() {
+            Err(_) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
+}
+
 /// A live mount, unmounted when dropped.
 #[derive(Debug)]
 pub struct Mounted {
@@ -198,15 +209,8 @@ impl Mounted {
         }
     }
 
-    /// Tries for a while: a process that another test is starting holds our files open until its exec.
     fn try_unmount(&self) -> Result<(), String> {
-        let patience = Instant::now() + Duration::from_secs(3);
-        loop {
-            match self.unmount_once() {
-                Err(_) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
-                result => return result,
-            }
-        }
+        patiently(|| self.unmount_once())
     }
 
     fn unmount_once(&self) -> Result<(), String> {

@@ -1,0 +1,176 @@
+//! The messages of FUSE as the kernel lays them out: `linux/fuse.h`, of protocol 7.31 and later.
+//!
+//! Fields that this file system has no use for keep their place under names with an underscore.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* struct $name:ident { $($field:ident: $type:ty,)* })*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+        #[repr(C)]
+        pub(super) struct $name { $(pub(super) $field: $type,)* }
+    )* };
+}
+
+pub(super) const MAJOR: u32 = 7;
+/// What this speaks; the kernel falls back to it.
+pub(super) const MINOR: u32 = 40;
+/// What Linux 5.4 spoke. The system calls on layers want a newer one.
+pub(super) const MINOR_LEAST: u32 = 31;
+
+/// No message is shorter for the kernel to hand it out.
+pub(super) const READ_BUFFER_LEAST: usize = 8192;
+
+/// What a connection can do; the kernel offers, and this side takes.
+pub(super) mod init {
+    pub(in super::super) const ASYNC_READ: u64 = 1 << 0;
+    pub(in super::super) const BIG_WRITES: u64 = 1 << 5;
+    pub(in super::super) const DONT_MASK: u64 = 1 << 6;
+    pub(in super::super) const DO_READDIRPLUS: u64 = 1 << 13;
+    pub(in super::super) const READDIRPLUS_AUTO: u64 = 1 << 14;
+    pub(in super::super) const ASYNC_DIO: u64 = 1 << 15;
+    pub(in super::super) const WRITEBACK_CACHE: u64 = 1 << 16;
+    pub(in super::super) const NO_OPEN_SUPPORT: u64 = 1 << 17;
+    pub(in super::super) const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub(in super::super) const POSIX_ACL: u64 = 1 << 20;
+    pub(in super::super) const MAX_PAGES: u64 = 1 << 22;
+    pub(in super::super) const CACHE_SYMLINKS: u64 = 1 << 23;
+    pub(in super::super) const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
+    pub(in super::super) const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    pub(in super::super) const INIT_EXT: u64 = 1 << 30;
+    pub(in super::super) const PASSTHROUGH: u64 = 1 << 37;
+    pub(in super::super) const NO_EXPORT_SUPPORT: u64 = 1 << 38;
+    pub(in super::super) const OVER_IO_URING: u64 = 1 << 41;
+}
+
+/// How an open file is to be treated.
+pub(super) const FOPEN_KEEP_CACHE: u32 = 1 << 1;
+pub(super) const FOPEN_PASSTHROUGH: u32 = 1 << 7;
+
+/// Which fields of a [`Setattr`] are meant.
+pub(super) mod fattr {
+    pub(in super::super) const MODE: u32 = 1 << 0;
+    pub(in super::super) const UID: u32 = 1 << 1;
+    pub(in super::super) const GID: u32 = 1 << 2;
+    pub(in super::super) const SIZE: u32 = 1 << 3;
+    pub(in super::super) const ATIME: u32 = 1 << 4;
+    pub(in super::super) const MTIME: u32 = 1 << 5;
+    pub(in super::super) const ATIME_NOW: u32 = 1 << 7;
+    pub(in super::super) const MTIME_NOW: u32 = 1 << 8;
+}
+
+/// The write comes from the page cache.
+pub(super) const WRITE_CACHE: u32 = 1 << 0;
+/// The write takes set-id bits away.
+pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+
+pub(super) const FSYNC_DATA_ONLY: u32 = 1 << 0;
+
+/// What is not an answer to a request: the code of the notice stands where an error does.
+pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
+
+layout! {
+    /// Before each request.
+    struct InHeader {
+        len: u32, opcode: u32, unique: u64, nodeid: u64, uid: u32, gid: u32, pid: u32, _extensions: u16, _padding: u16,
+    }
+    /// Before each answer.
+    struct OutHeader { len: u32, error: i32, unique: u64, }
+
+    struct InitIn { major: u32, minor: u32, max_readahead: u32, flags: u32, }
+    /// Follows where the flags have `INIT_EXT`.
+    struct InitMore { flags2: u32, _unused: [u32; 11], }
+    struct InitOut {
+        major: u32, minor: u32, max_readahead: u32, flags: u32, max_background: u16, congestion_threshold: u16,
+        max_write: u32, time_gran: u32, max_pages: u16, map_alignment: u16, flags2: u32, max_stack_depth: u32,
+        _unused: [u32; 6],
+    }
+
+    struct Attr {
+        ino: u64, size: u64, blocks: u64, atime: u64, mtime: u64, ctime: u64, atimensec: u32, mtimensec: u32,
+        ctimensec: u32, mode: u32, nlink: u32, uid: u32, gid: u32, rdev: u32, blksize: u32, flags: u32,
+    }
+    struct EntryOut {
+        nodeid: u64, generation: u64, entry_valid: u64, attr_valid: u64, entry_valid_nsec: u32, attr_valid_nsec: u32,
+        attr: Attr,
+    }
+    struct AttrOut { attr_valid: u64, attr_valid_nsec: u32, _padding: u32, attr: Attr, }
+
+    struct ForgetIn { nlookup: u64, }
+    struct BatchForgetIn { count: u32, _padding: u32, }
+    struct ForgetOne { nodeid: u64, nlookup: u64, }
+
+    struct SetattrIn {
+        valid: u32, _padding: u32, _fh: u64, size: u64, _lock_owner: u64, atime: u64, mtime: u64, _ctime: u64,
+        atimensec: u32, mtimensec: u32, _ctimensec: u32, mode: u32, _unused4: u32, uid: u32, gid: u32, _unused5: u32,
+    }
+    struct MknodIn { mode: u32, rdev: u32, umask: u32, _padding: u32, }
+    struct MkdirIn { mode: u32, umask: u32, }
+    struct RenameIn { newdir: u64, }
+    struct Rename2In { newdir: u64, flags: u32, _padding: u32, }
+    struct LinkIn { oldnodeid: u64, }
+
+    struct OpenIn { flags: u32, _open_flags: u32, }
+    struct CreateIn { flags: u32, mode: u32, umask: u32, _open_flags: u32, }
+    struct OpenOut { fh: u64, open_flags: u32, backing_id: i32, }
+    struct CreateOut { entry: EntryOut, open: OpenOut, }
+
+    struct ReadIn { _fh: u64, offset: u64, size: u32, _read_flags: u32, _lock_owner: u64, flags: u32, _padding: u32, }
+    struct WriteIn { _fh: u64, offset: u64, size: u32, write_flags: u32, _lock_owner: u64, _flags: u32, _padding: u32, }
+    struct WriteOut { size: u32, _padding: u32, }
+    struct StatfsOut {
+        blocks: u64, bfree: u64, bavail: u64, files: u64, ffree: u64, bsize: u32, namelen: u32, frsize: u32,
+        _padding: u32, _spare: [u32; 6],
+    }
+    struct FsyncIn { _fh: u64, fsync_flags: u32, _padding: u32, }
+    struct SetxattrIn { size: u32, flags: u32, }
+    struct GetxattrIn { size: u32, _padding: u32, }
+    struct GetxattrOut { size: u32, _padding: u32, }
+    struct AccessIn { mask: u32, _padding: u32, }
+    struct IoctlIn { _fh: u64, _flags: u32, cmd: u32, _arg: u64, in_size: u32, out_size: u32, }
+    struct IoctlOut { result: i32, flags: u32, in_iovs: u32, out_iovs: u32, }
+    struct FallocateIn { _fh: u64, offset: u64, length: u64, mode: u32, _padding: u32, }
+    struct LseekIn { _fh: u64, offset: u64, whence: u32, _padding: u32, }
+    struct LseekOut { offset: u64, }
+    struct CopyFileRangeIn {
+        _fh_in: u64, off_in: u64, nodeid_out: u64, _fh_out: u64, off_out: u64, len: u64, _flags: u64,
+    }
+
+    struct Dirent { ino: u64, off: u64, namelen: u32, kind: u32, }
+    struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_as_long_as_the_kernel_has_them() {
+        let sizes = [
+            (size_of::<InHeader>(), 40),
+            (size_of::<OutHeader>(), 16),
+            (size_of::<InitIn>() + size_of::<InitMore>(), 64),
+            (size_of::<InitOut>(), 64),
+            (size_of::<Attr>(), 88),
+            (size_of::<EntryOut>(), 128),
+            (size_of::<AttrOut>(), 104),
+            (size_of::<SetattrIn>(), 88),
+            (size_of::<OpenOut>(), 16),
+            (size_of::<CreateOut>(), 144),
+            (size_of::<ReadIn>(), 40),
+            (size_of::<WriteIn>(), 40),
+            (size_of::<StatfsOut>(), 80),
+            (size_of::<IoctlIn>(), 32),
+            (size_of::<IoctlOut>(), 16),
+            (size_of::<FallocateIn>(), 32),
+            (size_of::<LseekIn>(), 24),
+            (size_of::<CopyFileRangeIn>(), 56),
+            (size_of::<Dirent>(), 24),
+            (size_of::<NotifyInvalInodeOut>(), 24),
+        ];
+        for (index, (ours, kernels)) in sizes.into_iter().enumerate() {
+            assert_eq!(ours, kernels, "message {index}");
+        }
+    }
+}

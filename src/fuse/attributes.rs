@@ -1,0 +1,111 @@
+//! Requests about attributes, extended attributes and flags.
+
+use std::os::unix::ffi::OsStrExt;
+
+use crate::sys::{Errno, FlagsRequest, Kind, Result};
+use crate::union::{Change, NodeId, Wanted};
+
+use super::abi;
+use super::answer::Answer;
+use super::convert;
+use super::opcode::Opcode;
+use super::request::Request;
+use super::server::Server;
+use super::stats;
+
+impl Server {
+    pub(super) fn getattr(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let attr = self.union()?.attr(request.node())?;
+        to.attr(&attr, self.lifetime(attr.id))
+    }
+
+    pub(super) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let change = convert::change(&request.take()?);
+        // A change of nothing is `chown` to nobody, or a write that the kernel makes itself to a set-id file.
+        if change.size.is_some() || change.changes_owner() || change == Change::default() {
+            self.drop_set_id(request.node(), &request)?;
+        }
+        let attr = self.union()?.change(request.node(), change)?;
+        to.attr(&attr, self.lifetime(attr.id))
+    }
+
+    /// Asked only where the kernel does not check: then its one user may do what the files on disk allow.
+    pub(super) fn access(&self, mut request: Request<'_>) -> Result<()> {
+        const WRITE: u32 = 2;
+        const EXECUTE: u32 = 1;
+        let abi::AccessIn { mask, .. } = request.take()?;
+        let stat = self.union()?.attr(request.node())?.stat;
+        if mask & WRITE != 0 && self.union()?.is_read_only() && stat.kind != Kind::CharDevice {
+            return Err(Errno::ROFS);
+        }
+        let runs = stat.kind != Kind::Regular || stat.perm & 0o111 != 0;
+        if mask & EXECUTE != 0 && !runs { Err(Errno::ACCESS) } else { Ok(()) }
+    }
+
+    pub(super) fn setxattr(&self, mut request: Request<'_>) -> Result<()> {
+        let abi::SetxattrIn { size, flags } = request.take()?;
+        // XATTR_CREATE and XATTR_REPLACE.
+        let wanted = match flags {
+            1 => Wanted::Create,
+            2 => Wanted::Replace,
+            _ => Wanted::Any,
+        };
+        let key = request.string()?;
+        self.union()?.set_xattr(request.node(), key, request.bytes(size)?, wanted)
+    }
+
+    pub(super) fn getxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let for_counts = asks_for_counts(Opcode::Getxattr, request);
+        let abi::GetxattrIn { size, .. } = request.take()?;
+        let key = request.string()?;
+        if for_counts {
+            let counts = serde_json::to_vec(&self.counters.stats(self.rings)).map_err(|_| Errno::IO)?;
+            return to.value(&counts, size);
+        }
+        to.value(&self.union()?.xattr(request.node(), key)?, size)
+    }
+
+    pub(super) fn listxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::GetxattrIn { size, .. } = request.take()?;
+        let keys = self.union()?.xattrs(request.node())?;
+        let joined: Vec<u8> = keys.iter().flat_map(|key| key.as_bytes().iter().copied().chain([0])).collect();
+        to.value(&joined, size)
+    }
+
+    pub(super) fn removexattr(&self, mut request: Request<'_>) -> Result<()> {
+        self.union()?.remove_xattr(request.node(), request.string()?)
+    }
+
+    pub(super) fn ioctl(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::IoctlIn { cmd, in_size, .. } = request.take()?;
+        let (union, node) = (self.union()?, request.node());
+        let done = abi::IoctlOut { result: 0, flags: 0, in_iovs: 0, out_iovs: 0 };
+        match FlagsRequest::decode(cmd, request.bytes(in_size)?).ok_or(Errno::NOTTY)? {
+            FlagsRequest::Get => {
+                let flags = union.flags(node)?;
+                to.put(&done)?;
+                to.put(&flags.0)
+            }
+            FlagsRequest::GetExtended => {
+                let flags = union.extended_flags(node)?;
+                to.put(&done)?;
+                to.bytes(&flags.bytes())
+            }
+            FlagsRequest::Set(flags) => {
+                union.set_flags(node, flags)?;
+                to.put(&done)
+            }
+            FlagsRequest::SetExtended(flags) => {
+                union.set_extended_flags(node, &flags)?;
+                to.put(&done)
+            }
+        }
+    }
+}
+
+/// Whether a request asks for what the mount was asked.
+pub(super) fn asks_for_counts(opcode: Opcode, mut request: Request<'_>) -> bool {
+    opcode == Opcode::Getxattr
+        && request.node() == NodeId::ROOT
+        && request.take::<abi::GetxattrIn>().and_then(|_| request.string()).is_ok_and(|key| key == stats::KEY)
+}

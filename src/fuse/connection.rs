@@ -1,0 +1,70 @@
+//! Reading requests from the device and writing the answers, by one thread each.
+
+use zerocopy::IntoBytes;
+
+use crate::sys::{Errno, FuseDevice, Result};
+
+use super::abi::{self, OutHeader};
+use super::answer::Answer;
+use super::init::MAX_WRITE;
+use super::request::Request;
+use super::server::{Outcome, Server};
+
+const HEADER: usize = size_of::<OutHeader>();
+/// Before what a request writes come its header and its arguments; before what an answer reads comes its header.
+const BUFFER: usize = MAX_WRITE as usize + abi::READ_BUFFER_LEAST;
+
+/// One thread's side of a connection.
+#[derive(Debug)]
+pub(super) struct Worker<'a> {
+    device: &'a FuseDevice,
+    // Both are zeroed by the kernel when touched first: a thread costs what the largest message took.
+    question: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(device: &'a FuseDevice) -> Worker<'a> {
+        Worker { device, question: vec![0; BUFFER], answer: vec![0; BUFFER] }
+    }
+
+    /// Answers requests until the mount is gone.
+    ///
+    /// # Errors
+    /// As `read(2)` of the device; `EIO` when what comes is no request.
+    pub(super) fn run(mut self, server: &Server) -> Result<()> {
+        while let Some(request) = next(self.device, &mut self.question)? {
+            let (header, room) = self.answer.split_at_mut(HEADER);
+            let mut answer = Answer::new(room);
+            let outcome = server.serve(request, &mut answer);
+            let (len, error) = match outcome {
+                Outcome::Answered => (HEADER + answer.len(), 0),
+                Outcome::Refused(error) => (HEADER, -error.raw_os_error()),
+                Outcome::Silent => continue,
+            };
+            let wanted = OutHeader { len: len as u32, error, unique: request.header.unique };
+            header.copy_from_slice(wanted.as_bytes());
+            if let Err(error) = self.device.send(&self.answer[..len]) {
+                // Nobody waits for it: the mount goes, or the sender was killed.
+                tracing::debug!(%error, "an answer was not taken");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next request; `None` when the mount is gone.
+pub(super) fn next<'b>(device: &FuseDevice, buffer: &'b mut [u8]) -> Result<Option<Request<'b>>> {
+    let len = loop {
+        match device.receive(buffer) {
+            Ok(len) => break len,
+            // Withdrawn before it could be read.
+            Err(Errno::NOENT | Errno::AGAIN) => {}
+            // The second: the mount went while a request was being read. That is the closing of a file, which nobody
+            // waits for.
+            Err(Errno::NODEV | Errno::CONNABORTED) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    };
+    Request::parse(&buffer[..len]).map(Some).ok_or(Errno::IO)
+}

@@ -1,0 +1,128 @@
+//! Requests about what is in files: opening, reading, writing.
+
+use crate::sys::{Errno, OFlags, Result, SeekTo};
+use crate::union::{Mode, New, NodeId};
+
+use super::abi;
+use super::answer::{Answer, FOR_EVER};
+use super::convert;
+use super::opens::{Opened, mappable};
+use super::request::Request;
+use super::server::Server;
+
+/// The most that is copied for one request: others wait for the kernel's lock on the file.
+const COPY_MOST: u64 = 1 << 30;
+
+impl Server {
+    pub(super) fn readlink(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        use std::os::unix::ffi::OsStrExt;
+        to.bytes(self.union()?.read_link(request.node())?.as_bytes())
+    }
+
+    pub(super) fn open(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
+        let abi::OpenIn { flags, .. } = request.take()?;
+        let opened = opens.open(self.union()?, request.node(), flags, &self.device)?;
+        if matches!(opened, Opened::Through(_)) && mappable(flags) {
+            self.forget_attributes(request.node());
+        }
+        to.put(&open_out(&opened)?)
+    }
+
+    pub(super) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        // Where no open is told, MKNOD does as well, and no RELEASE comes after it.
+        let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
+        let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let union = self.union()?;
+        let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
+        let open = match opens.open(union, attr.id, flags, &self.device)? {
+            // No file was backed before this one, and none can be.
+            Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
+            opened => open_out(&opened)?,
+        };
+        // It is empty: before a program can write through a map the kernel will have asked for its attributes.
+        to.put(&abi::CreateOut { entry: convert::entry(&attr, FOR_EVER), open })
+    }
+
+    /// Where opening is not asked, of files that were created: those the kernel takes for opened.
+    pub(super) fn release(&self, request: Request<'_>) -> Result<()> {
+        if let Some(opens) = &self.opens {
+            opens.release(request.node(), &self.device);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::ReadIn { offset, size, flags, .. } = request.take()?;
+        let (union, node) = (self.union()?, request.node());
+        let quiet = self.no_atime || flags & OFlags::NOATIME.bits() != 0;
+        to.fill(size, |buffer| match quiet {
+            true => union.read_quietly(node, offset, buffer),
+            false => union.read(node, offset, buffer),
+        })
+    }
+
+    pub(super) fn write(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::WriteIn { offset, size, write_flags, .. } = request.take()?;
+        let (union, node) = (self.union()?, request.node());
+        if write_flags & abi::WRITE_KILL_SUIDGID != 0 {
+            self.drop_set_id(node, &request)?;
+        }
+        // What was written through a map is done already.
+        if write_flags & abi::WRITE_CACHE == 0 {
+            union.may_write(node, offset)?;
+        }
+        written(union.write(node, offset, request.bytes(size)?)?, to)
+    }
+
+    pub(super) fn sync(&self, mut request: Request<'_>) -> Result<()> {
+        let abi::FsyncIn { fsync_flags, .. } = request.take()?;
+        self.union()?.sync(request.node(), fsync_flags & abi::FSYNC_DATA_ONLY != 0)
+    }
+
+    pub(super) fn fallocate(&self, mut request: Request<'_>) -> Result<()> {
+        let abi::FallocateIn { offset, length, mode, .. } = request.take()?;
+        self.drop_set_id(request.node(), &request)?;
+        self.union()?.allocate(request.node(), mode, offset, length)
+    }
+
+    pub(super) fn lseek(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::LseekIn { offset, whence, .. } = request.take()?;
+        // SEEK_DATA and SEEK_HOLE; the kernel does the others itself.
+        let what = match whence {
+            3 => SeekTo::Data,
+            4 => SeekTo::Hole,
+            _ => return Err(Errno::INVAL),
+        };
+        // The kernel's offsets have a sign.
+        if i64::try_from(offset).is_err() {
+            return Err(Errno::NXIO);
+        }
+        to.put(&abi::LseekOut { offset: self.union()?.seek(request.node(), what, offset)? })
+    }
+
+    pub(super) fn copy_file_range(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::CopyFileRangeIn { off_in, nodeid_out, off_out, len, .. } = request.take()?;
+        let target = NodeId(nodeid_out);
+        self.drop_set_id(target, &request)?;
+        let len = len.min(COPY_MOST);
+        written(self.union()?.copy_range((request.node(), off_in), (target, off_out), len)?, to)
+    }
+}
+
+fn open_out(opened: &Opened) -> Result<abi::OpenOut> {
+    let cached = abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 };
+    match *opened {
+        Opened::Unasked => Err(Errno::NOSYS),
+        Opened::Cached => Ok(cached),
+        Opened::Through(id) => {
+            let backing_id = i32::try_from(id).map_err(|_| Errno::OVERFLOW)?;
+            Ok(abi::OpenOut { open_flags: abi::FOPEN_PASSTHROUGH, backing_id, ..cached })
+        }
+    }
+}
+
+fn written(count: usize, to: &mut Answer<'_>) -> Result<()> {
+    to.put(&abi::WriteOut { size: u32::try_from(count).unwrap_or(u32::MAX), _padding: 0 })
+}

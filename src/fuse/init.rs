@@ -1,0 +1,102 @@
+//! The first request, in which the kernel and this agree on what the connection can do.
+
+use zerocopy::IntoBytes;
+
+use crate::sys::{Errno, FuseDevice, Result, page_size, rings_work};
+
+use super::abi::{self, InitIn, InitMore, InitOut, OutHeader, init};
+use super::opcode::Opcode;
+use super::request::Request;
+use super::{Io, IoUring, Options, connection};
+
+/// Requests that the kernel may have waiting while their senders go on.
+const MAX_BACKGROUND: u16 = 64;
+/// In bytes: the most that one request writes or reads.
+pub(super) const MAX_WRITE: u32 = 1 << 20;
+
+/// What was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Agreed {
+    /// Files can be passed through.
+    pub passthrough: bool,
+    /// Requests come by rings, as soon as there is one for each CPU; until then none comes.
+    pub rings: bool,
+}
+
+/// Waits for the first request of a mount and answers it.
+///
+/// # Errors
+/// As `read(2)` and `write(2)` of the device; `EPROTO` for a kernel that is too old.
+pub(super) fn shake_hands(device: &FuseDevice, options: &Options) -> Result<Agreed> {
+    let mut buffer = vec![0; abi::READ_BUFFER_LEAST];
+    let request = connection::next(device, &mut buffer)?.ok_or(Errno::NODEV)?;
+    if Opcode::of(request.header.opcode) != Some(Opcode::Init) {
+        return Err(Errno::PROTO);
+    }
+    let answer = negotiate(request, options)?;
+    let len = size_of::<OutHeader>() + size_of::<InitOut>();
+    let header = OutHeader { len: len as u32, error: 0, unique: request.header.unique };
+    device.send(&[header.as_bytes(), answer.as_bytes()].concat())?;
+    let taken = flags_of(answer.flags, answer.flags2);
+    Ok(Agreed { passthrough: taken & init::PASSTHROUGH != 0, rings: taken & init::OVER_IO_URING != 0 })
+}
+
+fn flags_of(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// Takes what is wanted of that which the kernel offers. Each is an improvement where it exists; none is needed.
+fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
+    let InitIn { major, minor, max_readahead, flags } = request.take()?;
+    if major != abi::MAJOR || minor < abi::MINOR_LEAST {
+        return Err(Errno::PROTO);
+    }
+    let more = if u64::from(flags) & init::INIT_EXT != 0 { request.take::<InitMore>()?.flags2 } else { 0 };
+    let taken = flags_of(flags, more) & wanted(options);
+    Ok(InitOut {
+        major: abi::MAJOR,
+        minor: abi::MINOR,
+        // Less than a page is none.
+        max_readahead: if options.no_read_ahead { 1 } else { max_readahead },
+        flags: taken as u32,
+        max_background: MAX_BACKGROUND,
+        congestion_threshold: MAX_BACKGROUND / 4 * 3,
+        max_write: MAX_WRITE,
+        time_gran: 1,
+        max_pages: MAX_WRITE.div_ceil(page_size()) as u16,
+        map_alignment: 0,
+        flags2: (taken >> 32) as u32,
+        // Layers may lie on a file system of one storey, and one more may be built upon this.
+        max_stack_depth: u32::from(taken & init::PASSTHROUGH != 0),
+        _unused: [0; 6],
+    })
+}
+
+fn wanted(options: &Options) -> u64 {
+    let mut wanted = init::ASYNC_DIO
+        | init::ASYNC_READ
+        | init::BIG_WRITES
+        | init::CACHE_SYMLINKS
+        | init::DONT_MASK
+        | init::DO_READDIRPLUS
+        | init::HANDLE_KILLPRIV_V2
+        | init::INIT_EXT
+        | init::MAX_PAGES
+        | init::NO_EXPORT_SUPPORT
+        | init::NO_OPENDIR_SUPPORT
+        | init::NO_OPEN_SUPPORT
+        | init::PARALLEL_DIROPS
+        | init::READDIRPLUS_AUTO;
+    if !options.no_permission_checks {
+        wanted |= init::POSIX_ACL;
+    }
+    match options.io() {
+        Io::Writeback => wanted |= init::WRITEBACK_CACHE,
+        Io::Passthrough => wanted |= init::PASSTHROUGH,
+        Io::Cached => {}
+    }
+    if options.io_uring != IoUring::Off && rings_work() {
+        wanted |= init::OVER_IO_URING;
+    }
+    wanted
+}

@@ -1,0 +1,100 @@
+//! Requests to list directories.
+
+use crate::sys::Result;
+use crate::union::{DIR_BATCH, DirItem, NodeId};
+
+use super::abi;
+use super::answer::Answer;
+use super::convert;
+use super::request::Request;
+use super::server::Server;
+
+impl Server {
+    pub(super) fn readdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::ReadIn { offset, size, .. } = request.take()?;
+        to.limit(size);
+        self.list(request.node(), offset, |item| {
+            let room = to.has_room(dirent_size(item));
+            if room { put_dirent(to, item, item.id.0).map(|()| true) } else { Ok(false) }
+        })
+    }
+
+    /// With a lookup of each entry.
+    pub(super) fn readdirplus(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        let abi::ReadIn { offset, size, .. } = request.take()?;
+        to.limit(size);
+        let dir = request.node();
+        self.list(dir, offset, |item| {
+            if !to.has_room(size_of::<abi::EntryOut>() + dirent_size(item)) {
+                return Ok(false);
+            }
+            let Some(name) = item.entry_name() else {
+                // The kernel takes no lookup for the dots, and only their number and kind.
+                to.put(&abi::EntryOut { nodeid: item.id.0, ..abi::EntryOut::NOTHING })?;
+                return put_dirent(to, item, item.id.0).map(|()| true);
+            };
+            match self.union()?.lookup(dir, name) {
+                Ok(Some(attr)) => {
+                    to.put(&convert::entry(&attr, self.lifetime(attr.id)))?;
+                    put_dirent(to, item, attr.id.0)?;
+                }
+                // Removed since it was listed.
+                Ok(None) => {}
+                // That one entry cannot be resolved is told to who asks for it, and not to who lists the others. The
+                // kernel lists what has an impossible size, and keeps nothing of it.
+                Err(_) => {
+                    let nodeid = item.id.0 | 3 << 62;
+                    let nothing = abi::EntryOut::NOTHING;
+                    let attr = abi::Attr { ino: nodeid, size: u64::MAX, mode: item.kind.mode_bits(), ..nothing.attr };
+                    to.put(&abi::EntryOut { nodeid, attr, ..nothing })?;
+                    put_dirent(to, item, nodeid)?;
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Calls `add` with each entry until it answers that there is no room. An error behind the first entry
+    /// ends the listing there: what was added counts, and the error comes when the reader goes on.
+    fn list(&self, dir: NodeId, mut offset: u64, mut add: impl FnMut(&DirItem) -> Result<bool>) -> Result<()> {
+        let union = self.union()?;
+        let mut added = false;
+        loop {
+            let items = match union.read_dir(dir, offset) {
+                Err(_) if added => return Ok(()),
+                items => items?,
+            };
+            for item in &items {
+                match add(item) {
+                    Err(error) if !added => return Err(error),
+                    Ok(true) => (offset, added) = (item.offset, true),
+                    Ok(false) | Err(_) => return Ok(()),
+                }
+            }
+            // To ask once more would make a list anew of a directory that was read to its end.
+            if items.len() < DIR_BATCH {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl abi::EntryOut {
+    /// Names no node.
+    pub(super) const NOTHING: abi::EntryOut = zerocopy::transmute!([0_u8; size_of::<abi::EntryOut>()]);
+}
+
+/// Entries begin at multiples of eight bytes.
+fn dirent_size(item: &DirItem) -> usize {
+    (size_of::<abi::Dirent>() + item.name().len()).next_multiple_of(8)
+}
+
+fn put_dirent(to: &mut Answer<'_>, item: &DirItem, ino: u64) -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = item.name().as_bytes();
+    // The kind as `d_type` has it.
+    let kind = item.kind.mode_bits() >> 12;
+    to.put(&abi::Dirent { ino, off: item.offset, namelen: name.len() as u32, kind })?;
+    to.bytes(name)?;
+    to.bytes(&[0; 7][..dirent_size(item) - size_of::<abi::Dirent>() - name.len()])
+}

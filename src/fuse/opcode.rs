@@ -1,0 +1,70 @@
+//! What the kernel may ask, as the FUSE protocol numbers and names it.
+
+macro_rules! opcodes {
+    ($($opcode:ident = $number:literal $name:literal,)*) => {
+        /// What a request asks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Opcode { $($opcode,)* }
+
+        /// The names, in the order of [`Opcode`].
+        pub(super) const NAMES: [&str; [$($name),*].len()] = [$($name),*];
+
+        impl Opcode {
+            /// `None` for what this does not know: it is answered `ENOSYS`.
+            pub(super) fn of(number: u32) -> Option<Opcode> {
+                match number {
+                    $($number => Some(Opcode::$opcode),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+opcodes! {
+    Access = 34 "ACCESS",
+    BatchForget = 42 "BATCH_FORGET",
+    CopyFileRange = 47 "COPY_FILE_RANGE",
+    Create = 35 "CREATE",
+    Destroy = 38 "DESTROY",
+    Fallocate = 43 "FALLOCATE",
+    Flush = 25 "FLUSH",
+    Forget = 2 "FORGET",
+    Fsync = 20 "FSYNC",
+    Fsyncdir = 30 "FSYNCDIR",
+    Getattr = 3 "GETATTR",
+    Getxattr = 22 "GETXATTR",
+    Init = 26 "INIT",
+    Interrupt = 36 "INTERRUPT",
+    Ioctl = 39 "IOCTL",
+    Link = 13 "LINK",
+    Listxattr = 23 "LISTXATTR",
+    Lookup = 1 "LOOKUP",
+    Lseek = 46 "LSEEK",
+    Mkdir = 9 "MKDIR",
+    Mknod = 8 "MKNOD",
+    Open = 14 "OPEN",
+    Opendir = 27 "OPENDIR",
+    Poll = 40 "POLL",
+    Read = 15 "READ",
+    Readdir = 28 "READDIR",
+    Readdirplus = 44 "READDIRPLUS",
+    Readlink = 5 "READLINK",
+    Release = 18 "RELEASE",
+    Removexattr = 24 "REMOVEXATTR",
+    Rename = 12 "RENAME",
+    Rename2 = 45 "RENAME2",
+    Rmdir = 11 "RMDIR",
+    Setattr = 4 "SETATTR",
+    Setxattr = 21 "SETXATTR",
+    Statfs = 17 "STATFS",
+    Symlink = 6 "SYMLINK",
+    Unlink = 10 "UNLINK",
+    Write = 16 "WRITE",
+}
+
+impl Opcode {
+    pub(super) fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+}
