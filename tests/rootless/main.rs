@@ -167,3 +167,15 @@ fn fusermount_ends_the_mount_of_a_user_and_its_process() {
     desk.run(&running);
     assert!(desk.layers.upper().join("d/new").exists());
 }
+
+#[test]
+fn a_mount_outlives_the_end_of_the_one_before_it() {
+    need!(root, fuse, users);
+    for name in [USER, PLAIN_USER] {
+        let desk = Desk::of(name);
+        let (overfuse, options) = (desk.overfuse.display(), desk.layers.options());
+        // The process of the mount before is still ending when the next is made.
+        let round = format!("{overfuse} mount -o {options} at; test -e at/d; {overfuse} umount at; test ! -e at/d");
+        desk.run(&format!("for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do {round}; done"));
+    }
+}
