@@ -29,10 +29,14 @@ impl<'a> Answer<'a> {
 
     /// No more than `most` bytes in all.
     pub(super) fn limit(&mut self, most: u32) {
-        if let Some(room) = std::mem::take(&mut self.room).get_mut(..) {
-            let most = room.len().min(most as usize);
-            self.room = &mut room[..most];
-        }
+        let room = std::mem::take(&mut self.room);
+        let most = room.len().min(most as usize);
+        self.room = &mut room[..most];
+    }
+
+    /// Nothing was put yet.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
     }
 
     /// Whether `more` bytes still fit.

@@ -13,6 +13,7 @@ mod convert;
 mod forgetting;
 mod init;
 mod listing;
+mod modes;
 mod names;
 mod opcode;
 mod opens;
@@ -23,6 +24,7 @@ mod server;
 mod session;
 mod stats;
 
-pub use options::{Io, IoUring, LayerIndex, OptionError, Options};
+pub use modes::{Io, IoUring, LayerIndex};
+pub use options::{OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use crate::sys::{self, Without};
 use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
+use super::modes::{Io, IoUring, LayerIndex};
+
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -46,40 +48,6 @@ pub struct Options {
     pub remount: bool,
     /// Options that mean nothing here, to be warned of.
     pub unknown: Vec<String>,
-}
-
-/// How the kernel reads and writes files, in its own terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Io {
-    /// Pages are kept, writes go through at once. Opening a file asks nothing.
-    Cached,
-    /// As `Cached`, and writes are collected in the page cache.
-    Writeback,
-    /// Files of the upper layer, and all of a union without one, are read and written in their layer by the kernel
-    /// itself. Opening a file asks. For root of the host; else as `Cached`.
-    Passthrough,
-}
-
-/// Whether requests come by io_uring: then no thread is woken across CPUs, and most take a half to a third of the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IoUring {
-    /// Where the kernel offers it: from Linux 6.14 on, when its module's parameter `enable_uring` is set.
-    #[default]
-    Auto,
-    /// Root of the host sets that parameter for the moment of mounting.
-    On,
-    Off,
-}
-
-/// Which tables of contents answer for lower layers, so that these are not read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LayerIndex {
-    /// Those that the store keeps of its layers.
-    #[default]
-    Stored,
-    /// One made of each layer at the time of the mount: the layers must not change under it.
-    Make,
-    Off,
 }
 
 /// As whose every file is shown.

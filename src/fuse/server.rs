@@ -52,13 +52,16 @@ impl Server {
         if !attributes::asks_for_counts(opcode, request) {
             self.counters.begin(opcode);
         }
-        let mut act = || catch_unwind(AssertUnwindSafe(|| self.act(opcode, request, to))).unwrap_or(Err(Errno::IO));
+        let act = |to: &mut Answer<'_>| {
+            catch_unwind(AssertUnwindSafe(|| self.act(opcode, request, to))).unwrap_or(Err(Errno::IO))
+        };
         let mut result = match opcode {
-            Opcode::Forget | Opcode::BatchForget => self.forgetting.during(&mut act),
-            _ => act(),
+            Opcode::Forget | Opcode::BatchForget => self.forgetting.during(|| act(to)),
+            _ => act(to),
         };
         if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.forgetting.settle(&self.device) {
-            result = act();
+            to.clear();
+            result = act(to);
         }
         if let Err(error) = &result {
             // Misses and refusals are a file system's daily bread; input and output errors are not.

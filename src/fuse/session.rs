@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, ScopedJoinHandle, available_parallelism};
+use std::thread::{self, available_parallelism};
 
 use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
 use crate::union::Union;
@@ -54,6 +55,7 @@ pub struct Session {
     threads: Option<usize>,
     union: Arc<OnceLock<Union>>,
     at: PathBuf,
+    gave_up: AtomicBool,
 }
 
 impl Session {
@@ -104,7 +106,7 @@ impl Session {
             counters: Counters::default(),
             forgetting: Forgetting::default(),
         };
-        Ok(Session { server: Some(server), threads: options.threads, union, at })
+        Ok(Session { server: Some(server), threads: options.threads, union, at, gave_up: AtomicBool::new(false) })
     }
 
     /// Gives a reserved mount what it shall show.
@@ -124,10 +126,9 @@ impl Session {
     /// # Errors
     /// When a thread fails; the mount is then gone.
     pub fn serve(mut self) -> io::Result<()> {
-        let Some(server) = self.server.take() else { return Ok(()) };
         sys::obey_quotas()?;
+        let Some(server) = self.server.take() else { return Ok(()) };
         let served = if server.rings { self.serve_rings(&server) } else { self.serve_device(&server) };
-        // Where one thread gave up, the others have ended with the mount.
         Ok(served.inspect_err(|_| self.give_up())?)
     }
 
@@ -136,42 +137,51 @@ impl Session {
         let cores = available_parallelism().map_or(2, |n| n.get().max(2));
         let threads = self.threads.unwrap_or(cores).max(1);
         let devices = (1..threads).map(|_| server.device.another()).collect::<sys::Result<Vec<_>>>()?;
-        let serve = |device| Worker::new(device).run(server).inspect_err(|_| self.give_up());
-        thread::scope(|scope| {
-            let others: Vec<_> = devices.iter().map(|device| scope.spawn(|| serve(device))).collect();
-            let first = serve(&server.device);
-            others.into_iter().fold(first, |result, other| result.and(joined(other)))
-        })
+        let serve = |device| Worker::new(device).run(server);
+        self.run(|| serve(&server.device), devices.iter().map(|device| move || serve(device)))
     }
 
     /// Each CPU has threads of its own; what nobody waits for still comes by the device.
     fn serve_rings(&self, server: &Server) -> sys::Result<()> {
         let cpus = sys::possible_cpus()?;
         let each = self.threads.unwrap_or(THREADS_PER_CPU).max(1);
-        let serve = |cpu| ring::run(server, &server.device, cpu).inspect_err(|_| self.give_up());
-        let serve = &serve;
+        let all = (0..each).flat_map(|_| 0..cpus);
+        self.run(
+            || Worker::new(&server.device).run(server),
+            all.map(|cpu| move || ring::run(server, &server.device, cpu)),
+        )
+    }
+
+    /// Does `first`, and each of `others` in a thread of its own. When one fails, all end.
+    fn run<F: FnOnce() -> sys::Result<()> + Send>(
+        &self,
+        first: impl FnOnce() -> sys::Result<()>,
+        others: impl Iterator<Item = F>,
+    ) -> sys::Result<()> {
         thread::scope(|scope| {
-            let all = (0..each).flat_map(|_| 0..cpus);
-            let others: Vec<_> = all.map(|cpu| scope.spawn(move || serve(cpu))).collect();
-            let rest = Worker::new(&server.device).run(server).inspect_err(|_| self.give_up());
-            others.into_iter().fold(rest, |result, other| result.and(joined(other)))
+            let start = |work: F| {
+                let work = || work().inspect_err(|_| self.give_up());
+                thread::Builder::new().spawn_scoped(scope, work).map_err(|error| errno(&error))
+            };
+            // Where one cannot be started, those that were end with the mount.
+            let others = others.map(start).collect::<sys::Result<Vec<_>>>().inspect_err(|_| self.give_up())?;
+            let first = first().inspect_err(|_| self.give_up());
+            others.into_iter().fold(first, |result, other| result.and(other.join().unwrap_or(Err(Errno::IO))))
         })
     }
 
-    /// Ends the mount, and with it all threads.
+    /// Ends the mount, and with it all threads. Once: another mount may be in its place afterwards.
     fn give_up(&self) {
-        unmount(&self.at, true).ok();
+        if !self.gave_up.swap(true, Ordering::AcqRel) {
+            unmount(&self.at, true).ok();
+        }
     }
-}
-
-fn joined(thread: ScopedJoinHandle<'_, sys::Result<()>>) -> sys::Result<()> {
-    thread.join().unwrap_or(Err(Errno::IO))
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         if self.server.take().is_some() {
-            unmount(&self.at, true).ok();
+            self.give_up();
         }
     }
 }
