@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::need;
 use crate::support::child::{self, End};
-use crate::support::{At, check};
+use crate::support::{At, alone, check};
 
 fn both_ways(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
@@ -98,6 +98,10 @@ fn a_lock_taken_on_a_lower_file_before_the_copy_up_is_seen_after_it() {
 #[test]
 fn whole_file_locks_hold_between_processes_and_over_a_copy_up() {
     need!(fuse, overlay);
+    // A lock goes when the last descriptor of its opening is closed.
+    if !alone("locks::whole_file_locks_hold_between_processes_and_over_a_copy_up") {
+        return;
+    }
     check("upper:\n f u 644 u\n lower:\n f l 644 l\n d d 755", |at| {
         let elsewhere = |file: &File, how: i32| {
             let fd = file.as_raw_fd();
