@@ -141,6 +141,18 @@ layout! {
     struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
 }
 
+impl OutHeader {
+    /// Before `len` bytes.
+    pub(super) fn before(len: usize, error: i32, unique: u64) -> OutHeader {
+        OutHeader { len: (size_of::<OutHeader>() + len) as u32, error, unique }
+    }
+
+    /// A message of which `body` is all that follows.
+    pub(super) fn with(self, body: &(impl IntoBytes + Immutable)) -> Vec<u8> {
+        [self.as_bytes(), body.as_bytes()].concat()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

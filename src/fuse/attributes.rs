@@ -55,13 +55,13 @@ impl Server {
     }
 
     pub(super) fn getxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
-        let for_counts = asks_for_counts(Opcode::Getxattr, request);
         let abi::GetxattrIn { size, .. } = request.take()?;
         let key = request.string()?;
-        if for_counts {
+        if request.node() == NodeId::ROOT && key == stats::KEY {
             let counts = serde_json::to_vec(&self.counters.stats(self.rings)).map_err(|_| Errno::IO)?;
             return to.value(&counts, size);
         }
+        self.counters.begin(Opcode::Getxattr);
         to.value(&self.union()?.xattr(request.node(), key)?, size)
     }
 
@@ -101,11 +101,4 @@ impl Server {
             }
         }
     }
-}
-
-/// Whether a request asks for what the mount was asked.
-pub(super) fn asks_for_counts(opcode: Opcode, mut request: Request<'_>) -> bool {
-    opcode == Opcode::Getxattr
-        && request.node() == NodeId::ROOT
-        && request.take::<abi::GetxattrIn>().and_then(|_| request.string()).is_ok_and(|key| key == stats::KEY)
 }

@@ -37,14 +37,12 @@ impl<'a> Worker<'a> {
             let (header, room) = self.answer.split_at_mut(HEADER);
             let mut answer = Answer::new(room);
             let outcome = server.serve(request, &mut answer);
-            let (len, error) = match outcome {
-                Outcome::Answered => (HEADER + answer.len(), 0),
-                Outcome::Refused(error) => (HEADER, -error.raw_os_error()),
-                Outcome::Silent => continue,
-            };
-            let wanted = OutHeader { len: len as u32, error, unique: request.header.unique };
+            if outcome == Outcome::Silent {
+                continue;
+            }
+            let (wanted, len) = outcome.header(answer.len(), request.header.unique);
             header.copy_from_slice(wanted.as_bytes());
-            if let Err(error) = self.device.send(&self.answer[..len]) {
+            if let Err(error) = self.device.send(&self.answer[..HEADER + len]) {
                 // Nobody waits for it: the mount goes, or the sender was killed.
                 tracing::debug!(%error, "an answer was not taken");
             }

@@ -1,5 +1,7 @@
 //! Requests about what is in files: opening, reading, writing.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::sys::{Errno, OFlags, Result, SeekTo};
 use crate::union::{Mode, New, NodeId};
 
@@ -15,7 +17,6 @@ const COPY_MOST: u64 = 1 << 30;
 
 impl Server {
     pub(super) fn readlink(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
-        use std::os::unix::ffi::OsStrExt;
         to.bytes(self.union()?.read_link(request.node())?.as_bytes())
     }
 
@@ -26,7 +27,7 @@ impl Server {
         if matches!(opened, Opened::Through(_)) && mappable(flags) {
             self.forget_attributes(request.node());
         }
-        to.put(&open_out(&opened)?)
+        to.put(&open_out(opened)?)
     }
 
     pub(super) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
@@ -39,7 +40,7 @@ impl Server {
         let open = match opens.open(union, attr.id, flags, &self.device)? {
             // No file was backed before this one, and none can be.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
-            opened => open_out(&opened)?,
+            opened => open_out(opened)?,
         };
         // It is empty: before a program can write through a map the kernel will have asked for its attributes.
         to.put(&abi::CreateOut { entry: convert::entry(&attr, FOR_EVER), open })
@@ -111,9 +112,9 @@ impl Server {
     }
 }
 
-fn open_out(opened: &Opened) -> Result<abi::OpenOut> {
+fn open_out(opened: Opened) -> Result<abi::OpenOut> {
     let cached = abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 };
-    match *opened {
+    match opened {
         Opened::Unasked => Err(Errno::NOSYS),
         Opened::Cached => Ok(cached),
         Opened::Through(id) => {

@@ -3,6 +3,7 @@
 //! A removed file keeps its room until the kernel has told that nobody knows it any more. It tells so after the
 //! removal was answered, and not in one order with other requests: a change may come first, and find the disk full.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -28,7 +29,6 @@ impl Forgetting {
 
     /// Waits until all that was told has been heard, but not for long. Whether to try again.
     pub(super) fn settle(&self, device: &FuseDevice) -> bool {
-        use std::os::fd::AsFd;
         (0..PAUSES).any(|_| {
             sleep(PAUSE);
             let told = poll::now(&[(device.as_fd(), Interest::Read)]).is_ok_and(|ready| ready[0]);

@@ -1,7 +1,5 @@
 //! The first request, in which the kernel and this agree on what the connection can do.
 
-use zerocopy::IntoBytes;
-
 use crate::sys::{Errno, FuseDevice, Result, page_size, rings_work};
 
 use super::abi::{self, InitIn, InitMore, InitOut, OutHeader, init};
@@ -34,9 +32,8 @@ pub(super) fn shake_hands(device: &FuseDevice, options: &Options) -> Result<Agre
         return Err(Errno::PROTO);
     }
     let answer = negotiate(request, options)?;
-    let len = size_of::<OutHeader>() + size_of::<InitOut>();
-    let header = OutHeader { len: len as u32, error: 0, unique: request.header.unique };
-    device.send(&[header.as_bytes(), answer.as_bytes()].concat())?;
+    let header = OutHeader::before(size_of_val(&answer), 0, request.header.unique);
+    device.send(&header.with(&answer))?;
     let taken = flags_of(answer.flags, answer.flags2);
     Ok(Agreed { passthrough: taken & init::PASSTHROUGH != 0, rings: taken & init::OVER_IO_URING != 0 })
 }
@@ -52,7 +49,11 @@ fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
         return Err(Errno::PROTO);
     }
     let more = if u64::from(flags) & init::INIT_EXT != 0 { request.take::<InitMore>()?.flags2 } else { 0 };
-    let taken = flags_of(flags, more) & wanted(options);
+    let mut taken = flags_of(flags, more) & wanted(options);
+    // Tried where it matters alone: most kernels have it switched off.
+    if taken & init::OVER_IO_URING != 0 && !rings_work() {
+        taken &= !init::OVER_IO_URING;
+    }
     Ok(InitOut {
         major: abi::MAJOR,
         minor: abi::MINOR,
@@ -95,7 +96,7 @@ fn wanted(options: &Options) -> u64 {
         Io::Passthrough => wanted |= init::PASSTHROUGH,
         Io::Cached => {}
     }
-    if options.io_uring != IoUring::Off && rings_work() {
+    if options.io_uring != IoUring::Off {
         wanted |= init::OVER_IO_URING;
     }
     wanted

@@ -1,5 +1,7 @@
 //! Requests to list directories.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::sys::Result;
 use crate::union::{DIR_BATCH, DirItem, NodeId};
 
@@ -90,7 +92,6 @@ fn dirent_size(item: &DirItem) -> usize {
 }
 
 fn put_dirent(to: &mut Answer<'_>, item: &DirItem, ino: u64) -> Result<()> {
-    use std::os::unix::ffi::OsStrExt;
     let name = item.name().as_bytes();
     // The kind as `d_type` has it.
     let kind = item.kind.mode_bits() >> 12;

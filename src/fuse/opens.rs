@@ -42,7 +42,7 @@ struct Open {
 }
 
 /// How an open goes on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Opened {
     /// Through the page cache of the mount and this process.
     Cached,

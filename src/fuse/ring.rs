@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connection::Worker;
 use super::init::MAX_WRITE;
 use super::request::Request;
-use super::server::{Outcome, Server};
+use super::server::Server;
 
 /// Answers the requests of programs on one CPU until the mount is gone.
 ///
@@ -38,22 +38,18 @@ pub(super) fn run(server: &Server, device: &FuseDevice, cpu: u16) -> Result<()> 
 /// of the two is small is put elsewhere meanwhile.
 fn answer(server: &Server, message: RingMessage<'_>, small: &mut [u8]) -> Result<(OutHeader, usize)> {
     let RingMessage { header, first_argument, payload, len } = message;
-    let (outcome, len, unique) = if len <= small.len() {
+    if len <= small.len() {
         small[..len].copy_from_slice(&payload[..len]);
         let request = Request::of(header, first_argument, &small[..len])?;
         let mut answer = Answer::new(payload);
-        (server.serve(request, &mut answer), answer.len(), request.header.unique)
+        let outcome = server.serve(request, &mut answer);
+        Ok(outcome.header(answer.len(), request.header.unique))
     } else {
         let request = Request::of(header, first_argument, &payload[..len])?;
         let mut answer = Answer::new(small);
-        let (outcome, unique) = (server.serve(request, &mut answer), request.header.unique);
-        let len = answer.len();
+        let outcome = server.serve(request, &mut answer);
+        let (header, len) = outcome.header(answer.len(), request.header.unique);
         payload[..len].copy_from_slice(&small[..len]);
-        (outcome, len, unique)
-    };
-    let (len, error) = match outcome {
-        Outcome::Answered | Outcome::Silent => (len, 0),
-        Outcome::Refused(error) => (0, -error.raw_os_error()),
-    };
-    Ok((OutHeader { len: (size_of::<OutHeader>() + len) as u32, error, unique }, len))
+        Ok((header, len))
+    }
 }

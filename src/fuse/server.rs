@@ -1,27 +1,25 @@
 //! What answers the kernel: the one place where errors become errno, with the one panic guard and the one log line.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
-
-use zerocopy::IntoBytes;
+use std::sync::OnceLock;
 
 use crate::sys::{Errno, FuseDevice, Result, credentials};
 use crate::union::{NodeId, Owner, Remove, Union};
 
+use super::abi::{self, OutHeader};
 use super::answer::{Answer, FOR_EVER};
 use super::forgetting::Forgetting;
 use super::opcode::Opcode;
 use super::opens::Opens;
 use super::request::Request;
 use super::stats::Counters;
-use super::{abi, attributes};
 
 /// Answers requests from a union.
 #[derive(Debug)]
 pub(super) struct Server {
-    pub(super) device: Arc<FuseDevice>,
+    pub(super) device: FuseDevice,
     /// Set before the first request is answered.
-    pub(super) union: Arc<OnceLock<Union>>,
+    pub(super) union: OnceLock<Union>,
     /// Whether the requests of programs come by rings.
     pub(super) rings: bool,
     /// Reading moves no time of access.
@@ -44,12 +42,23 @@ pub(super) enum Outcome {
     Silent,
 }
 
+impl Outcome {
+    /// What precedes an answer of which `len` bytes were put together, and how many of them go with it.
+    pub(super) fn header(self, len: usize, unique: u64) -> (OutHeader, usize) {
+        let (len, error) = match self {
+            Outcome::Answered | Outcome::Silent => (len, 0),
+            Outcome::Refused(error) => (0, -error.raw_os_error()),
+        };
+        (OutHeader::before(len, error, unique), len)
+    }
+}
+
 impl Server {
     /// Does what is asked, and puts the answer together.
     pub(super) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
         let Some(opcode) = Opcode::of(request.header.opcode) else { return Outcome::Refused(Errno::NOSYS) };
-        // A question for the counts is not to change them.
-        if !attributes::asks_for_counts(opcode, request) {
+        // A question for the counts is not to change them: which this is, shows its key.
+        if opcode != Opcode::Getxattr {
             self.counters.begin(opcode);
         }
         let act = |to: &mut Answer<'_>| {
@@ -151,10 +160,9 @@ impl Server {
     pub(super) fn forget_attributes(&self, id: NodeId) {
         // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
         let notice = abi::NotifyInvalInodeOut { ino: id.0, off: -1, len: 0 };
-        let len = size_of::<abi::OutHeader>() + size_of::<abi::NotifyInvalInodeOut>();
-        let header = abi::OutHeader { len: len as u32, error: abi::NOTIFY_INVAL_INODE, unique: 0 };
+        let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
         // An error means that the kernel has forgotten the file.
-        let _ = self.device.send(&[header.as_bytes(), notice.as_bytes()].concat());
+        let _ = self.device.send(&header.with(&notice));
     }
 
     /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.

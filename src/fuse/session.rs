@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, available_parallelism};
 
 use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
@@ -53,7 +53,6 @@ const THREADS_PER_CPU: usize = 2;
 pub struct Session {
     server: Option<Server>,
     threads: Option<usize>,
-    union: Arc<OnceLock<Union>>,
     at: PathBuf,
     gave_up: AtomicBool,
 }
@@ -82,8 +81,7 @@ impl Session {
         }
         let at = canonical;
         let enabled = (options.io_uring == IoUring::On).then(RingsEnabled::for_now).flatten();
-        let device = Arc::new(mount(&at, options)?);
-        let union = Arc::new(OnceLock::new());
+        let device = mount(&at, options)?;
         let agreed = init::shake_hands(&device, options).map_err(|source| {
             unmount(&at, true).ok();
             MountError::Kernel { at: at.clone(), source }
@@ -98,7 +96,7 @@ impl Session {
         }
         let server = Server {
             device,
-            union: union.clone(),
+            union: OnceLock::new(),
             rings: agreed.rings,
             no_atime: options.no_atime,
             all_root: options.no_permission_checks || options.squash.is_some(),
@@ -106,13 +104,15 @@ impl Session {
             counters: Counters::default(),
             forgetting: Forgetting::default(),
         };
-        Ok(Session { server: Some(server), threads: options.threads, union, at, gave_up: AtomicBool::new(false) })
+        Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })
     }
 
     /// Gives a reserved mount what it shall show.
     pub fn attach(self, union: Union) -> Session {
-        // A second union would find the place taken, and is closed again.
-        let _ = self.union.set(union);
+        if let Some(server) = &self.server {
+            // A second union would find the place taken, and is closed again.
+            let _ = server.union.set(union);
+        }
         self
     }
 
