@@ -12,6 +12,7 @@ mod content;
 mod convert;
 mod forgetting;
 mod init;
+mod kept_listings;
 mod listing;
 mod modes;
 mod names;

@@ -9,6 +9,7 @@ use crate::union::{NodeId, Owner, Remove, Union};
 use super::abi::{self, OutHeader};
 use super::answer::{Answer, FOR_EVER};
 use super::forgetting::Forgetting;
+use super::kept_listings::KeptListings;
 use super::opcode::Opcode;
 use super::opens::Opens;
 use super::request::Request;
@@ -30,6 +31,7 @@ pub(super) struct Server {
     pub(super) opens: Option<Opens>,
     pub(super) counters: Counters,
     pub(super) forgetting: Forgetting,
+    pub(super) listings: KeptListings,
 }
 
 /// What comes of a request.

@@ -12,6 +12,7 @@ use crate::union::Union;
 use super::connection::Worker;
 use super::forgetting::Forgetting;
 use super::init;
+use super::kept_listings::KeptListings;
 use super::opens::Opens;
 use super::server::Server;
 use super::stats::Counters;
@@ -103,6 +104,7 @@ impl Session {
             opens: agreed.passthrough.then(Opens::new),
             counters: Counters::default(),
             forgetting: Forgetting::default(),
+            listings: KeptListings::default(),
         };
         Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })
     }
