@@ -11,6 +11,7 @@ mod connection;
 mod content;
 mod convert;
 mod forgetting;
+mod idle;
 mod init;
 mod kept_listings;
 mod listing;
@@ -25,7 +26,7 @@ mod server;
 mod session;
 mod stats;
 
-pub use modes::{Io, IoUring, LayerIndex};
+pub use modes::{Idle, Io, IoUring, LayerIndex};
 pub use options::{OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};

@@ -23,6 +23,16 @@ pub enum IoUring {
     Off,
 }
 
+/// What idle CPUs do while requests come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// As the host has it.
+    #[default]
+    Sleep,
+    /// They poll, and so most requests take half the time, at the cost of power. For root of the host.
+    Poll,
+}
+
 /// Which tables of contents answer for lower layers, so that these are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayerIndex {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::sys::{self, Without};
 use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
-use super::modes::{Io, IoUring, LayerIndex};
+use super::modes::{Idle, Io, IoUring, LayerIndex};
 
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub struct Options {
     /// Threads that answer requests; unset: one a core, at least two. Of those that wait at rings, each CPU has as many.
     pub threads: Option<usize>,
     pub io_uring: IoUring,
+    pub idle: Idle,
     /// Unset: as suits the mount.
     pub io: Option<Io>,
     /// Change the mount that is there.
@@ -65,7 +66,7 @@ pub enum OptionError {
     #[error("option {option}: {value:?} is no number")]
     NotANumber { option: String, value: String },
     #[error("option {option}: {value:?} is none of {choice}")]
-    NoChoice { option: String, value: String, choice: &'static str },
+    NoChoice { option: String, value: String, choice: String },
     #[error("option {option}: {rule}")]
     BadLayers { option: String, rule: &'static str },
     #[error("option upperdir needs workdir, an empty directory on the same file system")]
@@ -106,11 +107,7 @@ impl Options {
             let value = needed()?;
             value.parse().map_err(|_| OptionError::NotANumber { option: key.into(), value: value.into() })
         };
-        let switch = || match needed()? {
-            "on" => Ok(true),
-            "off" => Ok(false),
-            value => Err(no_choice(key, value, "on, off")),
-        };
+        let switch = || one_of(key, needed()?, &[("on", true), ("off", false)]);
         match key {
             "" => {}
             "lowerdir" => (self.lower, self.data_only) = layers(needed()?)?,
@@ -123,22 +120,15 @@ impl Options {
             "fsname" | "source" => self.source = Some(unescape(needed()?)),
             "threads" | "max_threads" => self.threads = Some(number()? as usize),
             "io" => {
-                self.io = Some(match needed()? {
-                    "cached" => Io::Cached,
-                    "writeback" => Io::Writeback,
-                    "passthrough" => Io::Passthrough,
-                    value => return Err(no_choice(key, value, "cached, writeback, passthrough")),
-                });
+                let ways = [("cached", Io::Cached), ("writeback", Io::Writeback), ("passthrough", Io::Passthrough)];
+                self.io = Some(one_of(key, needed()?, &ways)?);
             }
             // As a bare word it is libfuse's.
             "io_uring" => {
-                self.io_uring = match value {
-                    None | Some("on") => IoUring::On,
-                    Some("auto") => IoUring::Auto,
-                    Some("off") => IoUring::Off,
-                    Some(value) => return Err(no_choice(key, value, "auto, on, off")),
-                }
+                let ways = [("auto", IoUring::Auto), ("on", IoUring::On), ("off", IoUring::Off)];
+                self.io_uring = one_of(key, value.unwrap_or("on"), &ways)?;
             }
+            "idle" => self.idle = one_of(key, needed()?, &[("sleep", Idle::Sleep), ("poll", Idle::Poll)])?,
             // As fuse-overlayfs calls two of these.
             "writeback" => self.io = Some(if needed()? == "0" { Io::Cached } else { Io::Writeback }),
             "squash_to_root" => self.squash = Some(SquashTo::default()),
@@ -160,30 +150,24 @@ impl Options {
             "volatile" => self.volatile = true,
             "fsync" => self.volatile = value == Some("0"),
             "redirect_dir" => {
-                self.redirect = Some(match needed()? {
-                    "on" => RedirectDir::On,
+                let ways = [
+                    ("on", RedirectDir::On),
+                    ("follow", RedirectDir::Follow),
+                    ("nofollow", RedirectDir::NoFollow),
                     // The kernel as distributions build it goes on following those that exist, too.
-                    "follow" | "off" => RedirectDir::Follow,
-                    "nofollow" => RedirectDir::NoFollow,
-                    value => return Err(no_choice(key, value, "on, follow, nofollow, off")),
-                });
+                    ("off", RedirectDir::Follow),
+                ];
+                self.redirect = Some(one_of(key, needed()?, &ways)?);
             }
             "metacopy" => self.metacopy = Some(switch()?),
             "layer_index" => {
-                self.layer_index = match needed()? {
-                    "on" => LayerIndex::Stored,
-                    "make" => LayerIndex::Make,
-                    "off" => LayerIndex::Off,
-                    value => return Err(no_choice(key, value, "on, make, off")),
-                }
+                let ways = [("on", LayerIndex::Stored), ("make", LayerIndex::Make), ("off", LayerIndex::Off)];
+                self.layer_index = one_of(key, needed()?, &ways)?;
             }
             // Names of one lower file always stay one file.
             "index" => drop(switch()?),
             // Numbers are composed from file system and inode number in any case.
-            "xino" => match needed()? {
-                "on" | "off" | "auto" => {}
-                value => return Err(no_choice(key, value, "on, off, auto")),
-            },
+            "xino" => one_of(key, needed()?, &[("on", ()), ("off", ()), ("auto", ())])?,
             "userxattr" => self.user_marks = true,
             // What these ask for is how Overfuse works, or is of no consequence to it.
             "default_permissions" | "auto" | "noauto" | "defaults" | "async" | "_netdev" => {}
@@ -289,8 +273,13 @@ fn bad_layers(option: &str, rule: &'static str) -> OptionError {
     OptionError::BadLayers { option: option.into(), rule }
 }
 
-fn no_choice(option: &str, value: &str, choice: &'static str) -> OptionError {
-    OptionError::NoChoice { option: option.into(), value: value.into(), choice }
+/// What `value` stands for among the `choices` of an option.
+fn one_of<T: Copy>(option: &str, value: &str, choices: &[(&str, T)]) -> Result<T, OptionError> {
+    choices.iter().find(|(name, _)| *name == value).map(|&(_, choice)| choice).ok_or_else(|| OptionError::NoChoice {
+        option: option.into(),
+        value: value.into(),
+        choice: choices.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// The pieces between unescaped `separator`s, still escaped.
@@ -404,6 +393,8 @@ mod tests {
         for (text, error) in [
             ("lowerdir=", "option lowerdir needs a value: lowerdir=…"),
             ("lowerdir=/a,threads=x", "option threads: \"x\" is no number"),
+            ("idle=doze", "option idle: \"doze\" is none of sleep, poll"),
+            ("io_uring=", "option io_uring: \"\" is none of auto, on, off"),
         ] {
             assert_eq!(Options::parse(text).unwrap_err().to_string(), error);
         }

@@ -9,6 +9,7 @@ use crate::union::{NodeId, Owner, Remove, Union};
 use super::abi::{self, OutHeader};
 use super::answer::{Answer, FOR_EVER};
 use super::forgetting::Forgetting;
+use super::idle::IdlePolling;
 use super::kept_listings::KeptListings;
 use super::opcode::Opcode;
 use super::opens::Opens;
@@ -32,6 +33,8 @@ pub(super) struct Server {
     pub(super) counters: Counters,
     pub(super) forgetting: Forgetting,
     pub(super) listings: KeptListings,
+    /// Where idle CPUs are to poll.
+    pub(super) idle: Option<IdlePolling>,
 }
 
 /// What comes of a request.
@@ -59,6 +62,9 @@ impl Server {
     /// Does what is asked, and puts the answer together.
     pub(super) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
         let Some(opcode) = Opcode::of(request.header.opcode) else { return Outcome::Refused(Errno::NOSYS) };
+        if let Some(idle) = &self.idle {
+            idle.request();
+        }
         // A question for the counts is not to change them: which this is, shows its key.
         if opcode != Opcode::Getxattr {
             self.counters.begin(opcode);

@@ -11,12 +11,13 @@ use crate::union::Union;
 
 use super::connection::Worker;
 use super::forgetting::Forgetting;
+use super::idle::IdlePolling;
 use super::init;
 use super::kept_listings::KeptListings;
 use super::opens::Opens;
 use super::server::Server;
 use super::stats::Counters;
-use super::{IoUring, OptionError, Options, ring};
+use super::{Idle, IoUring, OptionError, Options, ring};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,14 @@ impl Session {
             // To all but root of the host it is given.
             let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
         }
+        let idle = match options.idle {
+            Idle::Sleep => None,
+            Idle::Poll => IdlePolling::new()
+                .inspect_err(|error| {
+                    tracing::warn!("idle=poll: {error}: idle CPUs will sleep, only root of the host can have them poll")
+                })
+                .ok(),
+        };
         let server = Server {
             device,
             union: OnceLock::new(),
@@ -105,6 +114,7 @@ impl Session {
             counters: Counters::default(),
             forgetting: Forgetting::default(),
             listings: KeptListings::default(),
+            idle,
         };
         Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })
     }
@@ -130,7 +140,11 @@ impl Session {
     pub fn serve(mut self) -> io::Result<()> {
         sys::obey_quotas()?;
         let Some(server) = self.server.take() else { return Ok(()) };
-        let served = if server.rings { self.serve_rings(&server) } else { self.serve_device(&server) };
+        let serve = || if server.rings { self.serve_rings(&server) } else { self.serve_device(&server) };
+        let served = match &server.idle {
+            Some(idle) => idle.during(serve),
+            None => serve(),
+        };
         Ok(served.inspect_err(|_| self.give_up())?)
     }
 

@@ -17,6 +17,7 @@ mod full;
 mod hard_links;
 mod harness;
 mod holes;
+mod idle;
 mod in_namespace;
 mod inodes;
 mod io_uring;
