@@ -15,10 +15,15 @@ impl Server {
     pub(super) fn readdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::ReadIn { offset, size, .. } = request.take()?;
         to.limit(size);
-        self.list(request.node(), offset, |item| {
+        let dir = request.node();
+        let mut names = 0;
+        self.list(dir, offset, |item| {
             let room = to.has_room(dirent_size(item));
+            names += u32::from(room);
             if room { put_dirent(to, item, item.id.0).map(|()| true) } else { Ok(false) }
-        })
+        })?;
+        self.listings.listed(dir, names);
+        Ok(())
     }
 
     /// With a lookup of each entry.
@@ -26,6 +31,7 @@ impl Server {
         let abi::ReadIn { offset, size, .. } = request.take()?;
         to.limit(size);
         let dir = request.node();
+        let known = offset == 0 && self.listings.begun(dir);
         self.list(dir, offset, |item| {
             if !to.has_room(size_of::<abi::EntryOut>() + dirent_size(item)) {
                 return Ok(false);
@@ -35,6 +41,12 @@ impl Server {
                 to.put(&abi::EntryOut { nodeid: item.id.0, ..abi::EntryOut::NOTHING })?;
                 return put_dirent(to, item, item.id.0).map(|()| true);
             };
+            if known && self.union()?.is_known(dir, item) {
+                // The kernel lists it, and links nothing. It asks for attributes of more when somebody uses those that it
+                // got, and of none of these does it need any.
+                to.put(&abi::EntryOut::NOTHING)?;
+                return put_dirent(to, item, item.id.0).map(|()| true);
+            }
             match self.union()?.lookup(dir, name) {
                 Ok(Some(attr)) => {
                     to.put(&convert::entry(&attr, self.lifetime(attr.id)))?;

@@ -13,6 +13,7 @@ mod convert;
 mod forgetting;
 mod idle;
 mod init;
+mod kept_listings;
 mod listing;
 mod modes;
 mod names;

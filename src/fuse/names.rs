@@ -11,8 +11,14 @@ use super::server::Server;
 
 impl Server {
     pub(super) fn lookup(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
-        match self.union()?.lookup(request.node(), request.name()?)? {
-            Some(attr) => to.entry(&attr, self.lifetime(attr.id)),
+        let dir = request.node();
+        match self.union()?.lookup(dir, request.name()?)? {
+            Some(attr) => {
+                if self.listings.is_due(dir) {
+                    self.listings.take_away(dir, &self.device);
+                }
+                to.entry(&attr, self.lifetime(attr.id))
+            }
             // Number 0: the kernel remembers that there is nothing, which it does not after ENOENT.
             None => to.put(&abi::EntryOut { entry_valid: FOR_EVER, ..abi::EntryOut::NOTHING }),
         }

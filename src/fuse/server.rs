@@ -10,6 +10,7 @@ use super::abi::{self, OutHeader};
 use super::answer::{Answer, FOR_EVER};
 use super::forgetting::Forgetting;
 use super::idle::IdlePolling;
+use super::kept_listings::KeptListings;
 use super::opcode::Opcode;
 use super::opens::Opens;
 use super::request::Request;
@@ -33,6 +34,7 @@ pub(super) struct Server {
     pub(super) opens: Option<Opens>,
     pub(super) counters: Counters,
     pub(super) forgetting: Forgetting,
+    pub(super) listings: KeptListings,
     /// Where idle CPUs are to poll.
     pub(super) idle: Option<IdlePolling>,
 }

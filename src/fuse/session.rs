@@ -13,6 +13,7 @@ use super::connection::Worker;
 use super::forgetting::Forgetting;
 use super::idle::IdlePolling;
 use super::init;
+use super::kept_listings::KeptListings;
 use super::opens::Opens;
 use super::server::Server;
 use super::stats::Counters;
@@ -113,6 +114,7 @@ impl Session {
             opens: agreed.passthrough.then(Opens::new),
             counters: Counters::default(),
             forgetting: Forgetting::default(),
+            listings: KeptListings::default(),
             idle,
         };
         Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })

@@ -77,6 +77,14 @@ impl FuseDevice {
         Ok(other)
     }
 
+    /// The same device under another number.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub fn duplicate(&self) -> Result<FuseDevice> {
+        self.0.try_clone().map(FuseDevice).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
+    }
+
     /// Waits for a request; answers its length. One read yields one request.
     ///
     /// # Errors

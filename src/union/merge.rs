@@ -130,6 +130,14 @@ impl Union {
         Ok(items)
     }
 
+    /// Whether an entry of `dir` was looked up under its name, and is not forgotten.
+    pub fn is_known(&self, dir: NodeId, item: &DirItem) -> bool {
+        let node = item.entry_name().and_then(|name| Some((self.table.peek(item.id)?, name)));
+        node.is_some_and(|(node, name)| {
+            node.state.read().places.iter().any(|place| place.parent.id == dir && place.name.as_name() == name)
+        })
+    }
+
     /// The whiteouts in the upper part of a directory, if that shows no entry.
     ///
     /// # Errors

@@ -182,6 +182,28 @@ fn a_directory_is_listed_with_attributes_by_few_requests() {
     assert!(cost.syscalls() <= 2 * 300 + 20, "{cost:?}");
 }
 
+/// The kernel answers who lists after another from what it has kept; attributes it can get of many at once only if it asks.
+#[test]
+fn a_large_directory_is_listed_with_attributes_by_few_requests_also_after_a_listing_without() {
+    need!(fuse);
+    const MANY: u64 = 20_000;
+    let files: String = (0..MANY).map(|n| format!("f d/{n:06} 644 x\n")).collect();
+    let Some(meter) = Meter::of(&format!("upper:\n d d 755\n lower:\n d d 755\n {files}")) else { return };
+    let names = || Ok(fs::read_dir(meter.path("d"))?.count());
+    let attributes = || fs::read_dir(meter.path("d"))?.try_for_each(|entry| entry?.metadata().map(drop));
+    // By a buffer of the program one request; the first brings attributes along.
+    meter.costs_at_most(100, 1000, names);
+    // Reading moves the directory's time of access, which the kernel asks for once more.
+    meter.costs_at_most(1, 1, names);
+    let cost = meter.cost(attributes);
+    // Those of the first buffers come one by one. How many these are is up to who takes the listing away meanwhile.
+    assert!(cost.waited_for() < MANY / 2, "{cost:?}");
+    // The kernel keeps what the next reader gets, for whom there are no attributes to get.
+    let again = meter.cost(attributes);
+    assert!(again.waited_for() <= 100 && again.syscalls() <= 100, "{again:?}");
+    meter.costs_at_most(1, 1, attributes);
+}
+
 #[test]
 fn a_small_file_is_read_by_two_requests() {
     need!(fuse);

@@ -226,3 +226,67 @@ fn a_rewound_directory_lists_new_names_also_while_another_reader_is_in_the_middl
         },
     );
 }
+
+/// Lookups after a listing without attributes make Overfuse take it away from the kernel, which reads it from then on
+/// with attributes: under all who are in the middle of it.
+#[test]
+fn a_listing_that_is_taken_away_goes_on_for_each_of_its_readers() {
+    need!(fuse, overlay);
+    const KEPT: usize = 8000;
+    mounted(
+        &Subject::BOTH,
+        |lower, upper| {
+            fill(lower, 0..KEPT * 3 / 4);
+            fill(upper, KEPT / 2..KEPT);
+        },
+        |subject, at| {
+            let path = at.path("d");
+            let open = |buffer| Listing::open(&path, buffer).expect("open");
+            // Each has begun to read what the kernel keeps, and is somewhere in it.
+            let mut readers: Vec<(Listing, Vec<String>)> = (0..6).map(|_| (open(4096), Vec::new())).collect();
+            for _ in 0..2 {
+                assert_eq!(open(32 << 10).rest().expect("list").len(), KEPT, "{subject:?}");
+            }
+            for (index, (listing, seen)) in readers.iter_mut().enumerate() {
+                for _ in 0..index * 7 {
+                    seen.extend(listing.next().expect("getdents").expect("some").into_iter().map(|(name, _)| name));
+                }
+            }
+            std::thread::scope(|scope| {
+                for client in 0..2 {
+                    // Looks up what it lists, and comes by names that nobody knows yet.
+                    let (path, mut listing) = (&path, open(4096));
+                    scope.spawn(move || {
+                        let mut seen = BTreeSet::new();
+                        while let Some(items) = listing.next().expect("getdents") {
+                            for (name, _) in items {
+                                let known = fs::symlink_metadata(path.join(&name));
+                                assert!(known.is_ok() || name.starts_with('1'), "{subject:?}: {name}");
+                                assert!(seen.insert(name.clone()), "{subject:?}, {client}: {name} was listed twice");
+                            }
+                        }
+                        let kept = seen.iter().filter(|name| name.starts_with('0')).count();
+                        assert_eq!(kept, KEPT, "{subject:?}, {client}: of what stayed");
+                    });
+                }
+                let path = &path;
+                scope.spawn(move || {
+                    for name in (100_000..100_400).map(|n| path.join(n.to_string())) {
+                        File::create(&name).expect("create");
+                        fs::remove_file(&name).expect("remove");
+                    }
+                });
+                for (listing, seen) in &mut readers {
+                    scope.spawn(move || seen.extend(listing.rest().expect("getdents")));
+                }
+            });
+            for (index, (_, seen)) in readers.iter().enumerate() {
+                let distinct: BTreeSet<&String> = seen.iter().collect();
+                assert_eq!(distinct.len(), seen.len(), "{subject:?}, {index}: a name was listed twice");
+                let kept = distinct.iter().filter(|name| name.starts_with('0')).count();
+                assert_eq!(kept, KEPT, "{subject:?}, {index}: of what stayed");
+            }
+            assert_eq!(open(32 << 10).rest().expect("list").len(), KEPT, "{subject:?}");
+        },
+    );
+}
