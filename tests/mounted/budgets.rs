@@ -182,6 +182,18 @@ fn a_directory_is_listed_with_attributes_by_few_requests() {
     assert!(cost.syscalls() <= 2 * 300 + 20, "{cost:?}");
 }
 
+#[test]
+fn directories_that_one_layer_has_are_listed_without_a_look_into_each() {
+    need!(fuse);
+    let inner: String = (0..100).map(|i| format!("d big/{i} 755\n")).collect();
+    let Some(meter) = Meter::of(&format!("lower:\n d big 755\n {inner} lower:\n d big 755\n f big/x 644 x")) else {
+        return;
+    };
+    let cost = meter.cost(|| fs::read_dir(meter.path("big"))?.try_for_each(|entry| entry?.metadata().map(drop)));
+    // The directory itself, in two layers.
+    assert!(cost.syscalls.get("openat2").is_none_or(|calls| *calls <= 8), "{cost:?}");
+}
+
 /// The kernel answers who lists after another from what it has kept; attributes it can get of many at once only if it asks.
 #[test]
 fn a_large_directory_is_listed_with_attributes_by_few_requests_also_after_a_listing_without() {
