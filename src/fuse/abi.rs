@@ -69,6 +69,7 @@ pub(super) const FSYNC_DATA_ONLY: u32 = 1 << 0;
 
 /// What is not an answer to a request: the code of the notice stands where an error does.
 pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
+pub(super) const NOTIFY_STORE: i32 = 4;
 
 layout! {
     /// Before each request.
@@ -139,6 +140,7 @@ layout! {
 
     struct Dirent { ino: u64, off: u64, namelen: u32, kind: u32, }
     struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
+    struct NotifyStoreOut { nodeid: u64, offset: u64, size: u32, _padding: u32, }
 }
 
 impl OutHeader {
@@ -180,6 +182,7 @@ mod tests {
             (size_of::<CopyFileRangeIn>(), 56),
             (size_of::<Dirent>(), 24),
             (size_of::<NotifyInvalInodeOut>(), 24),
+            (size_of::<NotifyStoreOut>(), 24),
         ];
         for (index, (ours, kernels)) in sizes.into_iter().enumerate() {
             assert_eq!(ours, kernels, "message {index}");

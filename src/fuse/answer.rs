@@ -39,6 +39,11 @@ impl<'a> Answer<'a> {
         self.len = 0;
     }
 
+    /// Room that the answer does not take yet.
+    pub(super) fn spare(&mut self) -> &mut [u8] {
+        &mut self.room[self.len..]
+    }
+
     /// Whether `more` bytes still fit.
     pub(super) fn has_room(&self, more: usize) -> bool {
         more <= self.room.len() - self.len

@@ -1,14 +1,17 @@
 //! Requests about what is in files: opening, reading, writing.
 
+use std::io::IoSlice;
 use std::os::unix::ffi::OsStrExt;
+
+use zerocopy::IntoBytes;
 
 use crate::sys::{Errno, OFlags, Result, SeekTo};
 use crate::union::{Mode, New, NodeId};
 
-use super::abi;
+use super::abi::{self, OutHeader};
 use super::answer::{Answer, FOR_EVER};
 use super::convert;
-use super::opens::{Opened, mappable};
+use super::opens::{Opened, WORTH_PASSING, mappable};
 use super::request::Request;
 use super::server::Server;
 
@@ -26,11 +29,29 @@ impl Server {
         if flags & OFlags::RWMODE.bits() != OFlags::RDONLY.bits() {
             self.union()?.may_open_to_write(request.node(), flags & OFlags::APPEND.bits() != 0)?;
         }
-        let opened = opens.open(self.union()?, request.node(), flags, &self.device)?;
+        let first = || self.give_content(request.node(), flags, to.spare());
+        let opened = opens.open(self.union()?, request.node(), flags, &self.device, first)?;
         if matches!(opened, Opened::Through(_)) && mappable(flags) {
             self.forget_attributes(request.node());
         }
         to.put(&open_out(opened)?)
+    }
+
+    /// Gives the kernel what is in a short lower file before it is asked for, as it will be: that is a request less.
+    /// The kernel has no page of the file yet, or this could wait for one that waits for us.
+    fn give_content(&self, id: NodeId, flags: u32, room: &mut [u8]) {
+        if self.no_read_ahead || flags & OFlags::RWMODE.bits() != OFlags::RDONLY.bits() {
+            return;
+        }
+        let give = |content: &[u8]| {
+            let notice = abi::NotifyStoreOut { nodeid: id.0, offset: 0, size: content.len() as u32, _padding: 0 };
+            let header = OutHeader::before(size_of_val(&notice) + content.len(), abi::NOTIFY_STORE, 0);
+            let pieces = [header.as_bytes(), notice.as_bytes(), content].map(IoSlice::new);
+            self.device.send_pieces(&pieces)
+        };
+        let short = room.len().min(WORTH_PASSING as usize);
+        // What could not be given will be asked for.
+        let _ = self.union().and_then(|union| union.with_short(id, &mut room[..short], give));
     }
 
     pub(super) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
@@ -40,7 +61,7 @@ impl Server {
         let mode = Mode { perm: mode & 0o7777, umask };
         let union = self.union()?;
         let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
-        let open = match opens.open(union, attr.id, flags, &self.device)? {
+        let open = match opens.open(union, attr.id, flags, &self.device, || {})? {
             // No file was backed before this one, and none can be.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
             opened => open_out(opened)?,

@@ -16,7 +16,7 @@ use crate::union::{NodeId, Union};
 const SHARDS: u64 = 16;
 
 /// In bytes: what is smaller and never changes is read once and kept. Registering it at each open takes longer.
-const WORTH_PASSING: u64 = 64 << 10;
+pub(super) const WORTH_PASSING: u64 = 64 << 10;
 
 /// The files that are open on one connection.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Shard {
     /// Known nodes that programs may write through maps, of which neither the kernel's FUSE nor this process hears:
     /// a map lasts longer than the open by which it was made, and nobody tells of its end.
     mapped: HashSet<NodeId>,
+    /// Known nodes that were open before: of their content the kernel may have kept something, or asked for it.
+    seen: HashSet<NodeId>,
 }
 
 #[derive(Debug)]
@@ -57,11 +59,19 @@ impl Opens {
         Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
     }
 
-    /// Counts an open of a node, whose file is registered with the kernel for it.
+    /// Counts an open of a node, whose file is registered with the kernel for it. When the kernel has asked for
+    /// nothing of its content yet, `first` is called, and no other open of it goes on before that has returned.
     ///
     /// # Errors
     /// As `open(2)` of the file in its layer.
-    pub(super) fn open(&self, union: &Union, id: NodeId, flags: u32, device: &FuseDevice) -> Result<Opened> {
+    pub(super) fn open(
+        &self,
+        union: &Union,
+        id: NodeId,
+        flags: u32,
+        device: &FuseDevice,
+        first: impl FnOnce(),
+    ) -> Result<Opened> {
         let mut shard = self.shard(id).lock();
         let open = match shard.open.entry(id) {
             Entry::Occupied(open) => open.into_mut(),
@@ -82,6 +92,9 @@ impl Opens {
         if mappable(flags) && matches!(opened, Opened::Through(_)) {
             shard.mapped.insert(id);
         }
+        if matches!(opened, Opened::Cached) && shard.seen.insert(id) {
+            first();
+        }
         Ok(opened)
     }
 
@@ -101,7 +114,9 @@ impl Opens {
 
     /// The kernel knows the node no more: nobody has it open, nor a map of it.
     pub(super) fn forget(&self, id: NodeId) {
-        self.shard(id).lock().mapped.remove(&id);
+        let mut shard = self.shard(id).lock();
+        shard.mapped.remove(&id);
+        shard.seen.remove(&id);
     }
 
     /// Whether a node's times may change unseen by the kernel's FUSE.

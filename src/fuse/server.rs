@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) rings: bool,
     /// Reading moves no time of access.
     pub(super) no_atime: bool,
+    /// The kernel is to have what programs read, and no more.
+    pub(super) no_read_ahead: bool,
     /// Everything that is created belongs to root: the only user there is.
     pub(super) all_root: bool,
     /// Where files are passed through.

@@ -109,6 +109,7 @@ impl Session {
             union: OnceLock::new(),
             rings: agreed.rings,
             no_atime: options.no_atime,
+            no_read_ahead: options.no_read_ahead,
             all_root: options.no_permission_checks || options.squash.is_some(),
             opens: agreed.passthrough.then(Opens::new),
             counters: Counters::default(),

@@ -1,5 +1,6 @@
 //! The device on which the kernel sends the requests of one FUSE mount and takes the answers.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -98,6 +99,14 @@ impl FuseDevice {
     /// `ENOENT` when nobody waits for it any more; else as `write(2)`.
     pub fn send(&self, message: &[u8]) -> Result<()> {
         retry_on_intr(|| rustix::io::write(&self.0, message)).map(drop)
+    }
+
+    /// As [`send`](Self::send), of a message that lies in several places.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> Result<()> {
+        retry_on_intr(|| rustix::io::writev(&self.0, pieces)).map(drop)
     }
 
     /// Registers a file that the kernel itself shall read and write.

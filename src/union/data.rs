@@ -31,6 +31,26 @@ impl Union {
         })
     }
 
+    /// Reads the whole content of a lower file that is shorter than `buffer`, for `then` to use while nobody can
+    /// change it. `None` for any other file.
+    ///
+    /// # Errors
+    /// As `pread(2)`.
+    pub fn with_short<T>(&self, id: NodeId, buffer: &mut [u8], then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        let node = self.node(id)?;
+        // Whoever wants to know what is read, wants nothing else read.
+        if node.kind != Kind::Regular || self.trace.is_some() {
+            return Ok(None);
+        }
+        let file = self.content(&node)?;
+        let state = node.state.read();
+        if state.is_upper() {
+            return Ok(None);
+        }
+        let len = file.read_at(buffer, 0)?;
+        Ok((len < buffer.len()).then(|| then(&buffer[..len])))
+    }
+
     /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
     ///
     /// # Errors

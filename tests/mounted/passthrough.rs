@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Barrier;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::{Layers, Subject, mount_with, scratch};
+use crate::support::{At, Layers, Subject, mount_with, scratch};
 
 /// How often each request came.
 fn requests(at: &Path) -> BTreeMap<String, u64> {
@@ -192,4 +193,72 @@ fn layers_from_which_nothing_can_be_passed_are_read_and_written_all_the_same() {
         mounted.unmount();
     }
     overlay.unmount();
+}
+
+#[test]
+fn what_a_short_lower_file_holds_is_there_when_it_is_opened_first() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n lower:\n");
+    let sizes = [1, 4095, 4096, 4097, 65_535, 65_536];
+    let content = |size: usize| (0..size).map(|index| (index % 251) as u8).collect::<Vec<u8>>();
+    for size in sizes {
+        fs::write(layers.lowers[0].join(size.to_string()), content(size)).expect("write");
+    }
+    // Where nobody shall read ahead, nobody does.
+    for (options, given) in [("io=passthrough", 65_535), ("io=passthrough,threads=1", 65_535), ("io=cached", 0)] {
+        let mounted = mount_with(&layers, &dir.path().join("at"), options);
+        for size in sizes {
+            let path = mounted.at().join(size.to_string());
+            let before = data_requests(mounted.at());
+            assert!(fs::read(&path).expect("read") == content(size), "{options}: {size}");
+            assert_eq!(data_requests(mounted.at()) == before, size <= given, "{options}: {size}");
+            // Dropped pages are asked for.
+            let file = File::open(&path).expect("open");
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("drop the pages");
+            assert!(fs::read(&path).expect("read") == content(size), "{options}: {size}, again");
+            assert!(data_requests(mounted.at()) > before);
+        }
+        mounted.unmount();
+    }
+}
+
+#[test]
+fn what_is_cut_while_it_is_opened_first_stays_cut() {
+    need!(root, fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n lower:\n");
+    let old = vec![b'o'; 9000];
+    let names: Vec<String> = (0..200).map(|index| format!("f{index}")).collect();
+    for name in &names {
+        fs::write(layers.lowers[0].join(name), &old).expect("write");
+    }
+    for options in ["io=passthrough,threads=1", "io=passthrough", "io=passthrough,threads=8"] {
+        let mounted = mount_with(&layers, &dir.path().join("at"), options);
+        for (index, name) in names.iter().enumerate() {
+            let path = mounted.at().join(name);
+            let kept = [0, 10, 4096, 5000][index % 4];
+            let start = &Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // By its name: nobody opens it for that. What is beyond is zeros now.
+                    let at = At::new(mounted.at());
+                    start.wait();
+                    at.truncate_path(name, kept as u64).gives("ok");
+                    at.truncate_path(name, old.len() as u64).gives("ok");
+                });
+                scope.spawn(|| {
+                    start.wait();
+                    fs::read(&path).expect("read");
+                });
+            });
+            let mut expected = old.clone();
+            expected[kept..].fill(0);
+            assert!(fs::read(&path).expect("read") == expected, "{options}: {name}");
+            assert!(fs::read(layers.upper().join(name)).expect("read") == expected, "{options}: {name}");
+        }
+        mounted.unmount();
+        fs::remove_dir_all(layers.upper()).expect("clean the upper");
+        fs::create_dir(layers.upper()).expect("make the upper anew");
+    }
 }
