@@ -36,18 +36,18 @@ impl Server {
             if !to.has_room(size_of::<abi::EntryOut>() + dirent_size(item)) {
                 return Ok(false);
             }
-            let Some(name) = item.entry_name() else {
+            if item.entry_name().is_none() {
                 // The kernel takes no lookup for the dots, and only their number and kind.
                 to.put(&abi::EntryOut { nodeid: item.id.0, ..abi::EntryOut::NOTHING })?;
                 return put_dirent(to, item, item.id.0).map(|()| true);
-            };
+            }
             if known && self.union()?.is_known(dir, item) {
                 // The kernel lists it, and links nothing. It asks for attributes of more when somebody uses those that it
                 // got, and of none of these does it need any.
                 to.put(&abi::EntryOut::NOTHING)?;
                 return put_dirent(to, item, item.id.0).map(|()| true);
             }
-            match self.union()?.lookup(dir, name) {
+            match self.union()?.lookup_listed(dir, item) {
                 Ok(Some(attr)) => {
                     to.put(&convert::entry(&attr, self.lifetime(attr.id)))?;
                     put_dirent(to, item, attr.id.0)?;

@@ -139,6 +139,18 @@ impl LayerDir {
         self.decode_found(name, self.find(name)?)
     }
 
+    /// As [`see`](Self::see), where no directory of this name is below, unless a redirect leads to one: what an entry would
+    /// hide is not asked.
+    ///
+    /// # Errors
+    /// As [`see`](Self::see).
+    pub fn see_last(&self, name: Name<'_>) -> Result<Seen> {
+        match self.see_over_nothing(name)? {
+            seen @ Seen::Entry(Found { redirect: Some(_), .. }) => self.with_opaque_by_file(name, seen),
+            seen => Ok(seen),
+        }
+    }
+
     fn decode_found(&self, name: Name<'_>, found: Option<Stat>) -> Result<Seen> {
         let found = match see(&self.dir, name, found, self.namespace)? {
             Seen::Nothing => return self.missing(name),

@@ -132,13 +132,14 @@ impl LowerDir {
         is_there && other.layer() == self.layer()
     }
 
-    /// What the layer says of `name` in this directory.
+    /// What the layer says of `name` in this directory; `last` where those below do not have it.
     ///
     /// # Errors
     /// As [`LayerDir::see`](super::LayerDir::see).
-    pub fn see(&self, layers: &impl Layers, name: Name<'_>) -> Result<Seen> {
+    pub fn see(&self, layers: &impl Layers, name: Name<'_>, last: bool) -> Result<Seen> {
         match self.section().and_then(|section| section.see(name)) {
             Some(seen) => Ok(seen),
+            None if last => layers.open(self)?.see_last(name),
             None => layers.open(self)?.see(name),
         }
     }

@@ -36,7 +36,7 @@ pub use policy::{Policy, RedirectDir};
 pub use protection::Protection;
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
-pub use search::{Layers, Look, Part, look};
+pub use search::{Among, Layers, Look, Part, look, look_among};
 pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 pub use walk::{Walk, walk};

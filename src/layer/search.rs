@@ -46,12 +46,49 @@ pub struct Look {
     pub data: Option<(LowerFile, Stat)>,
 }
 
+/// Which of the directories that merge may have a name: what is known after all were listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Among {
+    first: u32,
+    /// Behind the last.
+    end: u32,
+}
+
+impl Among {
+    pub const NONE: Among = Among { first: 0, end: 0 };
+    pub const ALL: Among = Among { first: 0, end: u32::MAX };
+
+    /// The topmost that has the name, or hides it, is `which`.
+    pub fn from(which: u32) -> Among {
+        Among { first: which, end: which + 1 }
+    }
+
+    /// Directory `which`, below those, has the name as well. One between them may hide it.
+    pub fn and(self, which: u32) -> Among {
+        Among { end: self.end.max(which.saturating_add(1)), ..self }
+    }
+}
+
 /// What `upper`, and then the layers of `parents`, say of `name`.
 ///
 /// # Errors
 /// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
 pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs, name: Name<'_>) -> Result<Look> {
-    let mut search = Search { layers, upper, aim: Aim::Name { parents, next: 0, name: name.to_owned() } };
+    look_among(layers, upper, (parents, Among::ALL), name)
+}
+
+/// As [`look`], where some of `parents` need not be asked.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_among(
+    layers: &impl Layers,
+    upper: Option<&LayerDir>,
+    (parents, among): (&LowerDirs, Among),
+    name: Name<'_>,
+) -> Result<Look> {
+    let among = Among { end: among.end.min(parents.len() as u32), ..among };
+    let mut search = Search { layers, upper, aim: Aim::Name { parents, among, name: name.to_owned() } };
     let is = resolve(&mut search)?;
     let data = match &is {
         Resolution::Leaf(_, found) if found.metacopy => Some(search.data()?),
@@ -67,7 +104,7 @@ pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs,
 #[derive(Debug)]
 enum Aim<'a> {
     /// A name in these directories.
-    Name { parents: &'a LowerDirs, next: usize, name: NameBuf },
+    Name { parents: &'a LowerDirs, among: Among, name: NameBuf },
     /// A path, from the root of this layer and those below it.
     Path { path: PathBuf, layer: usize },
 }
@@ -125,11 +162,12 @@ impl<'a, L: Layers> Search<'a, L> {
             return Ok(Some((Part::Upper, seen)));
         }
         match &mut self.aim {
-            Aim::Name { parents, next, name } => {
-                let Some(dir) = parents.next(*next, name.as_name()) else { return Ok(None) };
+            Aim::Name { parents, among, name } => {
+                let next = parents.next(among.first as usize, name.as_name());
+                let Some(dir) = next.filter(|dir| dir.which() < among.end as usize) else { return Ok(None) };
                 let name = name.clone();
-                *next = dir.which() + 1;
-                let seen = dir.see(self.layers, name.as_name())?;
+                among.first = dir.which() as u32 + 1;
+                let seen = dir.see(self.layers, name.as_name(), among.first == among.end)?;
                 self.turn(&seen, dir.layer() + 1)?;
                 Ok(Some((Part::Lower(LowerFile { dir, name }), seen)))
             }
@@ -157,7 +195,11 @@ impl<'a, L: Layers> Search<'a, L> {
             return Err(Errno::PERM);
         }
         match (redirect, &mut self.aim) {
-            (Redirect::Sibling(to), Aim::Name { name, .. }) => *name = to.clone(),
+            (Redirect::Sibling(to), Aim::Name { parents, among, name }) => {
+                // By that name all others may have it that have not been asked.
+                *among = Among { first: if below == 0 { 0 } else { among.first }, end: parents.len() as u32 };
+                *name = to.clone();
+            }
             (Redirect::Sibling(to), Aim::Path { path, .. }) => path.set_file_name(to.as_os_str()),
             (Redirect::Path(path), aim) => *aim = Aim::Path { path: path.clone(), layer: below },
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::layer::{self, Found, LayerDir, LowerDirs, LowerFile, Part, Resolution};
+use crate::layer::{self, Among, Found, LayerDir, LowerDirs, LowerFile, Part, Resolution};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Kind, Name, Result, Stat};
 
@@ -13,7 +13,7 @@ use super::node::{
     UpperPart, adjust,
 };
 use super::table::Table;
-use super::{Attr, Union};
+use super::{Attr, DirItem, Union};
 
 /// What the layers of a directory say of a name.
 #[derive(Clone, Debug)]
@@ -40,10 +40,22 @@ impl Union {
     /// # Errors
     /// What a layer answers; `EIO` where a redirect leads to nothing.
     pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<Attr>> {
+        self.lookup_among(dir, name, Among::ALL)
+    }
+
+    /// As [`lookup`](Self::lookup), of what was just listed in `dir`; the dots are nothing.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_listed(&self, dir: NodeId, item: &DirItem) -> Result<Option<Attr>> {
+        item.entry_name().map_or(Ok(None), |name| self.lookup_among(dir, name, item.among()))
+    }
+
+    fn lookup_among(&self, dir: NodeId, name: Name<'_>, among: Among) -> Result<Option<Attr>> {
         let dir = self.dir_node(dir)?;
         let (state, upper) = self.read_dir_state(&dir)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        let sight = self.look(upper.as_deref(), content, name)?;
+        let sight = self.look_among(upper.as_deref(), (content, among), name)?;
         let found = self.intern((&dir, content), upper.as_deref(), name, &sight)?;
         Ok(found.map(|(node, stat)| Attr { id: node.id, stat }))
     }
@@ -66,7 +78,16 @@ impl Union {
 
     /// What the layers of a directory say of `name`: `upper`, if given, and then those below.
     pub(super) fn look(&self, upper: Option<&LayerDir>, content: &DirContent, name: Name<'_>) -> Result<Sight> {
-        let looked = layer::look(self, upper, &content.lower, name)?;
+        self.look_among(upper, (content, Among::ALL), name)
+    }
+
+    fn look_among(
+        &self,
+        upper: Option<&LayerDir>,
+        (content, among): (&DirContent, Among),
+        name: Name<'_>,
+    ) -> Result<Sight> {
+        let looked = layer::look_among(self, upper, (&content.lower, among), name)?;
         let mut sight = Sight { is: looked.is, data: None };
         if let Some((file, stat)) = looked.data {
             let path = self.path_below(content, name, &sight.is);

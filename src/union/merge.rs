@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
 
-use crate::layer::{LayerDir, Owners, Part, Resolution, Seen};
+use crate::layer::{Among, LayerDir, Owners, Part, Resolution, Seen};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Result};
 
@@ -30,11 +30,15 @@ enum Layer {
 /// What one layer shows of a directory.
 struct Shown<'a> {
     layer: Layer,
+    /// Its place among the lower directories.
+    which: Option<u32>,
     /// Unless a table of contents answers for it.
     dir: Option<&'a LayerDir>,
     known_dev: Option<u64>,
     /// Those that no newer layer has or hides.
     entries: Vec<&'a DirEntry>,
+    /// The others.
+    hidden: Vec<&'a DirEntry>,
     /// The names that it says are gone.
     gone: &'a [NameBuf],
 }
@@ -48,6 +52,7 @@ pub struct DirItem {
     pub kind: Kind,
     /// `None` for `.` and `..`, which [`DirItem::name`] tells apart by their offsets.
     name: Option<NameBuf>,
+    among: Among,
 }
 
 impl DirItem {
@@ -62,29 +67,59 @@ impl DirItem {
     pub fn entry_name(&self) -> Option<Name<'_>> {
         self.name.as_ref().map(NameBuf::as_name)
     }
+
+    /// Which of the lower directories have it.
+    pub(super) fn among(&self) -> Among {
+        self.among
+    }
 }
 
 /// The names of a directory while it is being read, by offset.
 #[derive(Debug, Default)]
-pub(super) struct Listing(BTreeMap<u64, (NameBuf, Kind, NodeId)>);
+pub(super) struct Listing(BTreeMap<u64, Listed>);
+
+#[derive(Debug)]
+struct Listed {
+    name: NameBuf,
+    kind: Kind,
+    id: NodeId,
+    /// Lower layers never change: this holds whatever becomes of the upper part.
+    among: Among,
+}
 
 impl Listing {
-    fn insert(&mut self, name: NameBuf, kind: Kind, id: NodeId) {
-        let mut offset = offset_of(name.as_name());
-        while self.0.get(&offset).is_some_and(|(other, ..)| *other != name) {
+    /// A name that is not listed yet.
+    fn add(&mut self, new: Listed) {
+        let mut offset = offset_of(new.name.as_name());
+        while self.0.contains_key(&offset) {
             offset += 1;
         }
-        self.0.insert(offset, (name, kind, id));
+        self.0.insert(offset, new);
+    }
+
+    fn insert(&mut self, new: Listed) {
+        self.remove(new.name.as_name());
+        self.add(new);
+    }
+
+    /// Where a name stands.
+    fn find(&self, name: Name<'_>) -> Option<u64> {
+        let from = offset_of(name);
+        let near = self.0.range(from..).enumerate();
+        near.take_while(|(behind, (offset, _))| **offset == from + *behind as u64)
+            .find_map(|(_, (offset, listed))| (listed.name.as_name() == name).then_some(*offset))
     }
 
     fn remove(&mut self, name: Name<'_>) {
-        let mut offset = offset_of(name);
-        while let Some((other, ..)) = self.0.get(&offset) {
-            if other.as_name() == name {
-                self.0.remove(&offset);
-                return;
-            }
-            offset += 1;
+        if let Some(offset) = self.find(name) {
+            self.0.remove(&offset);
+        }
+    }
+
+    /// Lower directory `which` has a name as well that was listed before.
+    fn note_also_in(&mut self, name: Name<'_>, which: u32) {
+        if let Some(listed) = self.find(name).and_then(|offset| self.0.get_mut(&offset)) {
+            listed.among = listed.among.and(which);
         }
     }
 }
@@ -105,10 +140,11 @@ impl Union {
         let node = self.dir_node(dir)?;
         let mut items = Vec::new();
         if offset < DOT {
-            items.push(DirItem { offset: DOT, id: node.id, kind: Kind::Directory, name: None });
+            items.push(DirItem { offset: DOT, id: node.id, kind: Kind::Directory, name: None, among: Among::NONE });
         }
         if offset < DOT_DOT {
-            items.push(DirItem { offset: DOT_DOT, id: self.parent(dir)?, kind: Kind::Directory, name: None });
+            let id = self.parent(dir)?;
+            items.push(DirItem { offset: DOT_DOT, id, kind: Kind::Directory, name: None, among: Among::NONE });
         }
         let (state, upper) = self.read_dir_state(&node)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
@@ -118,11 +154,12 @@ impl Union {
             *listing = Some(Box::new(self.list(upper.as_deref(), content)?));
         }
         let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(DIR_BATCH);
-        items.extend(entries.map(|(&offset, (name, kind, id))| DirItem {
+        items.extend(entries.map(|(&offset, &Listed { ref name, kind, id, among })| DirItem {
             offset,
-            id: *id,
-            kind: *kind,
+            id,
+            kind,
             name: Some(name.clone()),
+            among,
         }));
         if items.is_empty() {
             *listing = None;
@@ -170,7 +207,11 @@ impl Union {
                 // Gone between listing and asking.
                 let Some(id) = id else { continue };
                 let kind = part.dir.map_or(Ok(entry.kind), |dir| self.shown_kind(dir, entry))?;
-                listing.insert(entry.name.clone(), kind, id);
+                let among = part.which.map_or(Among::NONE, Among::from);
+                listing.add(Listed { name: entry.name.clone(), kind, id, among });
+            }
+            if let Some(which) = part.which {
+                part.hidden.iter().for_each(|entry| listing.note_also_in(entry.name.as_name(), which));
             }
             Ok(())
         })?;
@@ -214,8 +255,9 @@ impl Union {
                     }
                 },
             };
-            let entries = listed.entries.iter().filter(|entry| !above.contains(&entry.name)).collect();
-            act(Shown { layer, dir, known_dev, entries, gone: &listed.gone })?;
+            let (hidden, entries) = listed.entries.iter().partition(|entry| above.contains(&entry.name));
+            let which = (layer == Layer::Lower).then(|| (depth - usize::from(upper.is_some())) as u32);
+            act(Shown { layer, which, dir, known_dev, entries, hidden, gone: &listed.gone })?;
             if depth + 1 < count {
                 above.extend(listed.entries.into_iter().map(|entry| entry.name).chain(listed.gone));
             }
@@ -241,7 +283,7 @@ impl Node {
     /// Keeps a listing that is being read true: `name` is there now.
     pub(super) fn listing_add(&self, name: Name<'_>, kind: Kind, id: NodeId) {
         if let Some(listing) = &mut *self.listing.lock() {
-            listing.insert(name.to_owned(), kind, id);
+            listing.insert(Listed { name: name.to_owned(), kind, id, among: Among::ALL });
         }
     }
 
@@ -257,25 +299,42 @@ impl Node {
 mod tests {
     use super::*;
 
+    fn listed(name: &NameBuf, kind: Kind) -> Listed {
+        Listed { name: name.clone(), kind, id: NodeId(2), among: Among::ALL }
+    }
+
+    fn all(listing: &Listing) -> Vec<(u64, NameBuf)> {
+        listing.0.iter().map(|(&offset, listed)| (offset, listed.name.clone())).collect()
+    }
+
     #[test]
     fn names_come_and_go_without_moving_the_others() {
         let names: Vec<NameBuf> = (0..1000).map(|i| NameBuf::new(format!("name{i}")).unwrap()).collect();
         let mut listing = Listing::default();
         for name in &names {
-            listing.insert(name.clone(), Kind::Regular, NodeId(2));
+            listing.insert(listed(name, Kind::Regular));
         }
-        let before: Vec<_> = listing.0.iter().map(|(&o, (n, ..))| (o, n.clone())).collect();
+        let before = all(&listing);
         for name in names.iter().step_by(2) {
             listing.remove(name.as_name());
         }
         assert_eq!(listing.0.len(), 500);
-        for (offset, (name, ..)) in &listing.0 {
-            assert!(before.contains(&(*offset, name.clone())));
-        }
+        assert!(all(&listing).iter().all(|item| before.contains(item)));
         for name in names.iter().step_by(2) {
-            listing.insert(name.clone(), Kind::Regular, NodeId(2));
+            listing.insert(listed(name, Kind::Regular));
         }
-        let after: Vec<_> = listing.0.iter().map(|(&o, (n, ..))| (o, n.clone())).collect();
-        assert_eq!(before, after);
+        assert_eq!(before, all(&listing));
+    }
+
+    #[test]
+    fn a_name_is_listed_once_when_a_directory_takes_the_place_of_a_file() {
+        let name = NameBuf::new("name").unwrap();
+        let mut listing = Listing::default();
+        for kind in [Kind::Regular, Kind::Directory, Kind::Symlink] {
+            listing.insert(listed(&name, kind));
+            assert_eq!(listing.0.values().map(|listed| listed.kind).collect::<Vec<_>>(), [kind]);
+        }
+        listing.remove(name.as_name());
+        assert!(listing.0.is_empty());
     }
 }

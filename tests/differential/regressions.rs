@@ -110,3 +110,16 @@ fn a_directory_that_is_renamed_to_its_own_name_stays() {
         ],
     );
 }
+
+#[test]
+fn a_directory_made_over_a_whiteout_is_listed_as_itself_and_not_as_what_is_below_that() {
+    need!(fuse, overlay);
+    check(
+        "upper:\n lower:\n w d\n lower:\n o d 744\n f d/old 644 x",
+        &[
+            Operation::Mkdir { path: "d".into(), mode: 0o644 },
+            Operation::List { path: ".".into() },
+            Operation::List { path: "d".into() },
+        ],
+    );
+}
