@@ -26,6 +26,9 @@ impl Server {
     pub(super) fn open(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::OpenIn { flags, .. } = request.take()?;
+        if flags & OFlags::RWMODE.bits() != OFlags::RDONLY.bits() {
+            self.union()?.may_open_to_write(request.node(), flags & OFlags::APPEND.bits() != 0)?;
+        }
         let first = || self.give_content(request.node(), flags, to.spare());
         let opened = opens.open(self.union()?, request.node(), flags, &self.device, first)?;
         if matches!(opened, Opened::Through(_)) && mappable(flags) {
@@ -91,9 +94,10 @@ impl Server {
         if write_flags & abi::WRITE_KILL_SUIDGID != 0 {
             self.drop_set_id(node, &request)?;
         }
-        // What was written through a map is done already.
         if write_flags & abi::WRITE_CACHE == 0 {
             union.may_write(node, offset)?;
+        } else {
+            union.may_write_back(node)?;
         }
         written(union.write(node, offset, request.bytes(size)?)?, to)
     }

@@ -22,7 +22,7 @@ impl Protection {
 }
 
 impl Union {
-    /// Whether a program may write at `offset`. Not asked for what it wrote through a map: that is done.
+    /// Whether a program may write at `offset`. Not asked for what comes from the page cache.
     ///
     /// # Errors
     /// `EPERM` for what is immutable, or for anything but adding to what is append-only.
@@ -34,6 +34,26 @@ impl Union {
             return Err(Errno::PERM);
         }
         Ok(())
+    }
+
+    /// Whether what a program put into the page cache, through a map or to be collected there, may be written now. Into
+    /// what is in the upper it was perhaps put before that was protected; below, everything was protected before.
+    ///
+    /// # Errors
+    /// `EPERM` for what a lower layer has as immutable.
+    pub fn may_write_back(&self, id: NodeId) -> Result<()> {
+        let node = self.node(id)?;
+        if node.is_upper() { Ok(()) } else { node.protection().permits_more() }
+    }
+
+    /// Whether a program may open a file to write it, at its end alone if it is `appending`.
+    ///
+    /// # Errors
+    /// `EPERM` for what is immutable, or for writing elsewhere than at the end of what is append-only.
+    pub fn may_open_to_write(&self, id: NodeId, appending: bool) -> Result<()> {
+        let protection = self.node(id)?.protection();
+        protection.permits_more()?;
+        if protection.append_only && !appending { Err(Errno::PERM) } else { Ok(()) }
     }
 
     /// The flags of a file or directory.

@@ -1,10 +1,13 @@
 //! The flags that `chattr` sets: protection from change above all.
 
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
+use crate::mmap::Map;
 use crate::need;
-use crate::support::{Layers, Subject, scratch};
+use crate::support::{Layers, Subject, mount_with, scratch};
 
 const LAYERS: &str = "upper:
     f up 644 x
@@ -125,6 +128,34 @@ fn flags_protect_what_they_are_set_on_until_they_are_taken_off() {
     let pairs = kernel.iter().zip(&overfuse).filter(|(by_kernel, by_overfuse)| by_kernel != by_overfuse);
     let diff: String = pairs.map(|(by_kernel, by_overfuse)| format!("- {by_kernel}\n+ {by_overfuse}\n")).collect();
     assert!(diff.is_empty() && kernel.len() == overfuse.len(), "- kernel, + Overfuse:\n{diff}");
+}
+
+/// Where nobody is asked when a file is opened, the page cache takes what is written; the layers do not.
+#[test]
+fn nothing_comes_from_the_page_cache_into_a_file_that_a_lower_layer_protects() {
+    need!(root, fuse, flags);
+    for option in ["io=cached", "io=writeback", "io=passthrough"] {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n lower:\n f fixed 644 lower");
+        let lower = layers.lowers[0].join("fixed");
+        let _unprotected = Unprotected(&layers.lowers[0]);
+        assert!(Command::new("chattr").arg("+i").arg(&lower).status().expect("start chattr").success());
+        let mounted = mount_with(&layers, &dir.path().join("at"), option);
+        let open = || OpenOptions::new().read(true).write(true).open(mounted.at().join("fixed"));
+        // Where it is asked, it is refused.
+        if let Ok(file) = open() {
+            let map = Map::new(&file, libc::PROT_READ | libc::PROT_WRITE).expect("map");
+            map.set(0, b'X');
+            assert!(map.sync().is_err(), "{option}: a map was written");
+        }
+        if let Ok(file) = open() {
+            let written = file.write_all_at(b"Y", 0).and_then(|()| file.sync_all());
+            assert!(written.is_err(), "{option}: a write was taken");
+        }
+        mounted.unmount();
+        assert_eq!(fs::read(&lower).expect("read"), b"lower", "{option}");
+        assert!(!layers.upper().join("fixed").exists(), "{option}: copied up");
+    }
 }
 
 fn other(subject: Subject) -> Subject {

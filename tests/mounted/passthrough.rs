@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Barrier;
 use std::thread::sleep;
 use std::time::Duration;
@@ -77,6 +78,40 @@ fn a_union_that_nothing_can_change_is_read_without_a_word_and_without_a_trace() 
         assert_eq!(fs::metadata(path).expect("stat").atime(), 900_000_000, "{}", path.display());
     }
     mounted.unmount();
+}
+
+#[test]
+fn what_is_protected_is_not_opened_to_be_written_as_by_the_kernel() {
+    need!(root, fuse, overlay, flags);
+    let answers = |subject: Subject| {
+        let dir = scratch();
+        let layers = Layers::build(dir.path(), "upper:\n lower:\n f fixed 644 x\n f log 644 x\n f free 644 x\n");
+        let mounted = match subject {
+            Subject::Kernel => subject.mount(&layers, &dir.path().join("at")),
+            Subject::Overfuse => mount_with(&layers, &dir.path().join("at"), "io=passthrough"),
+        };
+        let path = |name: &str| mounted.at().join(name);
+        for (flag, name) in [("+i", "fixed"), ("+a", "log")] {
+            assert!(Command::new("chattr").arg(flag).arg(path(name)).status().expect("start chattr").success());
+        }
+        let mut answers = Vec::new();
+        for name in ["fixed", "log", "free"] {
+            for (read, write, append) in [
+                (true, false, false),
+                (false, true, false),
+                (true, true, false),
+                (false, true, true),
+                (true, true, true),
+            ] {
+                let opened = OpenOptions::new().read(read).write(write).append(append).open(path(name));
+                let refused = opened.err().and_then(|error| error.raw_os_error());
+                answers.push(format!("{name}, read {read}, write {write}, append {append}: {refused:?}"));
+            }
+        }
+        mounted.unmount();
+        answers
+    };
+    assert_eq!(answers(Subject::Overfuse), answers(Subject::Kernel));
 }
 
 #[test]
