@@ -41,6 +41,8 @@
 //!   passed over, never believed.
 //! - The protocol of FUSE and its loops are our own, not the crate fuser's: an answer is put together where it is sent
 //!   from, and requests can come by io_uring as well as by the device.
+//! - Four fifths of a request are waking: [`fuse`] can have idle CPUs poll while requests come, and takes away a kept listing
+//!   that makes its reader ask for each entry.
 //! - What an image or archive holds decides neither a panic nor the size of an allocation unchecked.
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
