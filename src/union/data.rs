@@ -32,10 +32,10 @@ impl Union {
     }
 
     /// Reads the whole content of a lower file that is shorter than `buffer`, for `then` to use while nobody can
-    /// change it. `None` for any other file.
+    /// change it. `None` for any other file, and for one without content.
     ///
     /// # Errors
-    /// As `pread(2)`.
+    /// As `fstat(2)` and `pread(2)`.
     pub fn with_short<T>(&self, id: NodeId, buffer: &mut [u8], then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let node = self.node(id)?;
         // Whoever wants to know what is read, wants nothing else read.
@@ -47,8 +47,12 @@ impl Union {
         if state.is_upper() {
             return Ok(None);
         }
-        let len = file.read_at(buffer, 0)?;
-        Ok((len < buffer.len()).then(|| then(&buffer[..len])))
+        let size = usize::try_from(file.stat()?.size).unwrap_or(usize::MAX);
+        if size == 0 || size >= buffer.len() {
+            return Ok(None);
+        }
+        let len = file.read_at(&mut buffer[..size], 0)?;
+        Ok(Some(then(&buffer[..len])))
     }
 
     /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.

@@ -200,7 +200,7 @@ fn what_a_short_lower_file_holds_is_there_when_it_is_opened_first() {
     need!(root, fuse);
     let dir = scratch();
     let layers = Layers::build(dir.path(), "upper:\n lower:\n");
-    let sizes = [1, 4095, 4096, 4097, 65_535, 65_536];
+    let sizes = [0, 1, 4095, 4096, 4097, 65_535, 65_536];
     let content = |size: usize| (0..size).map(|index| (index % 251) as u8).collect::<Vec<u8>>();
     for size in sizes {
         fs::write(layers.lowers[0].join(size.to_string()), content(size)).expect("write");
@@ -217,7 +217,7 @@ fn what_a_short_lower_file_holds_is_there_when_it_is_opened_first() {
             let file = File::open(&path).expect("open");
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("drop the pages");
             assert!(fs::read(&path).expect("read") == content(size), "{options}: {size}, again");
-            assert!(data_requests(mounted.at()) > before);
+            assert!(size == 0 || data_requests(mounted.at()) > before);
         }
         mounted.unmount();
     }
