@@ -18,7 +18,7 @@ fn requests_and_what_they_cost_are_counted_and_the_question_is_not() {
     assert_eq!(counts(&place), before);
     assert_eq!(fs::read_to_string(place.path().join("at/file")).unwrap(), "below");
     let after = counts(&place);
-    assert_eq!(after["requests"]["READ"], 1, "{after}");
+    assert_eq!(after["requests"]["LOOKUP"], 1, "{after}");
     assert!(after["syscalls"]["pread64"].as_u64() >= Some(1), "{after}");
     assert_eq!(place.overfuse("umount at").0, 0);
 }
