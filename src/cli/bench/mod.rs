@@ -91,6 +91,9 @@ pub(super) struct BenchArgs {
     /// Write a page with charts, for a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Draw the ratios of each group of workloads as one picture, for a README
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Compare with what --json wrote before, and say what moved beyond the noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -102,7 +105,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit> {
     }
     let workloads = args.selected()?;
     let baseline = args.baseline.as_deref().map(output::read).transpose()?;
-    let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref())?;
+    let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref(), args.svg.as_deref())?;
     let mut found = Found::look(&args.subjects)?;
     let user = enter()?;
     // Until everything is removed, a signal ends the work and not this process.
