@@ -15,6 +15,16 @@
 //! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
 //!
+//! # For users
+//!
+//! | what | where |
+//! |---|---|
+//! | each promise of the union, what its peers do, and the test that holds it | [`union`] |
+//! | the same for layers that other programs wrote | [`layer`] |
+//! | every mount option | [`fuse`] |
+//! | what `load` takes, and what the store holds | [`store`] |
+//! | how `overfuse bench` measures, and every row measured | [`mod@bench`] |
+//!
 //! # The three ways
 //!
 //! Data takes three ways through the house, each in one direction:
@@ -47,10 +57,6 @@
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
 #![warn(missing_debug_implementations, unreachable_pub)]
-
-/// What a user reads first, with the semantics table: each promise, what its peers do, and the test that holds it.
-#[doc = include_str!("../README.md")]
-pub mod readme {}
 
 pub mod bench;
 pub mod cli;

@@ -3,6 +3,7 @@
 //! Knows nothing of layers: each request becomes one call of [`Union`](crate::union::Union). Descriptors belong to
 //! nodes, so OPENDIR and FLUSH, and OPEN unless the kernel itself is to read and write the files of the layers
 //! (passthrough), are answered `ENOSYS` once and never asked again.
+#![doc = include_str!("options.md")]
 
 mod abi;
 mod answer;

@@ -3,6 +3,7 @@
 //! Formats are decoded here and never seen above: a layer answers [`Seen`], whatever dialect its
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
+#![doc = include_str!("formats.md")]
 
 pub mod contents;
 mod dir;

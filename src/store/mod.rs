@@ -31,6 +31,7 @@
 //!
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
+#![doc = include_str!("store.md")]
 
 mod blobs;
 mod collect;

@@ -438,7 +438,7 @@ fn a_page_and_json_are_written_and_files_that_are_none_are_refused_before() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(fs::read_to_string(&picture).expect("read").contains("Time as a multiple of native"));
     let alone = place.run(&["tar", "--subjects", "overfuse", "--runs", "1", "--svg", &picture]);
-    assert!(text(&alone.stderr).contains("it takes two subjects"), "{}", text(&alone.stderr));
+    assert!(text(&alone.stderr).contains("name two subjects"), "{}", text(&alone.stderr));
     assert!(fs::read_to_string(&page).expect("read").contains("tar-first"));
     let report: Value = serde_json::from_slice(&fs::read(&json).expect("read")).expect("JSON");
     assert_eq!(report["format"], 1);

@@ -180,6 +180,9 @@ fn measure(
         Some(name) => Some(name.clone()),
         None => ["overlayfs", "native"].into_iter().find(|name| names.contains(name)).map(Into::into),
     };
+    if args.svg.is_some() && (relative_to.is_none() || names.len() < 2) {
+        bail!("--svg draws ratios, and there is nobody to compare with: name two subjects");
+    }
     let runs = args.runs.map_or(if args.quick { 3 } else { 5 }, usize::from);
     let plan = Plan {
         dir,

@@ -84,7 +84,7 @@ impl Outputs {
             target.write(&html::page(report))?;
         }
         if let Some(target) = self.svg {
-            let picture = html::picture(report).context("--svg: there is no ratio to draw; it takes two subjects")?;
+            let picture = html::picture(report).context("--svg: nothing was measured that has a ratio")?;
             target.write(&picture)?;
         }
         if to_standard {
