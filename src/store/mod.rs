@@ -33,6 +33,7 @@
 //! directories that they need.
 
 mod blobs;
+mod changes;
 mod collect;
 mod commit;
 mod containers;

@@ -163,7 +163,7 @@ fn perform(privilege: Privilege, dir: &Path) -> Result<()> {
     output::print(&show::comparison(&before, &after))?;
 
     show::heading(4, "What the container changed of its image: overfuse diff")?;
-    let changes = diff::changes(&store, &container)?;
+    let changes = store.changes(&container)?;
     output::print(&show::indent(&changes.iter().map(diff::line).collect::<String>()))?;
 
     let digests_after = digests(&lower)?;
