@@ -9,6 +9,7 @@
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`sys`] | every system call; the only place with `unsafe`, `libc`, `rustix` or `io_uring` | – |
+//! | [`privilege`] | who this process is and may become: user namespaces, id maps, subordinate ids | `sys` |
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
@@ -64,6 +65,7 @@ pub mod container;
 pub mod fuse;
 pub mod image;
 pub mod layer;
+pub mod privilege;
 pub mod store;
 pub mod sys;
 pub mod tar;

@@ -34,6 +34,7 @@
 #![doc = include_str!("store.md")]
 
 mod blobs;
+mod changes;
 mod collect;
 mod commit;
 mod containers;

@@ -20,13 +20,14 @@ use self::output::Outputs;
 use self::progress::Progress;
 use self::subjects::Found;
 use super::output::{Table, print};
-use super::{Exit, rootless};
+use super::{Exit, ids};
 use crate::bench::baseline::Comparison;
 use crate::bench::workload::{self, Selected, When};
 use crate::bench::{self, Kind, Plan, Report, Scale, Stopped, User};
 use crate::image::Instant;
+use crate::privilege::{self, Privilege};
 use crate::sys::signal::Messages;
-use crate::sys::{self, Namespaces, namespace, orphans};
+use crate::sys::{self, orphans};
 
 /// The signal of Ctrl-C, in the exit code that shells give it.
 const INTERRUPT: u8 = 2;
@@ -240,17 +241,17 @@ impl BenchArgs {
 /// Who this process is to the file systems, after it became what it can be. To be called before any thread is made.
 fn enter() -> Result<User> {
     if sys::effective_uid() != 0 {
-        return match rootless::enter_to_run() {
-            Ok(rootless::Privilege::Ordinary) => Ok(User::Ordinary),
+        return match privilege::enter_to_run(ids::programs().as_ref()) {
+            Ok(Privilege::Ordinary) => Ok(User::Ordinary),
             Ok(_) => Ok(User::InNamespace),
             Err(error) => {
+                let error = anyhow::Error::from(error);
                 eprintln!("overfuse: {error:#}; only what fusermount3 mounts is measured");
                 Ok(User::Ordinary)
             }
         };
     }
-    let alone = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
-    match (alone, sys::is_root_of_host()) {
+    match (privilege::separate_mounts(), sys::is_root_of_host()) {
         (Ok(()), true) => Ok(User::Root),
         (Ok(()), false) => Ok(User::InNamespace),
         (Err(_), _) => Ok(User::Ordinary),
