@@ -30,7 +30,7 @@ pub use dir::LayerDir;
 pub use index::{DIRECTORY as INDEX, Index, Indexed};
 pub use lower::{Known, LowerDir, LowerDirs, LowerFile};
 pub use marks::{Mark, Marks, Namespace};
-pub use names::{Names, names_of_linked};
+pub use names::LinkedNames;
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};
