@@ -3,6 +3,7 @@
 //! Formats are decoded here and never seen above: a layer answers [`Seen`], whatever dialect its
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
+#![doc = include_str!("formats.md")]
 
 pub mod contents;
 mod dir;
@@ -29,7 +30,7 @@ pub use dir::LayerDir;
 pub use index::{DIRECTORY as INDEX, Index, Indexed};
 pub use lower::{Known, LowerDir, LowerDirs, LowerFile};
 pub use marks::{Mark, Marks, Namespace};
-pub use names::{Names, names_of_linked};
+pub use names::LinkedNames;
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};

@@ -10,7 +10,8 @@ use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
 use super::{
-    Contents, Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, Tables, whiteout,
+    Contents, Index, LayerDir, Layers, LinkedNames, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, Tables,
+    whiteout,
 };
 
 /// A layer that is only read.
@@ -28,6 +29,14 @@ impl LowerLayer {
 
     pub fn root(&self) -> &LayerDir {
         &self.root
+    }
+
+    /// All names of its files that have several.
+    ///
+    /// # Errors
+    /// As `getdents64(2)` and `fstatat(2)`; none where a table of contents tells them.
+    pub fn linked_names(&self) -> Result<LinkedNames> {
+        LinkedNames::of_layer(&self.root, self.contents.as_ref())
     }
 }
 

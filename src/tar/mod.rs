@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod members;
 mod merged;
+mod number;
 mod pack;
 mod path;
 mod pax;

@@ -42,6 +42,7 @@
 //! descriptors. Two unrelated directories are locked in the order of their numbers, under `renaming`; so are
 //! two entries of directories that are locked. No lock is held while the content of a file is copied, but
 //! `copying` of that file.
+#![doc = include_str!("semantics.md")]
 
 mod attr;
 mod copy_up;
@@ -64,13 +65,15 @@ mod table;
 mod trace;
 mod xattr;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 
+use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDirs, Mark, Names, Namespace, Stack};
+use crate::layer::{Asked, Index, LinkedNames, LowerDirs, Mark, Namespace, Stack};
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
@@ -86,6 +89,9 @@ pub use xattr::Wanted;
 use descriptors::Descriptors;
 use node::{Content, DirContent, Node, Places, Real, State, UpperPart};
 use table::{FileSystem, Table};
+
+/// Of so many layers the names of files with several stay in memory: about fifty bytes for each name.
+const NAMES_KEPT: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// What a union is made of.
 #[derive(Clone, Debug)]
@@ -158,8 +164,8 @@ pub struct Union {
     stack: Stack,
     /// With an upper layer.
     index: Option<Index>,
-    /// Of each lower layer, once one of its files of several names is copied up.
-    names: Vec<OnceLock<Names>>,
+    /// Of the lower layers that files of several names were last copied up from.
+    names: Mutex<LruCache<usize, Arc<LinkedNames>>>,
     table: Table,
     descriptors: Descriptors,
     renaming: Mutex<()>,
@@ -203,7 +209,7 @@ impl Union {
         };
         let trusted = stack.upper.as_ref().is_some_and(|upper| upper.policy.marks == Namespace::Trusted);
         Ok(Union {
-            names: stack.lower.iter().map(|_| OnceLock::new()).collect(),
+            names: Mutex::new(LruCache::new(NAMES_KEPT)),
             stack,
             index,
             table,
