@@ -11,6 +11,7 @@
 //! | `transport` | how requests come and answers go: the device, the rings, the threads that wait at both | `ops`, `wire` |
 //! | `session` | a mount, from mount(2) to its end | all |
 #![doc = include_str!("options.md")]
+#![doc = include_str!("fuser.md")]
 
 mod idle;
 mod modes;
