@@ -10,7 +10,6 @@ mod changes;
 mod entry;
 mod error;
 mod members;
-mod merged;
 mod number;
 mod pack;
 mod path;
@@ -21,9 +20,9 @@ mod tree;
 mod unpack;
 mod writer;
 
+pub use crate::layer::Over;
 pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
 pub use members::{Member, MemberKind, Members};
-pub use merged::Over;
 pub use pack::pack;
 pub use unpack::{Unpacked, unpack};

@@ -262,10 +262,9 @@ impl Union {
 fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
     let mut known: Vec<FileSystem> = Vec::new();
     for layer in stack.lower.iter().rev() {
-        let dev =
-            layer.contents().map_or_else(|| layer.root().stat_self().map(|stat| stat.dev), |known| Ok(known.dev()))?;
+        let dev = layer.dev()?;
         if known.iter().all(|file_system| file_system.dev != dev) {
-            known.push(FileSystem { dev, uuid: sys::filesystem_uuid(layer.root()).unwrap_or_default() });
+            known.push(FileSystem { dev, uuid: layer.filesystem_uuid().unwrap_or_default() });
         }
     }
     Ok(known)
@@ -273,11 +272,10 @@ fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
 
 /// The root merges every layer down to the first that is opaque.
 fn root_node(stack: &Stack) -> Result<Node> {
-    let top = match &stack.upper {
-        Some(upper) => upper.root(),
-        None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
+    let stat = match &stack.upper {
+        Some(upper) => upper.root().stat_self()?,
+        None => stack.lower.first().ok_or(Errno::NOENT)?.stat()?,
     };
-    let stat = top.stat_self()?;
     let mut content = DirContent {
         upper: if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None },
         lower: LowerDirs::default(),
@@ -289,17 +287,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
     let upper = stack.upper.as_ref().map(|upper| upper.root());
     *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
     if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
-        let known: Vec<_> = stack.lower.iter().map(|layer| layer.contents().cloned()).collect();
-        let all = LowerDirs::roots(stack.lower.len(), known.iter().any(Option::is_some).then(|| Arc::new(known)));
-        let mut count = 0;
-        for (layer, root) in stack.lower.iter().zip(all.iter()) {
-            count += 1;
-            let known = root.record().map(|record| record.found.opaque);
-            if known.map_or_else(|| layer.root().is_opaque(), Ok)? {
-                break;
-            }
-        }
-        content.lower = all.topmost(count);
+        content.lower = LowerDirs::merging_roots(stack)?;
     }
     Ok(Node::new(NodeId::ROOT, Kind::Directory, Real::of(&stat), Places::new(), Content::Dir(Box::new(content))))
 }
