@@ -13,7 +13,8 @@
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
-//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
+//! | [`mount`] | the way from directories, an image or a container to a live mount, and the process that serves it | `store`, `fuse`, `union`, `layer`, `privilege`, `image`, `sys` |
+//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `mount`, `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
 //!
 //! # For users
@@ -32,7 +33,7 @@
 //!
 //! ```text
 //! request → reply      kernel → fuse → union → layer → sys → (back)
-//! archive → process    archive → image → tar → store → layer::Stack → union → fuse::Session → container → status
+//! archive → process    archive → image → tar → store → mount (union, fuse::Session) → container → status
 //! upper → image        layer (marks decoded) → tar (changes, pack) → store (blob, manifest) → image
 //! ```
 //!
@@ -65,6 +66,7 @@ pub mod container;
 pub mod fuse;
 pub mod image;
 pub mod layer;
+pub mod mount;
 pub mod privilege;
 pub mod store;
 pub mod sys;

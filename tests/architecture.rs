@@ -14,8 +14,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("image", &[]),
     ("tar", &["layer", "sys"]),
     ("store", &["image", "tar", "layer", "sys"]),
-    ("container", &["store", "image", "tar", "fuse", "union", "layer", "sys"]),
-    ("bench", &["fuse", "union", "layer", "sys"]),
+    ("mount", &["store", "fuse", "union", "layer", "privilege", "image", "sys"]),
+    ("container", &["mount", "store", "tar", "image", "privilege", "sys"]),
+    ("bench", &["mount", "fuse", "union", "layer", "sys"]),
 ];
 
 const LINES_MAX: usize = 600;

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::{self, Dir, Errno, Name, Namespaces, mount_overlay, orphans, process};
+use crate::mount;
+use crate::sys::{Dir, Name, Namespaces, mount_overlay, orphans, process};
 
 use super::result::Daemon;
 use super::subject::{Kind, Stack, Subject, User};
@@ -270,7 +271,9 @@ impl Mounted {
         let patience = Instant::now() + TO_END;
         let mut busy = self.is_mount;
         while busy {
-            busy = unmount(&self.root, Instant::now() > patience) == Err(Errno::BUSY);
+            let lazily = Instant::now() > patience;
+            let unmounted = mount::unmount(&self.root, lazily);
+            busy = !lazily && unmounted.is_err_and(|error| error.may_be_busy());
             if busy {
                 thread::sleep(Duration::from_millis(20));
             }
@@ -296,18 +299,6 @@ fn end_now(child: &mut Child) {
     // One that ended meanwhile is as good.
     let _ = child.kill();
     let _ = child.wait();
-}
-
-fn unmount(at: &Path, lazily: bool) -> sys::Result<()> {
-    match sys::unmount(at, lazily) {
-        Err(Errno::PERM) => {}
-        other => return other,
-    }
-    let mut command = Command::new("fusermount3");
-    command.arg(if lazily { "-uz" } else { "-u" }).arg("--").arg(at);
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    // It says in words, not in numbers, why it failed: most likely the mount is in use.
-    if status.is_ok_and(|status| status.success()) || lazily { Ok(()) } else { Err(Errno::BUSY) }
 }
 
 /// As the kernel's own list has it: asking the file system would ask its daemon.

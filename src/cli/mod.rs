@@ -5,7 +5,6 @@
 mod bench;
 mod commit;
 mod completion;
-mod daemon;
 mod demo;
 mod diff;
 mod exit;
@@ -24,7 +23,6 @@ mod run;
 mod stats;
 mod trace;
 mod umount;
-mod unmount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

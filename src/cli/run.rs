@@ -15,11 +15,12 @@ use crate::container::{
     Wishes,
 };
 use crate::fuse;
+use crate::mount::{self, Source};
 use crate::privilege::{self, Privilege};
 use crate::store::{Container, Image, Store};
 use crate::sys::process::Status;
 use crate::sys::{self, namespace};
-use crate::union::{self, Owner, Trace, UpperSpec};
+use crate::union::Trace;
 
 /// Run a command in a new container
 ///
@@ -192,7 +193,7 @@ impl Run<'_> {
         let hostname = self.hostname(container);
         let process = Process::new(self.image.config.config().as_ref(), &self.wishes(&hostname)?)?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let layers = self.layers(container)?;
+        let files = self.files(container)?.prepare(self.privilege)?;
         let plan = Plan {
             root: container.merged(),
             process,
@@ -200,13 +201,8 @@ impl Run<'_> {
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };
-        let options = fuse::Options {
-            source: Some(container.name.clone()),
-            no_read_ahead: self.trace.as_ref().is_some_and(|tracing| tracing.exact),
-            ..fuse::Options::default()
-        };
         container.record_command(&command)?;
-        let status = container::run(&layers, &options, plan)?;
+        let status = container::run(&files, plan)?;
         container.record_exit(status.code())?;
         Ok(status)
     }
@@ -232,22 +228,16 @@ impl Run<'_> {
         })
     }
 
-    fn layers(&self, container: &Container) -> Result<union::Spec> {
-        let mut lower = self.store.lower_dirs(self.image);
-        if !self.args.chroot {
-            lower.push(container::skeleton(container.dir())?);
-        }
-        let alone = self.privilege == Privilege::Single;
-        let policy = self.store.policy()?;
-        Ok(union::Spec {
-            tables: self.store.tables(self.image, policy),
-            upper: Some(UpperSpec { dir: container.upper(), work: container.work() }),
-            owners: policy.owners,
-            // In a namespace with one user, files of others could not even be read.
-            squash: alone.then_some(Owner { uid: 0, gid: 0 }),
-            trace: self.trace.as_ref().map(|tracing| tracing.trace.clone()),
-            ..union::Spec::new(lower)
-        })
+    fn files<'a>(&'a self, container: &'a Container) -> Result<mount::Plan<'a>> {
+        let source = Source::Container { store: self.store, image: self.image, container, made_now: false };
+        let options = fuse::Options {
+            source: Some(container.name.clone()),
+            no_read_ahead: self.trace.as_ref().is_some_and(|tracing| tracing.exact),
+            ..fuse::Options::default()
+        };
+        let lowest = if self.args.chroot { None } else { Some(container::skeleton(container.dir())?) };
+        let trace = self.trace.as_ref().map(|tracing| tracing.trace.clone());
+        Ok(mount::Plan { lowest, trace, ..mount::Plan::new(source, options) })
     }
 
     fn isolation(&self, container: &Container, hostname: String) -> Result<Isolation> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::unmount::unmount;
 use super::{Exit, Global};
+use crate::mount;
 
 /// Unmount a directory; the process that serves it ends.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) struct UmountArgs {
 
 pub(super) fn run(_global: &Global, args: &UmountArgs) -> anyhow::Result<Exit> {
     for dir in &args.dirs {
-        unmount(dir, args.lazy)?;
+        mount::unmount(dir, args.lazy)?;
     }
     Ok(Exit::Success)
 }

@@ -9,6 +9,7 @@ use overfuse::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::need;
 use crate::parcel::{Image, Parcel};
 use crate::support::scratch;
 
@@ -170,4 +171,35 @@ fn what_cannot_be_loaded_is_one_line() {
     assert!(error.starts_with("overfuse: the archive on standard input is no image"), "{error}");
     let error = bench.refuses(&["history", "ap:v1"]);
     assert_eq!(error, r#"overfuse: there is no image "ap:v1": did you mean "app:v1"?"#);
+}
+
+#[test]
+fn what_keeps_an_image_from_being_mounted_is_named() {
+    need!(root, fuse);
+    let bench = Bench::new();
+    let at = bench.dir.path().join("at");
+    std::fs::create_dir(&at).unwrap();
+    let at = at.to_str().unwrap();
+    let error = bench.refuses(&["mount", "-o", "upperdir=u,workdir=w", "app:v1", at]);
+    assert_eq!(error, "overfuse: option upperdir goes with lowerdir, not with an image");
+    let upper = bench.container("web").upper();
+    std::fs::remove_dir_all(&upper).unwrap();
+    let error = bench.refuses(&["mount", "--writable", "web", "app:v1", at]);
+    assert!(error.contains("upper") && error.contains("No such file"), "{error}");
+    // The container had been there before the mount that failed.
+    assert!(bench.prints(&["ps", "-a"]).contains("web"));
+    bench.refuses(&["mount", "--writable", "new", "app:v1", "/gone"]);
+    assert!(!bench.prints(&["ps", "-a"]).contains("new"), "what was made for the mount is removed");
+}
+
+#[test]
+fn an_image_is_shown_as_the_user_that_the_options_name() {
+    need!(root, fuse);
+    let bench = Bench::new();
+    let at = bench.dir.path().join("at");
+    std::fs::create_dir(&at).unwrap();
+    bench.prints(&["mount", "-o", "squash_to_uid=77", "app:v1", at.to_str().unwrap()]);
+    let shown = std::fs::metadata(at.join("a")).map(|file| std::os::unix::fs::MetadataExt::uid(&file));
+    bench.prints(&["umount", at.to_str().unwrap()]);
+    assert_eq!(shown.unwrap(), 77);
 }

@@ -157,7 +157,7 @@ fn perform(privilege: Privilege, dir: &Path) -> Result<()> {
     show::heading(2, &format!("The five mounted as one, and a process in it: /bin/sh {}", image::SCRIPT_PATH))?;
     let upper = Source { name: "container".into(), dir: container.upper() };
     let sources = [&[upper], lower.as_slice()].concat();
-    let (before, after) = Run { container: &container, image: &image, privilege, policy }.watch(&sources)?;
+    let (before, after) = Run { store: &store, container: &container, image: &image, privilege }.watch(&sources)?;
 
     show::heading(3, "The tree before and after, and the layer that each file comes from")?;
     output::print(&show::comparison(&before, &after))?;

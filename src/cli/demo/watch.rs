@@ -8,27 +8,25 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
 use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Wishes};
-use crate::fuse::{self, Session};
-use crate::layer::Policy;
+use crate::fuse;
+use crate::mount;
 use crate::privilege::Privilege;
-use crate::store::{Container, Image};
+use crate::store::{Container, Image, Store};
 use crate::sys::process::{self, Status};
 use crate::sys::{Channel, Namespaces};
-use crate::union::{self, Owner, Union, UpperSpec};
 
 /// The image's command, to be run in a container.
 pub(super) struct Run<'a> {
+    pub store: &'a Store,
     pub container: &'a Container,
     pub image: &'a Image,
     pub privilege: Privilege,
-    pub policy: Policy,
 }
 
 impl Run<'_> {
@@ -40,17 +38,11 @@ impl Run<'_> {
         let at = self.container.merged();
         let watcher = Watcher::start(&at)?;
         let launched = Launched::new(self.plan()?)?;
-        let options = fuse::Options { source: Some(NAME.into()), ..fuse::Options::default() };
-        let session = Session::mount(Union::open(&self.layers(sources))?, &at, &options)?;
-        let server = thread::spawn(move || session.serve());
+        let served = self.files().prepare(self.privilege)?.serve(&at)?;
         let before = tree(watcher.look()?, sources);
         let status = launched.run()?;
         let after = tree(watcher.look()?, sources);
-        fuse::unmount(&at, false).with_context(|| format!("unmounting {}", at.display()))?;
-        match server.join() {
-            Ok(served) => served.context("serving the mount")?,
-            Err(_) => bail!("the server of the mount panicked"),
-        }
+        served.end()?;
         match status {
             Status::Exited(0) => Ok((before, after)),
             other => bail!("the process in the container ended with status {}", other.code()),
@@ -74,16 +66,10 @@ impl Run<'_> {
         })
     }
 
-    fn layers(&self, sources: &[Source]) -> union::Spec {
-        let lower = sources.iter().skip(1).map(|source| source.dir.clone()).collect();
-        let alone = self.privilege == Privilege::Single;
-        union::Spec {
-            upper: Some(UpperSpec { dir: self.container.upper(), work: self.container.work() }),
-            owners: self.policy.owners,
-            // In a namespace with one user, files of others could not even be read.
-            squash: alone.then_some(Owner { uid: 0, gid: 0 }),
-            ..union::Spec::new(lower)
-        }
+    fn files(&self) -> mount::Plan<'_> {
+        let Run { store, container, image, .. } = *self;
+        let options = fuse::Options { source: Some(NAME.into()), ..fuse::Options::default() };
+        mount::Plan::new(mount::Source::Container { store, image, container, made_now: false }, options)
     }
 }
 

@@ -1,0 +1,65 @@
+//! Why there is no mount, or no longer.
+
+use std::io;
+
+use crate::fuse::{self, OptionError};
+use crate::privilege;
+use crate::store::StoreError;
+use crate::sys::Errno;
+use crate::union::OpenError;
+
+use super::unmount::UnmountError;
+
+/// Why a mount did not come about, or how it ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Options(#[from] OptionError),
+    #[error("option {option} goes with lowerdir, not with an image")]
+    NotForImages { option: &'static str },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{name} has changes of image {theirs}, not of {ours}; choose another name")]
+    OtherImage { name: String, theirs: String, ours: String },
+    #[error(transparent)]
+    Privilege(#[from] privilege::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Mount(#[from] fuse::MountError),
+    #[error(transparent)]
+    Unmount(#[from] UnmountError),
+    #[error("cannot receive signals")]
+    Signals(#[source] Errno),
+    #[error("serving the mount")]
+    Serve(#[source] io::Error),
+    /// The process that was to serve it in the background could not be made, or not be heard.
+    #[error("cannot {doing} the process that serves the mount")]
+    Process { doing: &'static str, source: Errno },
+    #[error("cannot let go of standard input and output")]
+    Detach(#[source] io::Error),
+    /// What the process in the background said.
+    #[error("{0}")]
+    InBackground(String),
+    #[error("the process that was to serve the mount ended with status {0}")]
+    Ended(u8),
+}
+
+/// An error with all that caused it, as one line.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_its_causes() {
+        let at = "/m".into();
+        let error = Error::Mount(fuse::MountError::At { at, source: Errno::NOENT });
+        assert_eq!(one_line(&error), "mount point /m: No such file or directory (os error 2)");
+        assert_eq!(one_line(&Error::Ended(1)), "the process that was to serve the mount ended with status 1");
+    }
+}

@@ -1,0 +1,27 @@
+//! The container that keeps a mount's changes under a name.
+
+use super::Error;
+use crate::store::{Container, Image, Store};
+
+/// A container that was asked for by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub container: Container,
+    /// There was none of that name.
+    pub made_now: bool,
+}
+
+/// Finds the container of `image` called `name`, or makes it.
+///
+/// # Errors
+/// [`Error::OtherImage`] when the name is that of another image's container; those of the store.
+pub fn named(store: &Store, image: &Image, name: &str) -> Result<Named, Error> {
+    match store.containers()?.into_iter().find(|known| known.name == name) {
+        None => Ok(Named { container: store.create_container(image, Some(name))?, made_now: true }),
+        Some(container) if container.image == image.id => Ok(Named { container, made_now: false }),
+        Some(other) => {
+            let (theirs, ours) = (other.image_name, image.display_name());
+            Err(Error::OtherImage { name: name.into(), theirs, ours })
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A mount that a thread serves while its process does something else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use super::Error;
+use crate::fuse::{self, Session};
+use crate::sys::process;
+
+/// A live mount; dropping it unmounts.
+#[derive(Debug)]
+pub struct Served {
+    at: PathBuf,
+    server: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Served {
+    pub(super) fn start(session: Session) -> Result<Served, Error> {
+        // What programs create gets the mode that they ask for, less their own mask.
+        process::set_umask(0);
+        let at = session.at().to_path_buf();
+        let serve = move || session.serve();
+        let server = thread::Builder::new().name("fuse".into()).spawn(serve).map_err(Error::Serve)?;
+        Ok(Served { at, server: Some(server) })
+    }
+
+    /// Unmounts. When the mount has no other users, all that was written to it has arrived when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Serve`] when the mount was not served to its end.
+    pub fn end(mut self) -> Result<(), Error> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        unmount(&self.at);
+        server.join().unwrap_or_else(|_| Err(io::Error::other("the server panicked"))).map_err(Error::Serve)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            unmount(&self.at);
+        }
+    }
+}
+
+/// At once, or, while it is in use, when its last user ends.
+fn unmount(at: &Path) {
+    let result = fuse::unmount(at, false).or_else(|_| fuse::unmount(at, true));
+    if let Err(errno) = result {
+        tracing::warn!(at = %at.display(), %errno, "cannot unmount");
+    }
+}
