@@ -6,7 +6,7 @@ use oci_spec::image as oci;
 
 use super::{Error, MediaKind, Platform, Reference, from_json, to_json};
 
-/// The whole name of an image, as containerd and docker annotate it.
+/// The whole name of an image, as containerd and docker annotate it: with registry and repository.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// What a descriptor says of the name of its image.
@@ -81,7 +81,9 @@ impl Index {
         }
         manifests.extend(names.iter().map(|name| {
             let mut named = manifest.clone();
-            let annotations = [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string())];
+            // The familiar name is what users of skopeo and podman type after the path of the layout.
+            let annotations =
+                [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string()), (CONTAINERD_NAME.to_owned(), name.whole())];
             named.set_annotations(Some(annotations.into()));
             named
         }));

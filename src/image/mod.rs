@@ -24,7 +24,7 @@ pub use index::{Index, Named, candidates, name_of, named};
 pub use manifest::{Blob, Layer, Manifest};
 pub use media::{Compression, MediaKind};
 pub use platform::Platform;
-pub use reference::{Reference, familiar};
+pub use reference::Reference;
 pub use time::Instant;
 
 /// Why a document, a name or an instruction is not what it should be.

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use oci_spec::image::MediaType;
 
 use super::Store;
-use super::error::{Result, StoreError, format_of, io_at};
+use super::error::{Result, StoreError, format_of, io_at, new_name};
 use super::images::Image;
 use super::staging::{Content, From, Staging};
 use super::stream::{Compressor, Counted};
@@ -40,6 +40,7 @@ impl Store {
         new: &Commit<'_>,
         write_layer: &mut dyn FnMut(&mut dyn Write) -> Result<(), tar::Error>,
     ) -> Result<Image> {
+        let name = new_name(&new.name)?;
         let mut staging = Staging::begin(self)?;
         // Looked up under the lock: the image may be gone by now.
         let base = self.image(&base.id.to_string())?;
@@ -62,7 +63,7 @@ impl Store {
         let manifest = staging.document(&manifest.to_json())?;
         let mut descriptor = manifest.descriptor(MediaType::ImageManifest).map_err(format_of("the manifest"))?;
         descriptor.set_platform(Some(platform));
-        staging.publish(&[(descriptor, vec![new.name.clone()])])?;
+        staging.publish(&[(descriptor, vec![name])])?;
         self.image(&new.name.to_string())
     }
 

@@ -8,6 +8,7 @@ mod commit;
 mod containers;
 mod load;
 mod many_layers;
+mod names;
 mod parcel;
 mod refused;
 mod remove;
