@@ -111,12 +111,7 @@ mod tests {
 
     #[test]
     fn a_commit_keeps_what_it_does_not_know() {
-        let layer = NewLayer {
-            diff_id: Digest::ZERO,
-            created: Instant { seconds: 0, nanoseconds: 0 },
-            created_by: "sh",
-            comment: Some("why"),
-        };
+        let layer = NewLayer { diff_id: Digest::ZERO, created: Instant::EPOCH, created_by: "sh", comment: Some("why") };
         let json = ImageConfig::extend(BASE.as_bytes(), &layer, &["CMD [\"x\"]".parse().unwrap()]).unwrap();
         let value: Value = serde_json::from_slice(&json).unwrap();
         let expected = serde_json::json!({
