@@ -9,11 +9,18 @@
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`sys`] | every system call; the only place with `unsafe`, `libc`, `rustix` or `io_uring` | – |
+//! | [`image`] | the formats of images, without disk: names, digests, manifests, configurations | – |
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
-//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
+//! | [`tar`](mod@tar) | a tree as an archive, and an archive as a layer | `layer`, `sys` |
+//! | [`store`] | blobs, unpacked layers, images and containers on disk | `image`, `tar`, `layer`, `sys` |
+//! | [`container`] | a process in a root directory of its own: what it may do, and how it ends | `store`, `image`, `tar`, `fuse`, `union`, `layer`, `sys` |
+//! | [`trace`] | what was read of an image, and how much there was to read | `union`, `layer`, `sys` |
+//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages | `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
+//!
+//! `tests/architecture.rs` reads this table and fails for a use that it does not allow.
 //!
 //! # The three ways
 //!
@@ -61,4 +68,5 @@ pub mod layer;
 pub mod store;
 pub mod sys;
 pub mod tar;
+pub mod trace;
 pub mod union;

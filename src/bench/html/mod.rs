@@ -10,6 +10,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use super::markup::escape;
 use super::number;
 use super::result::{Report, State};
 
@@ -45,22 +46,6 @@ pub fn page(report: &Report) -> String {
     );
     // What no document may hold, whoever put it into a name.
     page.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// `text`, to stand between tags or in an attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// The report, to stand in an element: nothing in it ends one.
