@@ -4,9 +4,9 @@ use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
+use crate::sys::Channel;
 use crate::sys::process::{self, Child, Status};
 use crate::sys::signal::Messages;
-use crate::sys::Channel;
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
