@@ -54,6 +54,7 @@
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
 #![warn(missing_debug_implementations, unreachable_pub)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 /// What a user reads first, with the semantics table: each promise, what its peers do, and the test that holds it.
 #[doc = include_str!("../README.md")]

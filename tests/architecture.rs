@@ -1,5 +1,6 @@
 //! Holds `src/` against the table in `src/lib.rs` (which module may use which), and against rules that no lint knows:
 //! where the kernel is reached, who prints, and how large a file grows.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -186,24 +187,10 @@ fn a_use_of_several_modules_is_read_as_each_of_them() {
 #[test]
 fn the_kernel_is_reached_through_sys_alone() {
     let outside = sources().into_iter().filter(|source| source.module() != "sys");
-    let found = outside
-        .flat_map(|source| source.lines_with(&["unsafe", "libc::", "rustix::", "io_uring::"]).collect::<Vec<_>>());
-    assert_none(found.collect(), "unsafe, libc, rustix and io_uring belong in src/sys");
-}
-
-#[test]
-fn every_unsafe_block_says_why_it_is_sound() {
-    let mut found = Vec::new();
-    for source in sources() {
-        let lines: Vec<&str> = source.text.lines().collect();
-        for (number, line) in source.code().filter(|(_, line)| contains(line, "unsafe {")) {
-            let said = lines[..number - 1].iter().rev().take_while(|line| line.trim_start().starts_with("//"));
-            if !said.into_iter().any(|line| line.contains("SAFETY:")) {
-                found.push(format!("src/{}:{number}: {}", source.path.display(), line.trim()));
-            }
-        }
-    }
-    assert_none(found, "these unsafe blocks have no SAFETY: line above them");
+    let found = outside.flat_map(|source| {
+        source.lines_with(&["allow(unsafe_code", "libc::", "rustix::", "io_uring::"]).collect::<Vec<_>>()
+    });
+    assert_none(found.collect(), "libc, rustix, io_uring and leave to be unsafe belong in src/sys");
 }
 
 #[test]
