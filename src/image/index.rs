@@ -16,6 +16,7 @@ pub enum Named {
     Whole(String),
     /// The tag alone, or whatever the writer of a layout took for one.
     Tag(String),
+    /// It says nothing.
     Not,
 }
 
@@ -54,10 +55,12 @@ impl Index {
         Ok(Index { document })
     }
 
+    /// The document, with its keys sorted: equal indexes have equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
         to_json(&self.document)
     }
 
+    /// All manifests, in the order in which the document lists them.
     pub fn manifests(&self) -> &[oci::Descriptor] {
         self.document.manifests()
     }

@@ -19,12 +19,15 @@ const BUFFER: usize = 128 << 10;
 /// What a commit says of itself.
 #[derive(Clone, Debug)]
 pub struct Commit<'a> {
+    /// The name of the new image; without a digest, which comes from its content.
     pub name: Reference,
     /// Shown by `history` as the comment.
     pub message: Option<&'a str>,
     /// What made the layer, a command line for instance.
     pub created_by: &'a str,
+    /// Changes of the configuration, made in this order.
     pub changes: &'a [Change],
+    /// How the new layer is stored.
     pub compression: Compression,
 }
 

@@ -8,6 +8,7 @@ use crate::tar;
 
 /// Why the store could not do what it was asked to. Nothing half done is left behind.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StoreError {
     #[error("cannot {action} {path:?}")]
     Io {

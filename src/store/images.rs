@@ -18,7 +18,9 @@ pub struct Image {
     pub names: Vec<Reference>,
     /// The digest of the configuration.
     pub id: Digest,
+    /// Where the manifest is, with the annotations of one of the names.
     pub manifest: Descriptor,
+    /// The configuration.
     pub config: ImageConfiguration,
     /// Diff IDs, bottom first.
     pub layers: Vec<Digest>,
@@ -33,6 +35,7 @@ pub struct Held {
 /// What a removal came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
+    /// The names that were taken away.
     pub untagged: Vec<Reference>,
     /// The image, when its last name went.
     pub deleted: Option<Digest>,

@@ -31,6 +31,7 @@
 //!
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
+#![warn(missing_docs)]
 
 mod blobs;
 mod collect;

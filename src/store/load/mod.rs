@@ -39,7 +39,9 @@ pub struct Load {
 /// An image that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
+    /// The names that it was given.
     pub names: Vec<Reference>,
+    /// The digest of its configuration.
     pub id: Digest,
 }
 
