@@ -1,6 +1,7 @@
 //! A live mount, served by the program itself: what programs pay for metadata and data.
 //!
 //! What is called `first` has never been asked for on this mount; what is called `again` the kernel has been told.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
 mod plan;

@@ -1,4 +1,5 @@
 //! Layers from archives and back: what loading and committing an image cost beside its compression.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
 mod plan;

@@ -1,4 +1,5 @@
 //! The union without a mount: what a lookup and a listing cost before any FUSE message is paid for.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
 mod plan;

@@ -10,12 +10,19 @@
 //! |---|---|---|
 //! | [`sys`] | every system call; the only place with `unsafe`, `libc`, `rustix` or `io_uring` | – |
 //! | [`privilege`] | who this process is and may become: user namespaces, id maps, subordinate ids | `sys` |
+//! | [`image`] | the formats of images, without disk: names, digests, manifests, configurations | – |
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
+//! | [`tar`](mod@tar) | a tree as an archive, and an archive as a layer | `layer`, `sys` |
+//! | [`store`] | blobs, unpacked layers, images and containers on disk | `image`, `tar`, `layer`, `sys` |
 //! | [`mount`] | the way from directories, an image or a container to a live mount, and the process that serves it | `store`, `fuse`, `union`, `layer`, `privilege`, `image`, `sys` |
-//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `mount`, `fuse`, `union`, `layer`, `sys` |
+//! | [`container`] | a process in a root directory of its own: what it may do, and how it ends | `mount`, `store`, `tar`, `image`, `privilege`, `sys` |
+//! | [`trace`] | what was read of an image, and how much there was to read | `union`, `layer`, `sys` |
+//! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages | `mount`, `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
+//!
+//! `tests/architecture.rs` reads this table and fails for a use that it does not allow.
 //!
 //! # For users
 //!
@@ -25,6 +32,7 @@
 //! | the same for layers that other programs wrote | [`layer`] |
 //! | every mount option | [`fuse`] |
 //! | what `load` takes, and what the store holds | [`store`] |
+//! | which files of an image a start reads | [`trace`] |
 //! | how `overfuse bench` measures, and every row measured | [`mod@bench`] |
 //!
 //! # The three ways
@@ -59,6 +67,7 @@
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
 #![warn(missing_debug_implementations, unreachable_pub)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bench;
 pub mod cli;
@@ -71,4 +80,5 @@ pub mod privilege;
 pub mod store;
 pub mod sys;
 pub mod tar;
+pub mod trace;
 pub mod union;

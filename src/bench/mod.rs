@@ -2,8 +2,7 @@
 //!
 //! Owns what is measured (workloads), on whom (subjects, each a process of its own), in which order, and what the
 //! figures mean. [`result`] is the shape of a report, which `--json` writes and `--baseline` reads; [`statistics`]
-//! says how sure a figure is, [`html`] makes a page of a report. [`mod@trace`] counts
-//! how much of an image was read. Prints nothing.
+//! says how sure a figure is, [`html`] makes a page of a report. Prints nothing.
 #![doc = include_str!("measured.md")]
 
 pub mod baseline;
@@ -12,6 +11,7 @@ mod clock;
 mod gather;
 pub mod html;
 mod machine;
+mod markup;
 mod mounted;
 pub mod number;
 mod program;
@@ -19,7 +19,6 @@ pub mod result;
 mod run;
 pub mod statistics;
 mod subject;
-pub mod trace;
 pub mod tree;
 mod worker;
 pub mod workload;

@@ -116,19 +116,13 @@ fn outside(count: usize) -> usize {
 
 /// Ratios of medians of pairs drawn anew, by numbers that are the same each time: a report does not change with reading.
 fn resampled(pairs: &[(f64, f64)]) -> Vec<f64> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |bound: usize| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
-    };
-    let one = |_| {
-        let drawn: Vec<(f64, f64)> = pairs.iter().map(|_| pairs[below(pairs.len())]).collect();
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut one = |_| {
+        let drawn: Vec<(f64, f64)> = pairs.iter().map(|_| pairs[random.usize(..pairs.len())]).collect();
         let (these, those): (Vec<f64>, Vec<f64>) = drawn.into_iter().unzip();
         median_of(&sorted(&these)) / median_of(&sorted(&those))
     };
-    (0..RESAMPLES).map(one).collect()
+    (0..RESAMPLES).map(&mut one).collect()
 }
 
 #[cfg(test)]

@@ -203,9 +203,8 @@ impl Layer {
 /// As `write(2)`.
 pub fn fill(file: &mut impl Write, size: u64, seed: u64) -> io::Result<()> {
     const PIECE: usize = 1 << 20;
-    let words = PIECE.min(usize::try_from(size).unwrap_or(PIECE)).div_ceil(8);
-    let mut piece: Vec<u8> = Vec::with_capacity(words * 8);
-    (0..words as u64).for_each(|n| piece.extend_from_slice(&mix(seed.wrapping_mul(0x10_0001) ^ n).to_le_bytes()));
+    let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE)).next_multiple_of(8)];
+    fastrand::Rng::with_seed(seed).fill(&mut piece);
     let mut left = size;
     let mut count = 0u64;
     while left > 0 {
@@ -262,18 +261,13 @@ pub fn allocated(dir: &Path) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// Numbers without order that are the same each time (the finaliser of splitmix64).
+/// A number that follows from `n` alone, and looks like chance: all runs have the same tree.
 pub fn mix(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
+    fastrand::Rng::with_seed(n).u64(..)
 }
 
 fn shuffled<T>(mut list: Vec<T>) -> Vec<T> {
-    for at in (1..list.len()).rev() {
-        list.swap(at, (mix(at as u64) % (at as u64 + 1)) as usize);
-    }
+    fastrand::Rng::with_seed(0).shuffle(&mut list);
     list
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output::{self, Format, Table};
 use super::{Exit, Global, root};
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
 use crate::store::{Image, Store};
 
 /// List images.
@@ -58,19 +58,24 @@ struct Row {
 /// One row a name, and one for an image without.
 fn rows(store: &Store, image: &Image, id: &str) -> Vec<Row> {
     let created = image.created();
-    let row = |repository: &str, tag: &str| Row {
-        repository: repository.into(),
+    let manifest = || image.manifest.digest().to_string();
+    let row = |repository: String, tag: &str, digest: String| Row {
+        repository,
         tag: tag.into(),
         id: id.into(),
-        digest: image.manifest.digest().to_string(),
+        digest,
         created: created.map(|at| at.to_string()).unwrap_or_default(),
         since: output::since(created),
         size: output::size(store.image_bytes(image)),
     };
     if image.names.is_empty() {
-        return vec![row("<none>", "<none>")];
+        return vec![row("<none>".into(), "<none>", manifest())];
     }
-    image.names.iter().map(|name| row(name.repository(), name.tag())).collect()
+    let named = |name: &Reference| {
+        let digest = name.digest().map_or_else(manifest, |digest| digest.to_string());
+        row(name.familiar_name(), name.tag().unwrap_or("<none>"), digest)
+    };
+    image.names.iter().map(named).collect()
 }
 
 impl Row {

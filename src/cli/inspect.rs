@@ -1,5 +1,6 @@
 //! `overfuse inspect`: all that is known of images and containers, in docker's words.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -7,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Exit, Global, output, root};
+use crate::image::Reference;
 use crate::store::{Container, Image, Store, StoreError};
 
 /// Show images and containers as JSON.
@@ -52,9 +54,12 @@ fn inspect(store: &Store, name: &str) -> Result<Value> {
 
 fn image(store: &Store, image: &Image) -> Value {
     let config = &image.config;
-    let names: Vec<_> = image.names.iter().map(ToString::to_string).collect();
-    let digests: Vec<_> =
-        image.names.iter().map(|name| format!("{}@{}", name.repository(), image.manifest.digest())).collect();
+    let names: Vec<_> = image.names.iter().filter(|name| name.digest().is_none()).map(ToString::to_string).collect();
+    let by_digest = |name: &Reference| match name.digest() {
+        Some(digest) => format!("{}@{digest}", name.familiar_name()),
+        None => format!("{}@{}", name.familiar_name(), image.manifest.digest()),
+    };
+    let digests: BTreeSet<_> = image.names.iter().map(by_digest).collect();
     let last = config.history().iter().flatten().last();
     json!({
         "Id": image.id,

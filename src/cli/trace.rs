@@ -12,9 +12,9 @@ use serde_json::json;
 use super::output::{self, Table};
 use super::run::{self, RunArgs, Tracing};
 use super::{Exit, Global, root};
-use crate::bench::trace::{Layer, LayerReading, Reading, reading};
 use crate::image::history::steps;
 use crate::store::{Image, Store};
+use crate::trace::{Layer, LayerReading, Reading, reading};
 use crate::union::Trace;
 
 /// Run a command in a new container, and tell what it read of the image

@@ -4,9 +4,9 @@ use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
+use crate::sys::Channel;
 use crate::sys::process::{self, Child, Status};
 use crate::sys::signal::Messages;
-use crate::sys::{Channel, pty};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
@@ -44,9 +44,4 @@ impl Launched {
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
     }
-}
-
-/// The size of the terminal that this process was started on, if it was.
-pub fn host_window() -> Option<pty::WindowSize> {
-    pty::window_size(std::io::stdin()).or_else(|_| pty::window_size(std::io::stdout())).ok()
 }

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::child::CONSOLE;
 use super::error::{Doing, LaunchError};
-use super::launch::host_window;
 use super::plan::Input;
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Child;
@@ -19,6 +18,11 @@ const BUFFER: usize = 16 << 10;
 
 /// What a terminal takes as the end of its input: control-D.
 const END_OF_INPUT: u8 = 4;
+
+/// The size of the terminal that this process was started on, if it was.
+pub fn host_window() -> Option<pty::WindowSize> {
+    pty::window_size(std::io::stdin()).or_else(|_| pty::window_size(std::io::stdout())).ok()
+}
 
 #[derive(Debug)]
 pub(super) struct Relay<'a> {

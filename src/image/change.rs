@@ -9,14 +9,23 @@ use super::Error;
 /// One instruction that touches no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// The command, in exec form: replaces that of the image.
     Cmd(Vec<String>),
+    /// What always runs, in exec form: replaces that of the image. Without a `CMD` beside it, the image's command goes.
     Entrypoint(Vec<String>),
+    /// Variables, as name and value.
     Env(Vec<(String, String)>),
+    /// Ports, as `80/tcp`.
     Expose(Vec<String>),
+    /// Labels, as key and value.
     Label(Vec<(String, String)>),
+    /// The signal that stops the container, by name or number.
     StopSignal(String),
+    /// `USER[:GROUP]`, by name or number.
     User(String),
+    /// Paths in the container for which volumes are made.
     Volume(Vec<String>),
+    /// Where the command runs; a relative one starts from that of the image.
     WorkDir(String),
 }
 

@@ -8,6 +8,7 @@ use super::{Change, Digest, Error, Instant, Platform, change, from_json};
 /// A configuration that was checked against its manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageConfig {
+    /// All that the configuration says.
     pub document: oci::ImageConfiguration,
     /// Bottom first.
     pub diff_ids: Vec<Digest>,
@@ -16,9 +17,13 @@ pub struct ImageConfig {
 /// The layer that a commit adds.
 #[derive(Clone, Debug)]
 pub struct NewLayer<'a> {
+    /// The digest of its tar, not compressed.
     pub diff_id: Digest,
+    /// When it was made.
     pub created: Instant,
+    /// What made it, as `history` shows it: a command line for instance.
     pub created_by: &'a str,
+    /// What `history` shows as the comment.
     pub comment: Option<&'a str>,
 }
 
@@ -39,6 +44,7 @@ impl ImageConfig {
         Ok(ImageConfig { document, diff_ids })
     }
 
+    /// For which machines the image is.
     pub fn platform(&self) -> Platform {
         Platform {
             os: self.document.os().to_string(),
@@ -111,12 +117,7 @@ mod tests {
 
     #[test]
     fn a_commit_keeps_what_it_does_not_know() {
-        let layer = NewLayer {
-            diff_id: Digest::ZERO,
-            created: Instant { seconds: 0, nanoseconds: 0 },
-            created_by: "sh",
-            comment: Some("why"),
-        };
+        let layer = NewLayer { diff_id: Digest::ZERO, created: Instant::EPOCH, created_by: "sh", comment: Some("why") };
         let json = ImageConfig::extend(BASE.as_bytes(), &layer, &["CMD [\"x\"]".parse().unwrap()]).unwrap();
         let value: Value = serde_json::from_slice(&json).unwrap();
         let expected = serde_json::json!({

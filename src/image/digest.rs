@@ -106,6 +106,7 @@ impl TryFrom<&oci_spec::image::Digest> for Digest {
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
+    /// Adds `bytes` to what was hashed so far.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }

@@ -8,7 +8,9 @@ use super::{Error, from_json};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Saved {
+    /// The path of the configuration.
     pub config: String,
+    /// Names as `REPOSITORY:TAG`; none for an image that was saved by its ID.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub repo_tags: Vec<String>,
     /// Bottom first.

@@ -6,7 +6,7 @@ use oci_spec::image as oci;
 
 use super::{Error, MediaKind, Platform, Reference, from_json, to_json};
 
-/// The whole name of an image, as containerd and docker annotate it.
+/// The whole name of an image, as containerd and docker annotate it: with registry and repository.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// What a descriptor says of the name of its image.
@@ -16,6 +16,7 @@ pub enum Named {
     Whole(String),
     /// The tag alone, or whatever the writer of a layout took for one.
     Tag(String),
+    /// It says nothing.
     Not,
 }
 
@@ -54,10 +55,12 @@ impl Index {
         Ok(Index { document })
     }
 
+    /// The document, with its keys sorted: equal indexes have equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
         to_json(&self.document)
     }
 
+    /// All manifests, in the order in which the document lists them.
     pub fn manifests(&self) -> &[oci::Descriptor] {
         self.document.manifests()
     }
@@ -81,7 +84,9 @@ impl Index {
         }
         manifests.extend(names.iter().map(|name| {
             let mut named = manifest.clone();
-            let annotations = [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string())];
+            // The familiar name is what users of skopeo and podman type after the path of the layout.
+            let annotations =
+                [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string()), (CONTAINERD_NAME.to_owned(), name.whole())];
             named.set_annotations(Some(annotations.into()));
             named
         }));

@@ -7,6 +7,7 @@ use super::{Compression, Digest, Error, MediaKind, from_json, media, to_json};
 /// What a descriptor promises of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
+    /// Of its bytes as they are stored.
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
@@ -40,7 +41,9 @@ impl TryFrom<&oci::Descriptor> for Blob {
 /// One layer: its tar as it is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
+    /// Where the compressed tar is.
     pub blob: Blob,
+    /// How it is compressed.
     pub compression: Compression,
 }
 
@@ -115,6 +118,7 @@ impl Manifest {
         Ok(Manifest { document, config, layers })
     }
 
+    /// The blob of the image's configuration.
     pub fn config(&self) -> Blob {
         self.config
     }
@@ -124,6 +128,7 @@ impl Manifest {
         &self.layers
     }
 
+    /// The document, with its keys sorted: equal manifests have equal bytes.
     pub fn to_json(&self) -> Vec<u8> {
         to_json(&self.document)
     }

@@ -7,8 +7,11 @@ use super::Error;
 /// How the tar of a layer is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Compression {
+    /// Not compressed.
     None,
+    /// gzip, which every tool reads.
     Gzip,
+    /// zstd, smaller and faster than gzip.
     #[default]
     Zstd,
 }
@@ -16,7 +19,9 @@ pub enum Compression {
 /// What a document in an image layout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaKind {
+    /// A manifest: one image for one platform.
     Manifest,
+    /// An index: manifests by platform.
     Index,
 }
 

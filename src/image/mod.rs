@@ -4,6 +4,7 @@
 //! is 64 hexadecimal digits, a [`Manifest`] holds only layers that can be unpacked, an [`ImageConfig`]
 //! names as many layers as its manifest. The serialized types are those of `oci-spec`. Knows nothing of
 //! files, archives or where an image came from.
+#![warn(missing_docs)]
 
 pub mod change;
 mod config;
@@ -24,11 +25,12 @@ pub use index::{Index, Named, candidates, name_of, named};
 pub use manifest::{Blob, Layer, Manifest};
 pub use media::{Compression, MediaKind};
 pub use platform::Platform;
-pub use reference::{Reference, familiar};
+pub use reference::Reference;
 pub use time::Instant;
 
 /// Why a document, a name or an instruction is not what it should be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
     #[error("malformed digest `{0}`: expected `sha256:` and 64 hexadecimal digits")]
     Digest(String),

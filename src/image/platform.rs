@@ -10,8 +10,11 @@ use super::Error;
 /// An operating system and an architecture, in the words of Go: `linux/amd64`, `linux/arm/v7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
+    /// As Go calls it: `linux`.
     pub os: String,
+    /// As Go calls it: `amd64`, `arm64`.
     pub architecture: String,
+    /// Which kind of the architecture: `v7`, `v8`.
     pub variant: Option<String>,
 }
 

@@ -1,52 +1,105 @@
-//! Image names as people type them: `app`, `app:v1`, `registry.example:5000/team/app:v1`.
+//! Image names as people type them: `app`, `app:v1`, `registry.example:5000/team/app:v1`, `app@sha256:…`.
+//!
+//! `oci-spec` parses and completes a name as docker does. What is here besides tells the user what is wrong with a
+//! malformed one, and writes a name the short way that docker shows.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Error;
+use oci_spec::distribution as oci;
 
-/// A repository and a tag, in the familiar form: `docker.io/library/app` is `app`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reference {
-    repository: String,
-    tag: String,
-}
+use super::{Digest, Error};
+
+/// A registry, a repository, and a tag or a digest or both.
+///
+/// Shown in docker's familiar form: `docker.io/library/app:v1` is `app:v1`, `docker.io/team/app:v1` is `team/app:v1`;
+/// names in other registries are shown in full. Sorted by registry, repository, tag and digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference(oci::Reference);
 
 const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 128;
 
+/// The registry of a name that gives none.
+const DEFAULT_REGISTRY: &str = "docker.io";
+/// The directory in that registry of a name of one component.
+const DEFAULT_DIRECTORY: &str = "library/";
+
 impl Reference {
-    /// `repository` with `tag`.
+    /// `name`, which may begin with a registry, with `tag`.
     ///
     /// # Errors
     /// [`Error::Reference`] when either is malformed.
-    pub fn new(repository: &str, tag: &str) -> Result<Reference, Error> {
-        let name = format!("{repository}:{tag}");
-        check_repository(repository)
+    pub fn new(name: &str, tag: &str) -> Result<Reference, Error> {
+        let text = format!("{name}:{tag}");
+        check_name(name)
             .and_then(|()| check_tag(tag))
-            .map_err(|reason| Error::Reference { name, reason })?;
-        Ok(Reference { repository: familiar(repository).into(), tag: tag.into() })
+            .and_then(|()| text.parse().map_err(|_| NOT_A_NAME))
+            .map(Reference)
+            .map_err(|reason| Error::Reference { name: text, reason })
     }
 
+    /// The host that has the repository, perhaps with a port: `docker.io` when the name gives none.
+    pub fn registry(&self) -> &str {
+        self.0.registry()
+    }
+
+    /// The path in the registry: `library/app` for `app`.
     pub fn repository(&self) -> &str {
-        &self.repository
+        self.0.repository()
     }
 
-    pub fn tag(&self) -> &str {
-        &self.tag
+    /// The tag: `latest` when the name gives neither tag nor digest.
+    pub fn tag(&self) -> Option<&str> {
+        self.0.tag()
+    }
+
+    /// The digest of a manifest or an index.
+    pub fn digest(&self) -> Option<Digest> {
+        self.0.digest()?.parse().ok()
+    }
+
+    /// Whether `other` is in the same registry and repository.
+    pub fn is_beside(&self, other: &Reference) -> bool {
+        (self.registry(), self.repository()) == (other.registry(), other.repository())
+    }
+
+    /// Registry and repository in the familiar form: `app`, `team/app`, `registry.example/app`.
+    pub fn familiar_name(&self) -> String {
+        if self.registry() != DEFAULT_REGISTRY {
+            return format!("{}/{}", self.registry(), self.repository());
+        }
+        let official = self.repository().strip_prefix(DEFAULT_DIRECTORY).filter(|rest| !rest.contains('/'));
+        official.unwrap_or(self.repository()).to_owned()
+    }
+
+    /// All parts: `docker.io/library/app:latest` for `app`.
+    pub fn whole(&self) -> String {
+        self.0.whole()
+    }
+
+    fn parts(&self) -> (&str, &str, Option<&str>, Option<&str>) {
+        (self.registry(), self.repository(), self.tag(), self.0.digest())
     }
 }
 
-/// Without the registry and the directory that docker leaves out.
-pub fn familiar(name: &str) -> &str {
-    match name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")) {
-        Some(rest) => rest.strip_prefix("library/").filter(|official| !official.contains('/')).unwrap_or(rest),
-        None => name,
+impl Ord for Reference {
+    fn cmp(&self, other: &Reference) -> Ordering {
+        self.parts().cmp(&other.parts())
     }
 }
+
+impl PartialOrd for Reference {
+    fn partial_cmp(&self, other: &Reference) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+const NOT_A_NAME: &str = "it is not of the form [REGISTRY/]NAME[:TAG][@DIGEST]";
 
 /// A host (with a dot, a port, or `localhost`), then components of lower-case words.
-fn check_repository(repository: &str) -> Result<(), &'static str> {
+fn check_name(repository: &str) -> Result<(), &'static str> {
     if repository.is_empty() {
         return Err("it is empty");
     }
@@ -60,6 +113,12 @@ fn check_repository(repository: &str) -> Result<(), &'static str> {
         }
         _ => repository,
     };
+    if repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("64 hexadecimal digits are an image ID");
+    }
+    if path.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err("only the registry and the tag may have upper-case letters");
+    }
     if path.split('/').all(is_component) {
         Ok(())
     } else {
@@ -102,25 +161,35 @@ fn check_tag(tag: &str) -> Result<(), &'static str> {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.repository, self.tag)
+        f.write_str(&self.familiar_name())?;
+        if let Some(tag) = self.tag() {
+            write!(f, ":{tag}")?;
+        }
+        match self.0.digest() {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl FromStr for Reference {
     type Err = Error;
 
-    /// No tag means `latest`.
+    /// Neither tag nor digest means the tag `latest`.
     fn from_str(text: &str) -> Result<Reference, Error> {
+        let refused = |reason| Error::Reference { name: text.into(), reason };
+        let (tagged, digest) = text.split_once('@').map_or((text, None), |(tagged, digest)| (tagged, Some(digest)));
         // A colon before the last slash belongs to a port.
-        let after_slash = text.rfind('/').map_or(0, |slash| slash + 1);
-        let (repository, tag) = match text[after_slash..].find(':') {
-            Some(colon) => (&text[..after_slash + colon], &text[after_slash + colon + 1..]),
-            None => (text, "latest"),
+        let after_slash = tagged.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match tagged[after_slash..].find(':') {
+            Some(colon) => (&tagged[..after_slash + colon], Some(&tagged[after_slash + colon + 1..])),
+            None => (tagged, None),
         };
-        Reference::new(repository, tag).map_err(|error| match error {
-            Error::Reference { reason, .. } => Error::Reference { name: text.into(), reason },
-            other => other,
-        })
+        check_name(name).and_then(|()| tag.map_or(Ok(()), check_tag)).map_err(refused)?;
+        if digest.is_some_and(|digest| digest.parse::<Digest>().is_err()) {
+            return Err(refused("its digest is not `sha256:` and 64 hexadecimal digits"));
+        }
+        text.parse().map(Reference).map_err(|_| refused(NOT_A_NAME))
     }
 }
 
@@ -128,19 +197,38 @@ impl FromStr for Reference {
 mod tests {
     use super::*;
 
+    const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
     #[test]
-    fn names_are_shown_in_the_familiar_form() {
-        for (typed, shown) in [
-            ("app", "app:latest"),
-            ("app:v1.2", "app:v1.2"),
-            ("team/app", "team/app:latest"),
-            ("docker.io/library/debian:12", "debian:12"),
-            ("docker.io/team/app", "team/app:latest"),
-            ("localhost/app", "localhost/app:latest"),
-            ("localhost:5000/app", "localhost:5000/app:latest"),
-            ("Registry.example:5000/a/b__c/d--e:x_Y", "Registry.example:5000/a/b__c/d--e:x_Y"),
+    fn names_are_completed_and_shown_in_the_familiar_form() {
+        for (typed, whole, shown) in [
+            ("app", "docker.io/library/app:latest", "app:latest"),
+            ("app:v1.2", "docker.io/library/app:v1.2", "app:v1.2"),
+            ("test.com:5000", "docker.io/library/test.com:5000", "test.com:5000"),
+            ("team/app", "docker.io/team/app:latest", "team/app:latest"),
+            ("docker.io/debian:12", "docker.io/library/debian:12", "debian:12"),
+            ("docker.io/library/debian:12", "docker.io/library/debian:12", "debian:12"),
+            ("index.docker.io/library/debian", "docker.io/library/debian:latest", "debian:latest"),
+            ("docker.io/library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"),
+            ("docker.io/team/app", "docker.io/team/app:latest", "team/app:latest"),
+            ("localhost/app", "localhost/app:latest", "localhost/app:latest"),
+            ("localhost:5000/app", "localhost:5000/app:latest", "localhost:5000/app:latest"),
+            ("host.example/library/app:x", "host.example/library/app:x", "host.example/library/app:x"),
+            (
+                "Registry.example:5000/a/b__c/d--e:x_Y",
+                "Registry.example:5000/a/b__c/d--e:x_Y",
+                "Registry.example:5000/a/b__c/d--e:x_Y",
+            ),
+            ("app@DIGEST", "docker.io/library/app@DIGEST", "app@DIGEST"),
+            ("app:v1@DIGEST", "docker.io/library/app:v1@DIGEST", "app:v1@DIGEST"),
+            ("localhost:5000/x@DIGEST", "localhost:5000/x@DIGEST", "localhost:5000/x@DIGEST"),
         ] {
-            assert_eq!(typed.parse::<Reference>().unwrap().to_string(), shown);
+            let [typed, whole, shown] = [typed, whole, shown].map(|text| text.replace("DIGEST", DIGEST));
+            let name = typed.parse::<Reference>().unwrap();
+            assert_eq!((name.whole(), name.to_string()), (whole, shown.clone()));
+            assert_eq!(shown.parse::<Reference>().unwrap(), name, "what is shown can be typed");
+            assert_eq!(name.whole().parse::<Reference>().unwrap(), name);
+            assert_eq!(name.digest().is_some(), typed.contains('@'));
         }
     }
 
@@ -148,11 +236,55 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = "a".repeat(256);
         let tag = format!("a:{}", "t".repeat(129));
+        let id = "0123456789abcdef".repeat(4);
+        let short = &format!("a@{}", &DIGEST[..70]);
+        let upper = &format!("a@{}", DIGEST.to_uppercase());
         for bad in [
-            "", ":v1", "App", "a//b", "/a", "a/", "-a", "a-", "a..b", "a___b", "a:", "a:-v", "a b", "a@b", "../x",
-            &long, &tag,
+            "",
+            ":v1",
+            "App",
+            "a/B",
+            "Team/app",
+            "a//b",
+            "/a",
+            "a/",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a:",
+            "a:-v",
+            "a b",
+            "a@b",
+            "a@",
+            "a:ä",
+            "ä",
+            "a:v1\n",
+            "a@sha256:",
+            "a@sha256:ä",
+            "@b",
+            "../x",
+            "host.x:port/a",
+            "host..x/a",
+            &long,
+            &tag,
+            &id,
+            short,
+            upper,
         ] {
             assert!(bad.parse::<Reference>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong() {
+        for (bad, reason) in [
+            ("App:v1", "only the registry and the tag may have upper-case letters"),
+            ("host.x:port/a", "the registry is no host name"),
+            ("a@sha256:12", "its digest is not `sha256:` and 64 hexadecimal digits"),
+        ] {
+            let error = bad.parse::<Reference>().unwrap_err();
+            assert_eq!(error.to_string(), format!("malformed image name `{bad}`: {reason}"));
         }
     }
 }

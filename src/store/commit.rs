@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use oci_spec::image::MediaType;
 
 use super::Store;
-use super::error::{Result, StoreError, format_of, io_at};
+use super::error::{Result, StoreError, format_of, io_at, new_name};
 use super::images::Image;
 use super::staging::{Content, From, Staging};
 use super::stream::{Compressor, Counted};
@@ -19,12 +19,15 @@ const BUFFER: usize = 128 << 10;
 /// What a commit says of itself.
 #[derive(Clone, Debug)]
 pub struct Commit<'a> {
+    /// The name of the new image; without a digest, which comes from its content.
     pub name: Reference,
     /// Shown by `history` as the comment.
     pub message: Option<&'a str>,
     /// What made the layer, a command line for instance.
     pub created_by: &'a str,
+    /// Changes of the configuration, made in this order.
     pub changes: &'a [Change],
+    /// How the new layer is stored.
     pub compression: Compression,
 }
 
@@ -40,6 +43,7 @@ impl Store {
         new: &Commit<'_>,
         write_layer: &mut dyn FnMut(&mut dyn Write) -> Result<(), tar::Error>,
     ) -> Result<Image> {
+        let name = new_name(&new.name)?;
         let mut staging = Staging::begin(self)?;
         // Looked up under the lock: the image may be gone by now.
         let base = self.image(&base.id.to_string())?;
@@ -62,7 +66,7 @@ impl Store {
         let manifest = staging.document(&manifest.to_json())?;
         let mut descriptor = manifest.descriptor(MediaType::ImageManifest).map_err(format_of("the manifest"))?;
         descriptor.set_platform(Some(platform));
-        staging.publish(&[(descriptor, vec![new.name.clone()])])?;
+        staging.publish(&[(descriptor, vec![name])])?;
         self.image(&new.name.to_string())
     }
 

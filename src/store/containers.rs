@@ -23,11 +23,13 @@ use crate::sys::{Dir, Errno};
 pub struct Container {
     /// 64 hexadecimal digits.
     pub id: String,
+    /// Unique in the store.
     pub name: String,
     /// The ID of its image.
     pub image: Digest,
     /// What the image was called when the container was made.
     pub image_name: String,
+    /// When the container was made.
     pub created: Instant,
     /// What ran in it last; empty before the first time.
     pub command: Vec<String>,

@@ -8,6 +8,7 @@ use crate::tar;
 
 /// Why the store could not do what it was asked to. Nothing half done is left behind.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StoreError {
     #[error("cannot {action} {path:?}")]
     Io {
@@ -68,6 +69,8 @@ pub enum StoreError {
     #[error("{input} holds {count} images ({names}): a tag can be given to one only")]
     SeveralImages { input: String, count: usize, names: String },
 
+    #[error("an image cannot be given the name {name}: its digest is made from its content")]
+    NameWithDigest { name: String },
     #[error("there is no image {name:?}{}", did_you_mean(.nearest))]
     UnknownImage { name: String, nearest: Option<String> },
     #[error("{id:?} stands for several images: {matches}")]
@@ -119,6 +122,17 @@ pub(super) fn io_at<E: Into<io::Error>>(action: &'static str, path: &Path) -> im
 /// For `map_err`: `what` is not in the format that it should be in.
 pub(super) fn format_of(what: impl Into<String>) -> impl FnOnce(image::Error) -> StoreError {
     move |source| StoreError::Format { what: what.into(), source }
+}
+
+/// `name`, which a user gives to an image.
+///
+/// # Errors
+/// [`StoreError::NameWithDigest`]: the digest of an image is made from its content.
+pub(super) fn new_name(name: &Reference) -> Result<Reference> {
+    match name.digest() {
+        None => Ok(name.clone()),
+        Some(_) => Err(StoreError::NameWithDigest { name: name.to_string() }),
+    }
 }
 
 /// Names as a message lists them.

@@ -18,7 +18,9 @@ pub struct Image {
     pub names: Vec<Reference>,
     /// The digest of the configuration.
     pub id: Digest,
+    /// Where the manifest is, with the annotations of one of the names.
     pub manifest: Descriptor,
+    /// The configuration.
     pub config: ImageConfiguration,
     /// Diff IDs, bottom first.
     pub layers: Vec<Digest>,
@@ -33,6 +35,7 @@ pub struct Held {
 /// What a removal came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
+    /// The names that were taken away.
     pub untagged: Vec<Reference>,
     /// The image, when its last name went.
     pub deleted: Option<Digest>,
@@ -93,14 +96,16 @@ impl Store {
     fn find_image(&self, reference: &str) -> Result<(Image, Option<Reference>)> {
         let listed = self.listed()?;
         if let Ok(name) = reference.parse::<Reference>() {
-            let local = Reference::new(&format!("localhost/{}", name.repository()), name.tag()).ok();
-            let is = |wanted: &Reference| listed.iter().find(|listed| listed.name.as_ref() == Some(wanted));
-            if let Some(found) = is(&name).or_else(|| is(local.as_ref()?)) {
+            // Podman names what it builds `localhost/NAME`.
+            let local = format!("localhost/{reference}").parse::<Reference>().ok();
+            if let Some(found) = named(&listed, &name).or_else(|| named(&listed, local.as_ref()?)) {
                 return Ok((self.whole_image(self.read_image(found)?, &listed), found.name.clone()));
             }
+            if let Some(found) = by_digest(&listed, &name) {
+                return Ok((self.whole_image(self.read_image(found)?, &listed), None));
+            }
         }
-        let wanted = reference.rsplit_once('@').map_or(reference, |(_, digest)| digest);
-        let hex = wanted.strip_prefix("sha256:").unwrap_or(wanted);
+        let hex = reference.strip_prefix("sha256:").unwrap_or(reference);
         let is_hex = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit());
         let mut found: Vec<Image> = Vec::new();
         for entry in listed.iter().filter(|_| is_hex) {
@@ -244,12 +249,28 @@ impl Store {
     }
 }
 
+/// What is listed as `wanted`: under just this name, or when `wanted` has no digest, under its tag with a digest.
+fn named<'a>(listed: &'a [Listed], wanted: &Reference) -> Option<&'a Listed> {
+    let find = |is: &dyn Fn(&Reference) -> bool| listed.iter().find(|listed| listed.name.as_ref().is_some_and(is));
+    let tagged = |name: &Reference| name.is_beside(wanted) && name.tag() == wanted.tag();
+    find(&|name| name == wanted).or_else(|| find(&tagged).filter(|_| wanted.digest().is_none()))
+}
+
+/// What is listed in the repository of `wanted` and has its digest. The digest goes before the tag, as in docker.
+fn by_digest<'a>(listed: &'a [Listed], wanted: &Reference) -> Option<&'a Listed> {
+    let digest = wanted.digest()?;
+    listed.iter().find(|listed| {
+        let name = listed.name.as_ref().filter(|name| name.is_beside(wanted));
+        name.is_some_and(|name| listed.manifest == digest || name.digest() == Some(digest))
+    })
+}
+
 /// The listed name nearest to `typed`, which may leave out what is `latest`.
 fn nearest(typed: &str, listed: &[Listed]) -> Option<String> {
     let names = listed.iter().filter_map(|listed| listed.name.as_ref());
     let spelled: Vec<String> = names
         .flat_map(|name| {
-            let short = (name.tag() == "latest").then(|| name.repository().to_owned());
+            let short = (name.tag() == Some("latest")).then(|| name.familiar_name());
             [Some(name.to_string()), short]
         })
         .flatten()

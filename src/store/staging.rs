@@ -27,14 +27,22 @@ use crate::tar::{self, Unpacked};
 /// What happens while images are loaded, for who shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// A layer begins, of so many bytes as they are compressed.
-    Layer { diff_id: Digest, size: u64 },
+    /// A layer begins.
+    Layer {
+        /// Which one.
+        diff_id: Digest,
+        /// Bytes to be read of it, compressed.
+        size: u64,
+    },
     /// So many more of its bytes were read.
     Read(u64),
     /// It is complete.
     Done,
     /// It was there already.
-    Present { diff_id: Digest },
+    Present {
+        /// Which one.
+        diff_id: Digest,
+    },
 }
 
 pub(super) type OnProgress<'a> = &'a mut dyn FnMut(Progress);

@@ -4,6 +4,7 @@
 //! else. What is below a layer is reached through a [`Dir`]: an `O_PATH` descriptor from which each
 //! step is `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that no
 //! name from an image is ever resolved on the host. Knows nothing of layers, unions or FUSE.
+#![allow(unsafe_code)]
 
 mod capability;
 mod channel;

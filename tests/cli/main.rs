@@ -1,4 +1,5 @@
 //! Commands, as somebody who types them sees them.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! `overfuse run` as root, as a user with subordinate ids, and as one without: what a command in a container
 //! sees, what of it arrives outside, and what is left when it has ended.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@
 //! then, at the end, after a remount, and when each mounts what the other wrote, the whole tree. The
 //! sequences are the same in each run, so that a change is judged by itself; with `PROPTEST_CASES=N`
 //! they are N new ones. A failure is shrunk and printed as text that a test in `regressions` can hold for ever.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -203,3 +203,29 @@ fn an_image_is_shown_as_the_user_that_the_options_name() {
     bench.prints(&["umount", at.to_str().unwrap()]);
     assert_eq!(shown.unwrap(), 77);
 }
+
+#[test]
+fn names_in_other_registries_are_shown_in_full() {
+    let bench = Bench::new();
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    for (file, name) in [("one", "host.example/team/app:v3".to_owned()), ("two", format!("app@{digest}"))] {
+        let archive = bench.dir.path().join(file);
+        std::fs::write(&archive, Parcel::layout(&name, &Image::of(&[&[("a", "12345")], &[("b", "")]])).tar()).unwrap();
+        assert_eq!(bench.prints(&["load", archive.to_str().unwrap()]), format!("Loaded image: {name}\n"));
+    }
+    let rows = rows(&bench.prints(&["images", "--format", "json"]));
+    let shown: Vec<_> =
+        rows.iter().map(|row| (row["Repository"].as_str().unwrap(), row["Tag"].as_str().unwrap())).collect();
+    assert_eq!(shown, [("app", "<none>"), ("app", "v1"), ("app", "v2"), ("host.example/team/app", "v3")]);
+    assert_eq!(rows[0]["Digest"], digest);
+    let found: Value = serde_json::from_str(&bench.prints(&["inspect", "app:v1"])).unwrap();
+    assert_eq!(found[0]["RepoTags"], serde_json::json!(["app:v1", "app:v2", "host.example/team/app:v3"]));
+    let manifest = rows[1]["Digest"].as_str().unwrap();
+    let mut digests = [format!("app@{digest}"), format!("app@{manifest}"), format!("host.example/team/app@{manifest}")];
+    digests.sort();
+    assert_eq!(found[0]["RepoDigests"], serde_json::json!(digests));
+    assert_eq!(bench.prints(&["rmi", "host.example/team/app:v3"]), "Untagged: host.example/team/app:v3\n");
+    let error = bench.run(&["load", "--tag", "App", "x.tar"]);
+    let error = String::from_utf8(error.stderr).unwrap();
+    assert!(error.contains("only the registry and the tag may have upper-case letters"), "{error}");
+}

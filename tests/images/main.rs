@@ -1,4 +1,5 @@
 //! The store: what is loaded, what is refused, what is kept, and what is removed.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,6 +10,7 @@ mod containers;
 mod faults;
 mod load;
 mod many_layers;
+mod names;
 mod parcel;
 mod refused;
 mod remove;

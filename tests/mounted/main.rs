@@ -1,4 +1,5 @@
 //! Overfuse as a mounted file system, operation by operation, against kernel overlayfs.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

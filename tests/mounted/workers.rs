@@ -17,16 +17,12 @@ const OPERATIONS: usize = 500;
 const EXPECTED: &[&str] =
     &["ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "ENOTEMPTY", "EINVAL", "ENODATA", "ELOOP", "EPERM", "EACCES", "ENXIO"];
 
-/// Numbers that follow from a seed (SplitMix64).
-struct Dice(u64);
+/// Numbers that follow from a seed.
+struct Dice(fastrand::Rng);
 
 impl Dice {
     fn below(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % sides as u64) as usize
+        self.0.usize(..sides)
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
@@ -121,7 +117,8 @@ fn work(seed: u64) {
                 let root = mounted.at();
                 scope.spawn(move || {
                     let at = At::new(root);
-                    let mut worker = Worker { at: &at, number, dice: Dice(seed * 1000 + number) };
+                    let mut worker =
+                        Worker { at: &at, number, dice: Dice(fastrand::Rng::with_seed(seed * 1000 + number)) };
                     let mut done = 0;
                     for _ in 0..OPERATIONS {
                         let outcome = worker.step();

@@ -2,6 +2,7 @@
 //!
 //! The kernel mounts overlayfs for them in a user namespace alone, so each side runs the same shell
 //! script and prints what it then sees.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

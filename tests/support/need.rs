@@ -1,12 +1,14 @@
 //! What a test needs of the machine.
 //!
-//! `need!(root, fuse)` returns from the test, saying so, where the machine lacks one of them. With
+//! `need!(root, fuse)` returns from the test where the machine lacks one of them, and says so once in a test program. With
 //! `REQUIRE=root,fuse` in the environment, what is named there must be present: its absence fails.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::scratch;
 
@@ -29,9 +31,21 @@ pub fn all(wanted: &[&str]) -> bool {
         assert!(!must, "REQUIRE={required}, but this machine has no {what}");
     }
     if !missing.is_empty() {
-        eprintln!("skipped: needs {}", missing.join(", "));
+        report(&missing.join(", "));
     }
     missing.is_empty()
+}
+
+/// Says on the standard error that tests are skipped for want of `missing`: once in a process, as many tests may.
+///
+/// libtest keeps what passing tests print by `eprintln!`; it does not see what is written to the stream itself.
+fn report(missing: &str) {
+    static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if reported.insert(missing.to_owned()) {
+        // One write, so that the lines of several tests do not mix. The test is skipped whether or not it is told.
+        let _ = std::io::stderr().write_all(format!("skipped, here and below: tests that need {missing}\n").as_bytes());
+    }
 }
 
 fn has(what: &str) -> bool {

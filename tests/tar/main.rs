@@ -1,4 +1,5 @@
 //! Layers as archives: ordinary and hostile ones, and the way there and back.
+#![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
 mod support;

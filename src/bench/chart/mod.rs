@@ -9,6 +9,8 @@ mod lines;
 
 use plotters::prelude::*;
 
+use super::markup::escape;
+
 pub(super) use axis::Axis;
 pub(super) use bars::{Bar, Row, bars};
 pub(super) use lines::{Line, Point, lines};
@@ -59,7 +61,7 @@ fn svg(
         let area = SVGBackend::with_string(&mut drawn, (WIDTH, height)).into_drawing_area();
         draw(&area).and_then(|()| Ok(area.present()?))
     };
-    let about = super::html::escape(about);
+    let about = escape(about);
     match result {
         // Within a page the name space goes without saying, and a width of its own would not shrink with the page.
         Ok(()) => drawn.trim_end().replacen(
@@ -67,6 +69,6 @@ fn svg(
             &format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{about}\">"),
             1,
         ),
-        Err(error) => format!("<p>{about}: cannot be drawn: {}</p>", super::html::escape(&error.to_string())),
+        Err(error) => format!("<p>{about}: cannot be drawn: {}</p>", escape(&error.to_string())),
     }
 }

@@ -1,11 +1,11 @@
 //! The charts of a page.
 
 use super::super::chart::{self, Axis, Bar, Line, PALETTE, Point, Row as BarRow, hex};
+use super::super::markup::escape;
 use super::super::number;
 use super::super::result::{Outcome, Report, Row, Unit};
 use super::super::statistics::{Ratio, Summary};
 use super::curves::{Over, curves, telling};
-use super::escape;
 
 /// A chart with more rows of bars than these becomes two.
 const ROWS_MOST: usize = 9;

@@ -11,6 +11,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use super::markup::escape;
 use super::number;
 use super::result::{Report, State};
 
@@ -52,22 +53,6 @@ pub fn page(report: &Report) -> String {
 /// XML must hold no control characters; a name may.
 fn without_controls(document: &str) -> String {
     document.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// `text`, to stand between tags or in an attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// The report, to stand in an element: nothing in it ends one.

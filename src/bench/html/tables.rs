@@ -1,10 +1,10 @@
 //! The tables of a page.
 
+use super::super::markup::escape;
 use super::super::number;
 use super::super::result::{Report, Row, State};
 use super::super::statistics::Summary;
 use super::curves::{curves, telling};
-use super::escape;
 use super::figures::{name, ratio, series};
 
 /// Columns, of which those with numbers stand to the right.

@@ -72,7 +72,7 @@ fn groups(manifests: &[Descriptor]) -> Vec<(Named, Vec<&Descriptor>)> {
 fn reference(name: Named, stem: Option<&str>) -> Option<Reference> {
     let parsed = match &name {
         Named::Not => return None,
-        Named::Whole(name) => name.split('@').next().unwrap_or(name).parse(),
+        Named::Whole(name) => name.parse(),
         Named::Tag(tag) => match stem.map(|stem| Reference::new(&stem.to_lowercase(), tag)) {
             Some(Ok(reference)) => Ok(reference),
             _ => tag.parse(),

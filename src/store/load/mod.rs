@@ -14,7 +14,7 @@ use std::path::Path;
 use oci_spec::image::Descriptor;
 
 use super::Store;
-use super::error::{Result, StoreError, list};
+use super::error::{Result, StoreError, list, new_name};
 use super::staging::{OnProgress, Progress, Staging};
 use crate::image::{Digest, Platform, Reference};
 use source::Source;
@@ -39,7 +39,9 @@ pub struct Load {
 /// An image that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
+    /// The names that it was given.
     pub names: Vec<Reference>,
+    /// The digest of its configuration.
     pub id: Digest,
 }
 
@@ -100,7 +102,7 @@ fn give(tag: &Reference, found: &mut [Found], input: &str) -> Result<()> {
     let count = found.len();
     match found {
         [image] => {
-            image.names = vec![tag.clone()];
+            image.names = vec![new_name(tag)?];
             Ok(())
         }
         several => {

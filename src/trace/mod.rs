@@ -3,6 +3,8 @@
 //! Puts what a union noted ([`Trace`]) beside what there was to read, layer by layer. Files are those that the daemon
 //! was asked to read, or copied up: of one that was only looked up, opened or mapped, and of an empty one, it hears
 //! nothing that would tell.
+#![doc = include_str!("trace.md")]
+#![warn(missing_docs)]
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use crate::union::{FileRead, Trace};
 /// A layer to be counted.
 #[derive(Clone, Debug)]
 pub struct Layer {
+    /// The root of the layer on the host.
     pub dir: PathBuf,
     /// By what it is known.
     pub id: String,
@@ -37,11 +40,17 @@ pub struct Reading {
 pub struct LayerReading {
     /// 1 is the base.
     pub layer: usize,
+    /// By what the layer is known.
     pub id: String,
+    /// The step that made it; empty when that is not told.
     pub created_by: String,
+    /// How many files were read, at least in part.
     pub files_read: u64,
+    /// How many files there are.
     pub files: u64,
+    /// Bytes that the kernel asked for, each once.
     pub bytes_read: u64,
+    /// Bytes of all files, as `stat` gives their sizes.
     pub bytes: u64,
 }
 
@@ -50,10 +59,13 @@ pub struct LayerReading {
 pub struct FileReading {
     /// As the container has it; of several names, one.
     pub path: String,
+    /// The layer that has it; 1 is the base.
     pub layer: usize,
     /// Seconds from the beginning to the first read.
     pub first: f64,
+    /// Bytes that the kernel asked for, each once.
     pub bytes_read: u64,
+    /// Its size in bytes.
     pub bytes: u64,
     /// How often the daemon was asked.
     pub reads: u64,
