@@ -15,6 +15,7 @@ use super::scratch::ScratchDir;
 use super::{Store, names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
+use crate::layer::{Walk, walk};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno};
 
@@ -306,20 +307,15 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
 /// Bytes allocated for what is below `dir`; a file with several names counts once for each.
 fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
-    for entry in dir.entries()? {
-        let stat = match dir.stat(entry.name.as_name()) {
-            Err(Errno::NOENT) => continue,
-            other => other?,
-        };
-        bytes += stat.blocks * 512;
-        if stat.kind == crate::sys::Kind::Directory {
-            match dir.open_dir(entry.name.as_os_str()).and_then(|child| disk_bytes(&child)) {
-                Ok(below) => bytes += below,
-                Err(Errno::NOENT | Errno::ACCESS) => {}
-                Err(error) => return Err(error),
+    walk(dir, |dir, _, entries| {
+        for entry in entries {
+            match dir.stat(entry.name.as_name()) {
+                Err(Errno::NOENT) => {}
+                stat => bytes += stat?.blocks * 512,
             }
         }
-    }
+        Ok(Walk::Deeper)
+    })?;
     Ok(bytes)
 }
 

@@ -35,8 +35,9 @@ pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Vi
     writer.finish_section(0, top)?;
 
     let mut next = 0;
-    while let Some(todo) = writer.todo.get(next) {
-        let (path, number) = (todo.clone(), next + 1);
+    while let Some(todo) = writer.todo.get_mut(next) {
+        // Not kept: the paths of a deep tree together are much longer than the tree is large.
+        let (path, number) = (std::mem::take(todo), next + 1);
         next += 1;
         match writer.section(&root, &path, number) {
             Err(error) if is_refusal(&error) => writer.rows[number].unknown = true,
