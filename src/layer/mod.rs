@@ -15,6 +15,7 @@
 //! [`look`] says what the layers together have under a name: redirects, data of metadata-only files, and the copies in the
 //! index included. [`LowerDirs`] says which directories merge, [`each_part`] what they list. A mount adds nodes and caches
 //! to these (`union`); [`Merge`] reads one tree after the other and keeps little.
+#![doc = include_str!("formats.md")]
 
 pub mod contents;
 mod dir;

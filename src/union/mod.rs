@@ -42,6 +42,7 @@
 //! descriptors. Two unrelated directories are locked in the order of their numbers, under `renaming`; so are
 //! two entries of directories that are locked. No lock is held while the content of a file is copied, but
 //! `copying` of that file.
+#![doc = include_str!("semantics.md")]
 
 mod attr;
 mod copy_up;
