@@ -47,7 +47,7 @@
 //!   leaves the old state or the new.
 //! - Descriptors belong to nodes, not to open handles: a read or write goes to wherever the content lives
 //!   now, so that one file stays one file over its copy-up.
-//! - A layer of the store has a table of contents ([`layer::contents`]), which answers in its place: what it costs to look
+//! - A layer of the store has a table of contents ([`layer::toc`]), which answers in its place: what it costs to look
 //!   something up does not grow with the layers. One that is missing, damaged or older than its layer is written anew or
 //!   passed over, never believed.
 //! - The protocol of FUSE and its loops are our own, not the crate fuser's: an answer is put together where it is sent

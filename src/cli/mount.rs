@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::fuse::{self, LayerIndex, OptionError, Options, RemountError, Session};
+use crate::fuse::{self, OptionError, Options, RemountError, Session, TocUse};
 use crate::store::{Container, Image, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Inherited;
@@ -148,10 +148,10 @@ impl Stack {
     fn attach(&self, session: Session, options: &Options) -> anyhow::Result<Session> {
         privilege::enter_to_serve(ids::programs().as_ref())?;
         let policy = self.store.policy()?;
-        let tables = match options.layer_index {
-            LayerIndex::Stored => self.store.tables(&self.image, policy),
-            LayerIndex::Make => Tables::Make,
-            LayerIndex::Off => Tables::None,
+        let tables = match options.toc {
+            TocUse::Stored => self.store.tables(&self.image, policy),
+            TocUse::Make => Tables::Make,
+            TocUse::Off => Tables::None,
         };
         let spec = Spec {
             tables,

@@ -12,7 +12,7 @@ use super::error::{Result, StoreError, io_at};
 use super::images::Image;
 use super::lock::Lock;
 use super::scratch::ScratchDir;
-use super::{Store, names};
+use super::{Store, container_names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
 use crate::layer::{Walk, walk};
@@ -160,13 +160,13 @@ impl Store {
     /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container(&self, image: &Image, name: Option<&str>) -> Result<Container> {
-        if let Some(name) = name.filter(|name| !names::is_container_name(name)) {
+        if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
         let _lock = self.lock_shared()?;
         self.image(&image.id.to_string())?;
         self.check_layers(image)?;
-        let id = names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
+        let id = container_names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
         let id = Digest::of(&id).hex();
         let scratch = self.scratch_dir()?;
         self.fill(&scratch, image)?;
@@ -218,7 +218,7 @@ impl Store {
         }
         let mut attempt = 0;
         loop {
-            let name = names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
+            let name = container_names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
             if holder(&name).is_none() {
                 return Ok(name);
             }
@@ -258,7 +258,8 @@ impl Store {
         match (found.next(), found.next()) {
             (Some(found), None) => Ok(found.clone()),
             (None, _) => {
-                let nearest = names::nearest(name, containers.iter().map(|container| container.name.as_str()));
+                let nearest =
+                    container_names::nearest(name, containers.iter().map(|container| container.name.as_str()));
                 Err(StoreError::UnknownContainer { name: name.into(), nearest })
             }
             (Some(first), Some(second)) => {

@@ -5,7 +5,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::layer::{Found, LayerDir, Policy, Protection, Seen};
+use crate::layer::{Found, LayerDir, Policy, Protection, Verdict};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat};
 
@@ -108,11 +108,11 @@ impl<W: Write> Writer<'_, W> {
         let mut section = Section::default();
         for name in &names {
             let name = name.as_name();
-            let described = match dir.see(name) {
-                Ok(Seen::Nothing) => continue,
-                Ok(Seen::Whiteout) => Described::whiteout(),
-                Ok(Seen::Entry(found)) if found.stat.dev != self.dev => return Err(Errno::XDEV.into()),
-                Ok(Seen::Entry(found)) => {
+            let described = match dir.lookup(name) {
+                Ok(Verdict::Nothing) => continue,
+                Ok(Verdict::Whiteout) => Described::whiteout(),
+                Ok(Verdict::Entry(found)) if found.stat.dev != self.dev => return Err(Errno::XDEV.into()),
+                Ok(Verdict::Entry(found)) => {
                     let is_dir = found.is_dir();
                     let described = self.describe(&dir, Some(name), found)?;
                     let deeper =

@@ -12,8 +12,8 @@ use super::error::{Result, io_at};
 use super::images::Image;
 use super::scratch::ScratchDir;
 use crate::image::Digest;
-use crate::layer::contents::{self, Unfit, Viewer};
-use crate::layer::{Contents, Policy, Tables};
+use crate::layer::toc::{self, Unfit, Viewer};
+use crate::layer::{Policy, Tables, Toc};
 use crate::sys::{Dir, Errno};
 
 /// Its name in the layer's directory of the store.
@@ -24,8 +24,8 @@ impl Store {
     /// owners and marks as `policy` says.
     pub fn tables(&self, image: &Image, policy: Policy) -> Tables {
         let Ok(viewer) = Viewer::new(policy) else { return Tables::None };
-        let known = |diff_id| match self.layer_contents(diff_id, &viewer) {
-            Ok(contents) => Some(Arc::new(contents)),
+        let known = |diff_id| match self.layer_toc(diff_id, &viewer) {
+            Ok(toc) => Some(Arc::new(toc)),
             Err(error) => {
                 tracing::debug!(%diff_id, %error, "the layer has no table of contents");
                 None
@@ -38,12 +38,12 @@ impl Store {
         self.layer_path(diff_id).join(TABLE)
     }
 
-    fn layer_contents(&self, diff_id: &Digest, viewer: &Viewer) -> Result<Contents> {
+    fn layer_toc(&self, diff_id: &Digest, viewer: &Viewer) -> Result<Toc> {
         let (fs, path) = (self.layer_fs(diff_id), self.table_path(diff_id));
         let root = Dir::open_host(&fs).map_err(io_at("open", &fs))?;
-        let open = || Contents::open(&path, diff_id.hex().as_bytes(), &root, viewer);
+        let open = || Toc::open(&path, diff_id.hex().as_bytes(), &root, viewer);
         match open() {
-            Ok(contents) => return Ok(contents),
+            Ok(toc) => return Ok(toc),
             Err(Unfit::Io(Errno::NOENT)) => tracing::debug!(%diff_id, "writing the layer's table of contents"),
             Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
         }
@@ -70,5 +70,5 @@ pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
 }
 
 fn write(file: &mut std::fs::File, diff_id: &Digest, root: &Dir, viewer: &Viewer) -> io::Result<()> {
-    contents::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, viewer)
+    toc::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, viewer)
 }
