@@ -160,7 +160,8 @@ impl Options {
                 self.redirect = Some(one_of(key, needed()?, &ways)?);
             }
             "metacopy" => self.metacopy = Some(switch()?),
-            "toc" => {
+            // As it was called first.
+            "toc" | "layer_index" => {
                 let ways = [("on", TocUse::Stored), ("make", TocUse::Make), ("off", TocUse::Off)];
                 self.toc = one_of(key, needed()?, &ways)?;
             }
@@ -336,6 +337,16 @@ mod tests {
         assert_eq!(options.upper, Some("U".into()));
         assert!(options.volatile);
         assert_eq!(options.unknown, ["context"]);
+    }
+
+    #[test]
+    fn tables_of_contents_are_asked_for_by_either_name() {
+        for (value, asked) in [("on", TocUse::Stored), ("make", TocUse::Make), ("off", TocUse::Off)] {
+            for key in ["toc", "layer_index"] {
+                let options = Options::parse(&format!("{key}={value}")).unwrap();
+                assert_eq!((options.toc, options.unknown.as_slice()), (asked, &[][..]), "{key}={value}");
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Tables of contents: `index` beside each unpacked layer, so that a mount need not read the layer.
+//! Tables of contents: `toc` beside each unpacked layer, so that a mount need not read the layer.
 //!
 //! A table is no more than a shortcut. One that is missing, damaged, or older than its layer is written anew when the layer
 //! is next mounted, by who may; else the mount does without.
@@ -17,7 +17,9 @@ use crate::layer::{Policy, Tables, Toc};
 use crate::sys::{Dir, Errno};
 
 /// Its name in the layer's directory of the store.
-pub(super) const TABLE: &str = "index";
+pub(super) const TABLE: &str = "toc";
+/// The name that it had first: a table that a store still has under it is given the new one.
+const OLD_TABLE: &str = "index";
 
 impl Store {
     /// What is known of the unpacked layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps
@@ -48,6 +50,15 @@ impl Store {
             Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
         }
         let _lock = self.lock_shared()?;
+        let old = self.layer_path(diff_id).join(OLD_TABLE);
+        if matches!(std::fs::symlink_metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+            && std::fs::rename(&old, &path).is_ok()
+        {
+            match open() {
+                Ok(toc) => return Ok(toc),
+                Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
+            }
+        }
         let mut file = self.empty_file()?;
         write(file.as_file_mut(), diff_id, &root, viewer).map_err(io_at("write", &path))?;
         file.persist(&path).map_err(|error| io_at("write", &path)(error.error))?;

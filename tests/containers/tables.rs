@@ -26,7 +26,7 @@ fn mounted(host: &Host, index: &str) -> (String, serde_json::Value) {
 
 fn tables(host: &Host) -> Vec<PathBuf> {
     let layers = fs::read_dir(host.path("store/layers/sha256")).unwrap();
-    layers.map(|layer| layer.unwrap().path().join("index")).filter(|table| table.exists()).collect()
+    layers.map(|layer| layer.unwrap().path().join("toc")).filter(|table| table.exists()).collect()
 }
 
 #[test]

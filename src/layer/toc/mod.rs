@@ -149,7 +149,7 @@ impl Toc {
     /// # Errors
     /// As [`write()`].
     pub fn of(root: &Dir, viewer: &Viewer) -> Result<Toc, Unfit> {
-        let mut to = BufWriter::new(File::from(sys::memory_file(c"layer index")?));
+        let mut to = BufWriter::new(File::from(sys::memory_file(c"toc of a layer")?));
         write(&mut to, b"", root, viewer).map_err(errno)?;
         let file = to.into_inner().map_err(|error| errno(error.into_error()))?;
         Toc::read(file, None, b"", root, viewer)

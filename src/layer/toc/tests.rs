@@ -75,7 +75,7 @@ impl Layer {
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Arc<Toc>, Unfit> {
-        let path = self.dir.path().join("index");
+        let path = self.dir.path().join("toc");
         fs::write(&path, bytes).unwrap();
         Toc::open(&path, LAYER, &self.root(), &viewer(self.policy)).map(Arc::new)
     }
@@ -173,7 +173,7 @@ fn a_table_says_what_the_layer_says() {
 #[test]
 fn a_table_of_another_layer_or_for_another_look_is_refused() {
     let layer = Layer::new(Owners::Real);
-    let (table, path) = (layer.table(), layer.dir.path().join("index"));
+    let (table, path) = (layer.table(), layer.dir.path().join("toc"));
     layer.open(&table).unwrap();
     let open = |name: &[u8], policy| Toc::open(&path, name, &layer.root(), &viewer(policy)).map(drop);
     assert!(matches!(open(b"another", layer.policy), Err(Unfit::Other)));
@@ -226,7 +226,7 @@ fn what_is_damaged_while_it_is_open_is_asked_of_the_layer() {
     let layer = Layer::new(Owners::Real);
     let table = layer.table();
     let whole = told(&layer.open(&table).unwrap());
-    let path = layer.dir.path().join("index");
+    let path = layer.dir.path().join("toc");
     for (cut, read_before) in [(true, false), (false, false), (true, true)] {
         let toc = layer.open(&table).unwrap();
         let root = toc.root().unwrap();
@@ -250,7 +250,7 @@ fn a_table_that_is_damaged_is_taken_away_and_another_in_its_place_is_not() {
     let mut table = layer.table();
     let files = layer.open(&table).unwrap().root().unwrap().child(OsStr::new("files")).unwrap().row().at as usize;
     table[files + 7] ^= 1;
-    let path = layer.dir.path().join("index");
+    let path = layer.dir.path().join("toc");
     told(&layer.open(&table).unwrap());
     assert!(!path.exists());
     let toc = layer.open(&table).unwrap();
