@@ -101,7 +101,7 @@ impl LayerDir {
     ///
     /// # Errors
     /// As `fstatat(2)`, but for `ENOENT`.
-    pub fn find(&self, name: Name<'_>) -> Result<Option<Stat>> {
+    pub fn lookup_stat(&self, name: Name<'_>) -> Result<Option<Stat>> {
         match self.dir.stat(name) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -109,17 +109,17 @@ impl LayerDir {
         }
     }
 
-    /// As [`lookup`](Self::lookup), after [`find`](Self::find); `over_nothing` where no layer below has this directory.
+    /// As [`lookup`](Self::lookup), after [`lookup_stat`](Self::lookup_stat); `over_nothing` where no layer below has this directory.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
     pub fn lookup_found(&self, name: Name<'_>, found: Option<Stat>, over_nothing: bool) -> Result<Verdict> {
-        let seen = self.decode_found(name, found)?;
-        if over_nothing { Ok(seen) } else { self.with_opaque_by_file(name, seen) }
+        let verdict = self.decode_found(name, found)?;
+        if over_nothing { Ok(verdict) } else { self.with_opaque_by_file(name, verdict) }
     }
 
-    fn with_opaque_by_file(&self, name: Name<'_>, seen: Verdict) -> Result<Verdict> {
-        match seen {
+    fn with_opaque_by_file(&self, name: Name<'_>, verdict: Verdict) -> Result<Verdict> {
+        match verdict {
             Verdict::Entry(found) if found.is_dir() && !found.opaque => {
                 let opaque = self.hides(name)? || whiteout::is_opaque_by_file(&self.dir, self.namespace, Some(name))?;
                 Ok(Verdict::Entry(Found { opaque, ..found }))
@@ -136,7 +136,7 @@ impl LayerDir {
         if self.names.get().is_some_and(|names| names.binary_search(&hash(name)).is_err()) {
             return self.missing(name);
         }
-        self.decode_found(name, self.find(name)?)
+        self.decode_found(name, self.lookup_stat(name)?)
     }
 
     /// As [`lookup`](Self::lookup), where no directory of this name is below, unless a redirect leads to one: what an entry would
@@ -146,8 +146,8 @@ impl LayerDir {
     /// As [`lookup`](Self::lookup).
     pub fn lookup_last(&self, name: Name<'_>) -> Result<Verdict> {
         match self.lookup_over_nothing(name)? {
-            seen @ Verdict::Entry(Found { redirect: Some(_), .. }) => self.with_opaque_by_file(name, seen),
-            seen => Ok(seen),
+            verdict @ Verdict::Entry(Found { redirect: Some(_), .. }) => self.with_opaque_by_file(name, verdict),
+            verdict => Ok(verdict),
         }
     }
 

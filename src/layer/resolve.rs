@@ -29,9 +29,9 @@ impl<P> Resolution<P> {
 ///
 /// # Errors
 /// The first error that a layer that had to be asked answered.
-pub fn resolve<P>(seen: impl IntoIterator<Item = Result<(P, Verdict)>>) -> Result<Resolution<P>> {
+pub fn resolve<P>(verdicts: impl IntoIterator<Item = Result<(P, Verdict)>>) -> Result<Resolution<P>> {
     let mut merged = Vec::new();
-    for verdict in seen {
+    for verdict in verdicts {
         match verdict? {
             (_, Verdict::Nothing) => {}
             (_, Verdict::Whiteout) => break,
@@ -64,7 +64,7 @@ mod tests {
     }
     use Says::*;
 
-    fn seen(says: Says) -> Verdict {
+    fn verdict(says: Says) -> Verdict {
         let entry = |kind, opaque| {
             let stat = Stat { kind, ..Stat::default() };
             Verdict::Entry(Found { opaque, ..Found::plain(stat) })
@@ -102,7 +102,7 @@ mod tests {
                 for c in all {
                     for d in all {
                         let layers = [a, b, c, d];
-                        let answers = layers.iter().enumerate().map(|(i, &says)| Ok((i, seen(says))));
+                        let answers = layers.iter().enumerate().map(|(i, &says)| Ok((i, verdict(says))));
                         let shown = match resolve(answers).unwrap() {
                             Resolution::Missing => vec![],
                             Resolution::Leaf(place, _) => vec![place],
@@ -121,7 +121,7 @@ mod tests {
     fn no_layer_below_the_deciding_one_is_asked() {
         for decides in [Whiteout, File, Opaque] {
             let mut asked = 0;
-            let layers = [Nothing, decides, File].map(seen);
+            let layers = [Nothing, decides, File].map(verdict);
             let answers = layers.into_iter().map(|says| {
                 asked += 1;
                 Ok(((), says))

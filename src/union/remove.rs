@@ -151,7 +151,7 @@ impl Union {
         upper: &LayerDir,
         name: Name<'_>,
     ) -> Result<Entry> {
-        let found = upper.find(name)?;
+        let found = upper.lookup_stat(name)?;
         if let Some(stat) = &found
             && let Some(entry) = self.known_entry((dir, content), name, stat)?
         {
