@@ -9,14 +9,14 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use overfuse::layer::{Found, Seen, resolve};
+use overfuse::layer::{Found, Verdict, resolve};
 use overfuse::sys::{Kind, Name, Result, Stat};
 use overfuse::union::{NodeId, Spec, Union};
 
 const LAYERS: [usize; 5] = [1, 8, 32, 128, 500];
 
-fn found(kind: Kind) -> Seen {
-    Seen::Entry(Found::plain(Stat { kind, perm: 0o755, ..Stat::default() }))
+fn found(kind: Kind) -> Verdict {
+    Verdict::Entry(Found::plain(Stat { kind, perm: 0o755, ..Stat::default() }))
 }
 
 /// The verdicts alone: a file in the lowest layer, and a directory in all.
@@ -24,11 +24,11 @@ fn resolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("resolve");
     for layers in LAYERS {
         group.throughput(Throughput::Elements(layers as u64));
-        let all = |seen: fn(bool) -> Seen| {
-            let verdicts: Vec<Seen> = (1..=layers).map(|layer| seen(layer == layers)).collect();
+        let all = |seen: fn(bool) -> Verdict| {
+            let verdicts: Vec<Verdict> = (1..=layers).map(|layer| seen(layer == layers)).collect();
             move || resolve(verdicts.iter().cloned().enumerate().map(Result::Ok))
         };
-        let lowest = all(|is_lowest| if is_lowest { found(Kind::Regular) } else { Seen::Nothing });
+        let lowest = all(|is_lowest| if is_lowest { found(Kind::Regular) } else { Verdict::Nothing });
         group.bench_function(BenchmarkId::new("file-in-lowest", layers), |b| b.iter(&lowest));
         let merged = all(|_| found(Kind::Directory));
         group.bench_function(BenchmarkId::new("directory-in-all", layers), |b| b.iter(&merged));

@@ -35,6 +35,30 @@
 //! | which files of an image a start reads | [`trace`] |
 //! | how `overfuse bench` measures, and every row measured | [`mod@bench`] |
 //!
+//! # Words
+//!
+//! | word | means |
+//! |---|---|
+//! | layer | one directory tree; an image's layers are read only |
+//! | upper, lower | the layer that takes changes; a layer below it, which never changes |
+//! | stack | the layers of one union, newest first |
+//! | mark | a private extended attribute by which a layer says more than its files do |
+//! | whiteout | an entry that says that a name of the layers below is gone |
+//! | opaque | of a directory: those of its name in the layers below are hidden |
+//! | redirect | a mark: under which name or path the layers below have what this continues |
+//! | metacopy | a mark: this file has attributes only, its data is below |
+//! | copy-up | to bring a lower file into the upper layer before it changes |
+//! | stage | to build a change in the work directory before one rename publishes it |
+//! | hardlink index | the directory in the work directory that keeps the names of one lower file one file after its copy-up |
+//! | toc | a layer's table of contents: answers in place of the layer |
+//! | verdict | what one layer says of one name: nothing, whiteout or entry ([`layer::Verdict`]) |
+//! | resolved | what all layers together say of it ([`layer::Resolved`]) |
+//! | lookup | to ask a directory, a layer or all layers for a name |
+//! | node | a file or directory of the union while the kernel knows it; its number is what users see |
+//! | digest | the SHA-256 of a blob as it is stored or sent |
+//! | diff ID | the digest of a layer's archive in the clear; names the unpacked layer |
+//! | chain ID | a digest over the diff IDs of a layer and all below it |
+//!
 //! # The three ways
 //!
 //! Data takes three ways through the house, each in one direction:
@@ -56,7 +80,7 @@
 //!   leaves the old state or the new.
 //! - Descriptors belong to nodes, not to open handles: a read or write goes to wherever the content lives
 //!   now, so that one file stays one file over its copy-up.
-//! - A layer of the store has a table of contents ([`layer::contents`]), which answers in its place: what it costs to look
+//! - A layer of the store has a table of contents ([`layer::toc`]), which answers in its place: what it costs to look
 //!   something up does not grow with the layers. One that is missing, damaged or older than its layer is written anew or
 //!   passed over, never believed.
 //! - The protocol of FUSE and its loops are our own, not the crate fuser's: an answer is put together where it is sent

@@ -23,7 +23,7 @@ Examples:
   overfuse mount --writable work alpine /mnt/work")]
 pub(super) struct MountArgs {
     /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …; and
-    /// io=passthrough|cached|writeback, io_uring=on|off, idle=poll, threads=N
+    /// io=passthrough|cached|writeback, io_uring=on|off, idle=poll, toc=on|off|make, threads=N
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = None)]
     options: Vec<String>,
     /// Stay in the foreground

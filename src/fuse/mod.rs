@@ -22,7 +22,7 @@ mod stats;
 mod transport;
 mod wire;
 
-pub use modes::{Idle, Io, IoUring, LayerIndex};
+pub use modes::{Idle, Io, IoUring, TocUse};
 pub use options::{OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};
 pub use stats::{Stats, StatsError, stats};

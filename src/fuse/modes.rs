@@ -35,7 +35,7 @@ pub enum Idle {
 
 /// Which tables of contents answer for lower layers, so that these are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LayerIndex {
+pub enum TocUse {
     /// Those that the store keeps of its layers.
     #[default]
     Stored,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::sys::{self, Without};
 use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
-use super::modes::{Idle, Io, IoUring, LayerIndex};
+use super::modes::{Idle, Io, IoUring, TocUse};
 
 /// What a mount is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Options {
     /// Unset, like the two that follow: as the layers' policy has it.
     pub redirect: Option<RedirectDir>,
     pub metacopy: Option<bool>,
-    pub layer_index: LayerIndex,
+    pub toc: TocUse,
     /// Marks are in `user.overlay.`, also where root could keep them in `trusted.overlay.`.
     pub user_marks: bool,
     pub squash: Option<SquashTo>,
@@ -160,9 +160,10 @@ impl Options {
                 self.redirect = Some(one_of(key, needed()?, &ways)?);
             }
             "metacopy" => self.metacopy = Some(switch()?),
-            "layer_index" => {
-                let ways = [("on", LayerIndex::Stored), ("make", LayerIndex::Make), ("off", LayerIndex::Off)];
-                self.layer_index = one_of(key, needed()?, &ways)?;
+            // As it was called first.
+            "toc" | "layer_index" => {
+                let ways = [("on", TocUse::Stored), ("make", TocUse::Make), ("off", TocUse::Off)];
+                self.toc = one_of(key, needed()?, &ways)?;
             }
             // Names of one lower file always stay one file.
             "index" => drop(switch()?),
@@ -231,7 +232,7 @@ impl Options {
         Ok(Spec {
             upper,
             owners,
-            tables: if self.layer_index == LayerIndex::Make { Tables::Make } else { Tables::None },
+            tables: if self.toc == TocUse::Make { Tables::Make } else { Tables::None },
             data_only: self.data_only.clone(),
             redirect: self.redirect,
             metacopy: self.metacopy,
@@ -336,6 +337,16 @@ mod tests {
         assert_eq!(options.upper, Some("U".into()));
         assert!(options.volatile);
         assert_eq!(options.unknown, ["context"]);
+    }
+
+    #[test]
+    fn tables_of_contents_are_asked_for_by_either_name() {
+        for (value, asked) in [("on", TocUse::Stored), ("make", TocUse::Make), ("off", TocUse::Off)] {
+            for key in ["toc", "layer_index"] {
+                let options = Options::parse(&format!("{key}={value}")).unwrap();
+                assert_eq!((options.toc, options.unknown.as_slice()), (asked, &[][..]), "{key}={value}");
+            }
+        }
     }
 
     #[test]

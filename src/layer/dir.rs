@@ -12,7 +12,7 @@ use crate::sys::{Dir, DirEntry, Errno, Kind, Name, Result, Stat};
 
 use super::marks::{Mark, Marks, Namespace};
 use super::whiteout::{self, Foreign, Listed};
-use super::{Found, Seen, see};
+use super::{Found, Verdict, decode};
 
 /// A directory that is a layer, or in one.
 #[derive(Debug)]
@@ -93,15 +93,15 @@ impl LayerDir {
     ///
     /// # Errors
     /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
-    pub fn see(&self, name: Name<'_>) -> Result<Seen> {
-        self.with_opaque_by_file(name, self.see_over_nothing(name)?)
+    pub fn lookup(&self, name: Name<'_>) -> Result<Verdict> {
+        self.with_opaque_by_file(name, self.lookup_over_nothing(name)?)
     }
 
     /// What is under `name`, before anybody asks what it means.
     ///
     /// # Errors
     /// As `fstatat(2)`, but for `ENOENT`.
-    pub fn find(&self, name: Name<'_>) -> Result<Option<Stat>> {
+    pub fn lookup_stat(&self, name: Name<'_>) -> Result<Option<Stat>> {
         match self.dir.stat(name) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -109,53 +109,53 @@ impl LayerDir {
         }
     }
 
-    /// As [`see`](Self::see), after [`find`](Self::find); `over_nothing` where no layer below has this directory.
+    /// As [`lookup`](Self::lookup), after [`lookup_stat`](Self::lookup_stat); `over_nothing` where no layer below has this directory.
     ///
     /// # Errors
-    /// As [`see`](Self::see).
-    pub fn see_found(&self, name: Name<'_>, found: Option<Stat>, over_nothing: bool) -> Result<Seen> {
-        let seen = self.decode_found(name, found)?;
-        if over_nothing { Ok(seen) } else { self.with_opaque_by_file(name, seen) }
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_found(&self, name: Name<'_>, found: Option<Stat>, over_nothing: bool) -> Result<Verdict> {
+        let verdict = self.decode_found(name, found)?;
+        if over_nothing { Ok(verdict) } else { self.with_opaque_by_file(name, verdict) }
     }
 
-    fn with_opaque_by_file(&self, name: Name<'_>, seen: Seen) -> Result<Seen> {
-        match seen {
-            Seen::Entry(found) if found.is_dir() && !found.opaque => {
+    fn with_opaque_by_file(&self, name: Name<'_>, verdict: Verdict) -> Result<Verdict> {
+        match verdict {
+            Verdict::Entry(found) if found.is_dir() && !found.opaque => {
                 let opaque = self.hides(name)? || whiteout::is_opaque_by_file(&self.dir, self.namespace, Some(name))?;
-                Ok(Seen::Entry(Found { opaque, ..found }))
+                Ok(Verdict::Entry(Found { opaque, ..found }))
             }
             other => Ok(other),
         }
     }
 
-    /// As [`see`](Self::see), where no layer below has this directory: what an entry would hide there is not asked.
+    /// As [`lookup`](Self::lookup), where no layer below has this directory: what an entry would hide there is not asked.
     ///
     /// # Errors
-    /// As [`see`](Self::see).
-    pub fn see_over_nothing(&self, name: Name<'_>) -> Result<Seen> {
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_over_nothing(&self, name: Name<'_>) -> Result<Verdict> {
         if self.names.get().is_some_and(|names| names.binary_search(&hash(name)).is_err()) {
             return self.missing(name);
         }
-        self.decode_found(name, self.find(name)?)
+        self.decode_found(name, self.lookup_stat(name)?)
     }
 
-    /// As [`see`](Self::see), where no directory of this name is below, unless a redirect leads to one: what an entry would
+    /// As [`lookup`](Self::lookup), where no directory of this name is below, unless a redirect leads to one: what an entry would
     /// hide is not asked.
     ///
     /// # Errors
-    /// As [`see`](Self::see).
-    pub fn see_last(&self, name: Name<'_>) -> Result<Seen> {
-        match self.see_over_nothing(name)? {
-            seen @ Seen::Entry(Found { redirect: Some(_), .. }) => self.with_opaque_by_file(name, seen),
-            seen => Ok(seen),
+    /// As [`lookup`](Self::lookup).
+    pub fn lookup_last(&self, name: Name<'_>) -> Result<Verdict> {
+        match self.lookup_over_nothing(name)? {
+            verdict @ Verdict::Entry(Found { redirect: Some(_), .. }) => self.with_opaque_by_file(name, verdict),
+            verdict => Ok(verdict),
         }
     }
 
-    fn decode_found(&self, name: Name<'_>, found: Option<Stat>) -> Result<Seen> {
-        let found = match see(&self.dir, name, found, self.namespace)? {
-            Seen::Nothing => return self.missing(name),
-            Seen::Whiteout => return Ok(Seen::Whiteout),
-            Seen::Entry(found) => found,
+    fn decode_found(&self, name: Name<'_>, found: Option<Stat>) -> Result<Verdict> {
+        let found = match decode(&self.dir, name, found, self.namespace)? {
+            Verdict::Nothing => return self.missing(name),
+            Verdict::Whiteout => return Ok(Verdict::Whiteout),
+            Verdict::Entry(found) => found,
         };
         let kind = found.stat.kind;
         if whiteout::is_private(&self.dir, self.namespace, name, kind)? {
@@ -164,14 +164,14 @@ impl LayerDir {
         let is_whiteout =
             kind == Kind::Regular && found.stat.size == 0 && self.foreign.is_marked(&self.dir, self.namespace, name)?;
         if is_whiteout {
-            return Ok(Seen::Whiteout);
+            return Ok(Verdict::Whiteout);
         }
-        Ok(Seen::Entry(found))
+        Ok(Verdict::Entry(found))
     }
 
     /// What is said of a name that the directory does not have, or has for others.
-    fn missing(&self, name: Name<'_>) -> Result<Seen> {
-        Ok(if self.hides(name)? { Seen::Whiteout } else { Seen::Nothing })
+    fn missing(&self, name: Name<'_>) -> Result<Verdict> {
+        Ok(if self.hides(name)? { Verdict::Whiteout } else { Verdict::Nothing })
     }
 
     fn hides(&self, name: Name<'_>) -> Result<bool> {
@@ -301,10 +301,10 @@ mod tests {
 
     /// What a directory says of each name: `None` for nothing, whether it is there, and what it is.
     fn seen(dir: &LayerDir) -> Vec<Option<bool>> {
-        let one = |name: &&str| match dir.see(Name::new(name).unwrap()).unwrap() {
-            Seen::Nothing => None,
-            Seen::Whiteout => Some(false),
-            Seen::Entry(_) => Some(true),
+        let one = |name: &&str| match dir.lookup(Name::new(name).unwrap()).unwrap() {
+            Verdict::Nothing => None,
+            Verdict::Whiteout => Some(false),
+            Verdict::Entry(_) => Some(true),
         };
         NAMES.iter().map(one).collect()
     }

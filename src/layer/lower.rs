@@ -13,9 +13,9 @@ use smallvec::SmallVec;
 
 use crate::sys::{Errno, File, Name, NameBuf, OFlags, Result};
 
-use super::contents::{Contents, Record, Section};
+use super::toc::{Record, Section, Toc};
 use super::whiteout::Listed;
-use super::{Found, Indexed, LayerDir, LayerEntry, LowerLayer, Namespace, Seen};
+use super::{Found, Indexed, LayerDir, LayerEntry, LowerLayer, Namespace, Verdict};
 
 /// Where one layer has an entry.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ pub struct LowerFile {
 }
 
 /// The tables of contents of the layers that have one, by layer.
-pub type Known = Arc<Vec<Option<Arc<Contents>>>>;
+pub type Known = Arc<Vec<Option<Arc<Toc>>>>;
 
 /// The lower directories that merge in one of the union, newest first. However many there are, each costs eight bytes.
 ///
@@ -203,12 +203,12 @@ impl LowerDir {
     /// What the layer says of `name` in this directory; `last` where those below do not have it.
     ///
     /// # Errors
-    /// As [`LayerDir::see`](super::LayerDir::see).
-    pub fn see(&self, layers: &impl Layers, name: Name<'_>, last: bool) -> Result<Seen> {
-        match self.section().and_then(|section| section.see(name)) {
-            Some(seen) => Ok(seen),
-            None if last => layers.open(self)?.dir().see_last(name),
-            None => layers.open(self)?.dir().see(name),
+    /// As [`LayerDir::lookup`](super::LayerDir::lookup).
+    pub fn lookup(&self, layers: &impl Layers, name: Name<'_>, last: bool) -> Result<Verdict> {
+        match self.section().and_then(|section| section.lookup(name)) {
+            Some(verdict) => Ok(verdict),
+            None if last => layers.open(self)?.dir().lookup_last(name),
+            None => layers.open(self)?.dir().lookup(name),
         }
     }
 
@@ -270,8 +270,8 @@ impl Merged {
     }
 
     fn section(&self, part: PartDir) -> Option<Section> {
-        let contents = self.known.as_ref()?.get(part.layer as usize)?.as_ref()?;
-        (part.section != NO_SECTION).then(|| Section::checked(contents, part.section))
+        let toc = self.known.as_ref()?.get(part.layer as usize)?.as_ref()?;
+        (part.section != NO_SECTION).then(|| Section::checked(toc, part.section))
     }
 }
 
@@ -279,8 +279,8 @@ impl LowerDirs {
     /// The roots of the `count` topmost layers.
     fn roots(count: usize, known: Option<Known>) -> LowerDirs {
         let section = |layer: usize| {
-            let contents = known.as_ref()?.get(layer)?.as_ref()?;
-            Some(contents.root()?.number())
+            let toc = known.as_ref()?.get(layer)?.as_ref()?;
+            Some(toc.root()?.number())
         };
         let part = |layer| PartDir { layer: layer as u32, section: section(layer).unwrap_or(NO_SECTION) };
         let parts: SmallVec<_> = (0..count).map(part).collect();
@@ -293,7 +293,7 @@ impl LowerDirs {
     /// As [`LayerDir::is_opaque`].
     pub fn merging_roots(layers: &impl Layers) -> Result<LowerDirs> {
         let all = (0..layers.count()).map(|which| layers.layer(which)).collect::<Result<Vec<_>>>()?;
-        let known: Vec<_> = all.iter().map(|layer| layer.contents().cloned()).collect();
+        let known: Vec<_> = all.iter().map(|layer| layer.toc().cloned()).collect();
         let roots = LowerDirs::roots(all.len(), known.iter().any(Option::is_some).then(|| Arc::new(known)));
         let mut count = 0;
         for (layer, root) in all.iter().zip(roots.iter()) {

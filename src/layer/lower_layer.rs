@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::sys::{self, Dir, Result, Stat};
 
-use super::{Contents, LayerDir, LinkedNames, Policy};
+use super::{LayerDir, LinkedNames, Policy, Toc};
 
 /// See the module. Only this module's neighbours reach the directory that it is now.
 #[derive(Debug)]
 pub struct LowerLayer {
     root: LayerDir,
     /// Where the layer need not be asked.
-    contents: Option<Arc<Contents>>,
+    toc: Option<Arc<Toc>>,
 }
 
 impl LowerLayer {
@@ -19,20 +19,20 @@ impl LowerLayer {
     ///
     /// # Errors
     /// As `getxattr(2)`.
-    pub(super) fn new(root: Dir, contents: Option<Arc<Contents>>, policy: Policy) -> Result<LowerLayer> {
-        let root = match contents {
+    pub(super) fn new(root: Dir, toc: Option<Arc<Toc>>, policy: Policy) -> Result<LowerLayer> {
+        let root = match toc {
             None => LayerDir::new(root, policy.marks)?,
             Some(_) => LayerDir::of_stored(root, policy.marks),
         };
-        Ok(LowerLayer { root: root.constant(), contents })
+        Ok(LowerLayer { root: root.constant(), toc })
     }
 
     pub(super) fn root(&self) -> &LayerDir {
         &self.root
     }
 
-    pub(super) fn contents(&self) -> Option<&Arc<Contents>> {
-        self.contents.as_ref()
+    pub(super) fn toc(&self) -> Option<&Arc<Toc>> {
+        self.toc.as_ref()
     }
 
     /// # Errors
@@ -46,7 +46,7 @@ impl LowerLayer {
     /// # Errors
     /// As `fstat(2)`.
     pub fn dev(&self) -> Result<u64> {
-        self.contents().map_or_else(|| self.stat().map(|stat| stat.dev), |known| Ok(known.dev()))
+        self.toc().map_or_else(|| self.stat().map(|stat| stat.dev), |known| Ok(known.dev()))
     }
 
     /// The identity on disk of that.
@@ -62,6 +62,6 @@ impl LowerLayer {
     /// # Errors
     /// As `getdents64(2)` and `fstatat(2)`; none where a table of contents tells them.
     pub fn linked_names(&self) -> Result<LinkedNames> {
-        LinkedNames::of_layer(&self.root, self.contents.as_ref())
+        LinkedNames::of_layer(&self.root, self.toc.as_ref())
     }
 }

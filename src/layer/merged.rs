@@ -14,10 +14,10 @@ use lru::LruCache;
 use crate::sys::xattr::Of;
 use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, Result};
 
-use super::search::look_as_stored;
+use super::search::lookup_as_stored;
 use super::{
-    Among, Found, Indexed, LayerDir, LayerEntry, Layers, Look, LowerDir, LowerDirs, LowerFile, LowerLayer, Marks,
-    Namespace, OpenLowerDir, Origin, Part, Policy, Resolution, Seen, each_part, look,
+    Found, Indexed, LayerDir, LayerEntry, LayerRange, Layers, LowerDir, LowerDirs, LowerFile, LowerLayer, Marks,
+    Namespace, OpenLowerDir, Origin, Part, Policy, Resolution, Resolved, Verdict, each_part, lookup,
 };
 
 /// How many directories of the upper layer, and of the lower ones, stay open; there is room for two of each lower layer.
@@ -103,9 +103,9 @@ impl Layers for Merge {
             return Ok(None);
         };
         let name = NameBuf::new(Origin::index_name(0, *uuid, Some(&handle)))?;
-        match index.see(name.as_name())? {
-            Seen::Entry(copy) => Ok(Some((Part::Index(Arc::new(Indexed::by_name(name, copy.stat.ino))), copy))),
-            Seen::Nothing | Seen::Whiteout => Ok(None),
+        match index.lookup(name.as_name())? {
+            Verdict::Entry(copy) => Ok(Some((Part::Index(Arc::new(Indexed::by_name(name, copy.stat.ino))), copy))),
+            Verdict::Nothing | Verdict::Whiteout => Ok(None),
         }
     }
 }
@@ -158,7 +158,7 @@ impl Merge {
         while let Some((path, dir)) = todo.pop() {
             for name in self.names(&dir)? {
                 let name = name.as_name();
-                let found = match self.look(&dir, name) {
+                let found = match self.lookup(&dir, name) {
                     // It is told where it matters.
                     Err(Errno::IO | Errno::PERM) => continue,
                     other => other?.is,
@@ -224,12 +224,12 @@ impl Merge {
     /// What the union has under `name` in `dir`.
     ///
     /// # Errors
-    /// As [`look`](super::look()).
-    pub fn look(&self, dir: &MergedDir, name: Name<'_>) -> Result<Look> {
+    /// As [`lookup`](super::lookup()).
+    pub fn lookup(&self, dir: &MergedDir, name: Name<'_>) -> Result<Resolved> {
         let upper = self.upper(dir)?;
         match dir.indexed {
-            true => look(self, upper.as_deref(), &dir.lower, name),
-            false => look_as_stored(self, upper.as_deref(), (&dir.lower, Among::ALL), name),
+            true => lookup(self, upper.as_deref(), &dir.lower, name),
+            false => lookup_as_stored(self, upper.as_deref(), (&dir.lower, LayerRange::ALL), name),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One directory tree and what its marks mean.
 //!
-//! Formats are decoded here and never seen above: a layer answers [`Seen`], whatever dialect its
+//! Formats are decoded here and never seen above: a layer answers [`Verdict`], whatever dialect its
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
 //!
@@ -12,54 +12,54 @@
 //!
 //! # One merge
 //!
-//! [`look`] says what the layers together have under a name: redirects, data of metadata-only files, and the copies in the
+//! [`lookup`] says what the layers together have under a name: redirects, data of metadata-only files, and the copies in the
 //! index included. [`LowerDirs`] says which directories merge, [`each_part`] what they list. A mount adds nodes and caches
 //! to these (`union`); [`Merge`] reads one tree after the other and keeps little.
 #![doc = include_str!("formats.md")]
 
-pub mod contents;
 mod dir;
 mod entry;
-mod index;
+mod hardlinks;
+mod inode_flags;
+mod linked_names;
 mod listing;
 mod lower;
 mod lower_layer;
 pub mod marks;
 mod merged;
-mod names;
 mod nesting;
 mod origin;
 pub mod ownership;
 pub mod policy;
-mod protection;
 mod redirect;
 mod resolve;
 mod search;
-mod shared;
+mod shared_whiteout;
 mod stack;
 mod stage;
+pub mod toc;
 mod walk;
 pub mod whiteout;
 
-pub use contents::{Contents, Tables};
 pub use dir::LayerDir;
 pub use entry::LayerEntry;
-pub use index::{DIRECTORY as INDEX, Index, Indexed};
+pub use hardlinks::{DIRECTORY as HARDLINK_INDEX, HardlinkIndex, Indexed};
+pub use inode_flags::Protection;
+pub use linked_names::LinkedNames;
 pub use listing::{ListedPart, each_part};
 pub use lower::{Known, Layers, LowerDir, LowerDirs, LowerFile, OpenLowerDir, Part};
 pub use lower_layer::LowerLayer;
 pub use marks::{Mark, Marks, Namespace};
 pub use merged::{Merge, MergedDir, Over};
-pub use names::LinkedNames;
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};
-pub use protection::Protection;
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
-pub use search::{Among, Look, look, look_among};
+pub use search::{LayerRange, Resolved, lookup, lookup_in_range};
 pub use stack::{Asked, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
+pub use toc::{Tables, Toc};
 pub use walk::{Walk, walk};
 
 use crate::sys::xattr::Of;
@@ -67,7 +67,7 @@ use crate::sys::{Dir, Kind, Name, Result, Stat};
 
 /// What one layer says of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Verdict {
     Nothing,
     Whiteout,
     Entry(Found),
@@ -125,11 +125,11 @@ impl Found {
 }
 
 /// What a directory has under `name`, in the kernel's format alone; marks are in `namespace`.
-fn see(dir: &Dir, name: Name<'_>, stat: Option<Stat>, namespace: Namespace) -> Result<Seen> {
-    let Some(stat) = stat else { return Ok(Seen::Nothing) };
+fn decode(dir: &Dir, name: Name<'_>, stat: Option<Stat>, namespace: Namespace) -> Result<Verdict> {
+    let Some(stat) = stat else { return Ok(Verdict::Nothing) };
     if stat.is_whiteout_device() {
-        return Ok(Seen::Whiteout);
+        return Ok(Verdict::Whiteout);
     }
     let marks = Marks::read(Of::Name(dir, name), namespace)?;
-    Found::new(stat, &marks).map(Seen::Entry)
+    Found::new(stat, &marks).map(Verdict::Entry)
 }

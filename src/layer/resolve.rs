@@ -2,7 +2,7 @@
 
 use crate::sys::Result;
 
-use super::{Found, Seen};
+use super::{Found, Verdict};
 
 /// What a name is in the union. `P` says where an entry was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +29,21 @@ impl<P> Resolution<P> {
 ///
 /// # Errors
 /// The first error that a layer that had to be asked answered.
-pub fn resolve<P>(seen: impl IntoIterator<Item = Result<(P, Seen)>>) -> Result<Resolution<P>> {
+pub fn resolve<P>(verdicts: impl IntoIterator<Item = Result<(P, Verdict)>>) -> Result<Resolution<P>> {
     let mut merged = Vec::new();
-    for verdict in seen {
+    for verdict in verdicts {
         match verdict? {
-            (_, Seen::Nothing) => {}
-            (_, Seen::Whiteout) => break,
-            (place, Seen::Entry(found)) if found.is_dir() => {
+            (_, Verdict::Nothing) => {}
+            (_, Verdict::Whiteout) => break,
+            (place, Verdict::Entry(found)) if found.is_dir() => {
                 let stop = found.opaque;
                 merged.push((place, found));
                 if stop {
                     break;
                 }
             }
-            (place, Seen::Entry(found)) if merged.is_empty() => return Ok(Resolution::Leaf(place, found)),
-            (_, Seen::Entry(_)) => break,
+            (place, Verdict::Entry(found)) if merged.is_empty() => return Ok(Resolution::Leaf(place, found)),
+            (_, Verdict::Entry(_)) => break,
         }
     }
     Ok(if merged.is_empty() { Resolution::Missing } else { Resolution::Dir(merged) })
@@ -64,14 +64,14 @@ mod tests {
     }
     use Says::*;
 
-    fn seen(says: Says) -> Seen {
+    fn verdict(says: Says) -> Verdict {
         let entry = |kind, opaque| {
             let stat = Stat { kind, ..Stat::default() };
-            Seen::Entry(Found { opaque, ..Found::plain(stat) })
+            Verdict::Entry(Found { opaque, ..Found::plain(stat) })
         };
         match says {
-            Nothing => Seen::Nothing,
-            Whiteout => Seen::Whiteout,
+            Nothing => Verdict::Nothing,
+            Whiteout => Verdict::Whiteout,
             File => entry(Kind::Regular, false),
             Dir => entry(Kind::Directory, false),
             Opaque => entry(Kind::Directory, true),
@@ -102,7 +102,7 @@ mod tests {
                 for c in all {
                     for d in all {
                         let layers = [a, b, c, d];
-                        let answers = layers.iter().enumerate().map(|(i, &says)| Ok((i, seen(says))));
+                        let answers = layers.iter().enumerate().map(|(i, &says)| Ok((i, verdict(says))));
                         let shown = match resolve(answers).unwrap() {
                             Resolution::Missing => vec![],
                             Resolution::Leaf(place, _) => vec![place],
@@ -121,7 +121,7 @@ mod tests {
     fn no_layer_below_the_deciding_one_is_asked() {
         for decides in [Whiteout, File, Opaque] {
             let mut asked = 0;
-            let layers = [Nothing, decides, File].map(seen);
+            let layers = [Nothing, decides, File].map(verdict);
             let answers = layers.into_iter().map(|says| {
                 asked += 1;
                 Ok(((), says))

@@ -8,36 +8,36 @@ use std::path::{Path, PathBuf};
 use crate::sys::{Errno, Kind, Name, NameBuf, Result, Stat};
 
 use super::{
-    Found, LayerDir, Layers, LowerDir, LowerDirs, LowerFile, Namespace, Part, Redirect, Resolution, Seen, resolve,
+    Found, LayerDir, Layers, LowerDir, LowerDirs, LowerFile, Namespace, Part, Redirect, Resolution, Verdict, resolve,
 };
 
 /// What a name is, and for a metadata-only file which file has its data.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Resolved {
     pub is: Resolution<Part>,
     pub data: Option<(LowerFile, Stat)>,
 }
 
 /// Which of the directories that merge may have a name: what is known after all were listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Among {
+pub struct LayerRange {
     first: u32,
     /// Behind the last.
     end: u32,
 }
 
-impl Among {
-    pub const NONE: Among = Among { first: 0, end: 0 };
-    pub const ALL: Among = Among { first: 0, end: u32::MAX };
+impl LayerRange {
+    pub const NONE: LayerRange = LayerRange { first: 0, end: 0 };
+    pub const ALL: LayerRange = LayerRange { first: 0, end: u32::MAX };
 
     /// The topmost that has the name, or hides it, is `which`.
-    pub fn from(which: u32) -> Among {
-        Among { first: which, end: which + 1 }
+    pub fn from(which: u32) -> LayerRange {
+        LayerRange { first: which, end: which + 1 }
     }
 
     /// Directory `which`, below those, has the name as well. One between them may hide it.
-    pub fn and(self, which: u32) -> Among {
-        Among { end: self.end.max(which.saturating_add(1)), ..self }
+    pub fn and(self, which: u32) -> LayerRange {
+        LayerRange { end: self.end.max(which.saturating_add(1)), ..self }
     }
 }
 
@@ -45,43 +45,43 @@ impl Among {
 ///
 /// # Errors
 /// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
-pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs, name: Name<'_>) -> Result<Look> {
-    look_among(layers, upper, (parents, Among::ALL), name)
+pub fn lookup(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs, name: Name<'_>) -> Result<Resolved> {
+    lookup_in_range(layers, upper, (parents, LayerRange::ALL), name)
 }
 
-/// As [`look`], where some of `parents` need not be asked.
+/// As [`lookup`], where some of `parents` need not be asked.
 ///
 /// # Errors
-/// As [`look`].
-pub fn look_among(
+/// As [`lookup`].
+pub fn lookup_in_range(
     layers: &impl Layers,
     upper: Option<&LayerDir>,
-    (parents, among): (&LowerDirs, Among),
+    (parents, range): (&LowerDirs, LayerRange),
     name: Name<'_>,
-) -> Result<Look> {
-    let look = look_as_stored(layers, upper, (parents, among), name)?;
-    let Resolution::Leaf(Part::Lower(file), found) = &look.is else { return Ok(look) };
+) -> Result<Resolved> {
+    let resolved = lookup_as_stored(layers, upper, (parents, range), name)?;
+    let Resolution::Leaf(Part::Lower(file), found) = &resolved.is else { return Ok(resolved) };
     if found.stat.nlink < 2 {
-        return Ok(look);
+        return Ok(resolved);
     }
-    let Some((part, copy)) = layers.copy_of(file, found)? else { return Ok(look) };
-    let data = copy.metacopy.then(|| look.data.clone().unwrap_or_else(|| (file.clone(), found.stat)));
-    Ok(Look { is: Resolution::Leaf(part, copy), data })
+    let Some((part, copy)) = layers.copy_of(file, found)? else { return Ok(resolved) };
+    let data = copy.metacopy.then(|| resolved.data.clone().unwrap_or_else(|| (file.clone(), found.stat)));
+    Ok(Resolved { is: Resolution::Leaf(part, copy), data })
 }
 
-/// As [`look_among`], and a lower file of several names is what the layers have under this one, whether or not it was copied
+/// As [`lookup_in_range`], and a lower file of several names is what the layers have under this one, whether or not it was copied
 /// up under another.
 ///
 /// # Errors
-/// As [`look`].
-pub(super) fn look_as_stored(
+/// As [`lookup`].
+pub(super) fn lookup_as_stored(
     layers: &impl Layers,
     upper: Option<&LayerDir>,
-    (parents, among): (&LowerDirs, Among),
+    (parents, range): (&LowerDirs, LayerRange),
     name: Name<'_>,
-) -> Result<Look> {
-    let among = Among { end: among.end.min(parents.len() as u32), ..among };
-    let mut search = Search { layers, upper, aim: Aim::Name { parents, among, name: name.to_owned() } };
+) -> Result<Resolved> {
+    let range = LayerRange { end: range.end.min(parents.len() as u32), ..range };
+    let mut search = Search { layers, upper, aim: Aim::Name { parents, range, name: name.to_owned() } };
     let is = resolve(&mut search)?;
     let data = match &is {
         Resolution::Leaf(_, found) if found.metacopy => Some(search.data()?),
@@ -90,14 +90,14 @@ pub(super) fn look_as_stored(
         }
         _ => None,
     };
-    Ok(Look { is, data })
+    Ok(Resolved { is, data })
 }
 
 /// What the layers below are to be asked for.
 #[derive(Debug)]
 enum Aim<'a> {
     /// A name in these directories.
-    Name { parents: &'a LowerDirs, among: Among, name: NameBuf },
+    Name { parents: &'a LowerDirs, range: LayerRange, name: NameBuf },
     /// A path, from the root of this layer and those below it.
     Path { path: PathBuf, layer: usize },
 }
@@ -117,9 +117,9 @@ impl<'a, L: Layers> Search<'a, L> {
     fn data(&mut self) -> Result<(LowerFile, Stat)> {
         for answer in self.by_ref() {
             match answer? {
-                (_, Seen::Nothing) => {}
-                (_, Seen::Entry(found)) if found.metacopy => {}
-                (Part::Lower(file), Seen::Entry(found)) if found.stat.kind == Kind::Regular => {
+                (_, Verdict::Nothing) => {}
+                (_, Verdict::Entry(found)) if found.metacopy => {}
+                (Part::Lower(file), Verdict::Entry(found)) if found.stat.kind == Kind::Regular => {
                     return Ok((file, found.stat));
                 }
                 _ => return Err(Errno::IO),
@@ -146,23 +146,23 @@ impl<'a, L: Layers> Search<'a, L> {
         Err(Errno::IO)
     }
 
-    fn ask(&mut self) -> Result<Option<(Part, Seen)>> {
+    fn ask(&mut self) -> Result<Option<(Part, Verdict)>> {
         if let Some(upper) = self.upper.take() {
             let Aim::Name { name, parents, .. } = &self.aim else { return Err(Errno::IO) };
             let name = name.as_name();
-            let seen = if parents.is_empty() { upper.see_over_nothing(name)? } else { upper.see(name)? };
-            self.turn(&seen, 0)?;
-            return Ok(Some((Part::Upper, seen)));
+            let verdict = if parents.is_empty() { upper.lookup_over_nothing(name)? } else { upper.lookup(name)? };
+            self.turn(&verdict, 0)?;
+            return Ok(Some((Part::Upper, verdict)));
         }
         match &mut self.aim {
-            Aim::Name { parents, among, name } => {
-                let next = parents.next(among.first as usize, name.as_name());
-                let Some(dir) = next.filter(|dir| dir.which() < among.end as usize) else { return Ok(None) };
+            Aim::Name { parents, range, name } => {
+                let next = parents.next(range.first as usize, name.as_name());
+                let Some(dir) = next.filter(|dir| dir.which() < range.end as usize) else { return Ok(None) };
                 let name = name.clone();
-                among.first = dir.which() as u32 + 1;
-                let seen = dir.see(self.layers, name.as_name(), among.first == among.end)?;
-                self.turn(&seen, dir.layer() + 1)?;
-                Ok(Some((Part::Lower(LowerFile { dir, name }), seen)))
+                range.first = dir.which() as u32 + 1;
+                let verdict = dir.lookup(self.layers, name.as_name(), range.first == range.end)?;
+                self.turn(&verdict, dir.layer() + 1)?;
+                Ok(Some((Part::Lower(LowerFile { dir, name }), verdict)))
             }
             Aim::Path { path, layer } => {
                 if *layer >= self.layers.count() {
@@ -174,23 +174,25 @@ impl<'a, L: Layers> Search<'a, L> {
                 if let Aim::Path { path, .. } = &mut self.aim {
                     *path = walked.continues;
                 }
-                self.turn(&walked.seen, here + 1)?;
-                Ok(Some((Part::Lower(walked.file), walked.seen)))
+                self.turn(&walked.verdict, here + 1)?;
+                Ok(Some((Part::Lower(walked.file), walked.verdict)))
             }
         }
     }
 
-    /// Goes on where `seen` says that it continues: from the root of layer `below`, or beside.
-    fn turn(&mut self, seen: &Seen, below: usize) -> Result<()> {
-        let Seen::Entry(Found { redirect: Some(redirect), opaque: false, metacopy, .. }) = seen else { return Ok(()) };
+    /// Goes on where `verdict` says that it continues: from the root of layer `below`, or beside.
+    fn turn(&mut self, verdict: &Verdict, below: usize) -> Result<()> {
+        let Verdict::Entry(Found { redirect: Some(redirect), opaque: false, metacopy, .. }) = verdict else {
+            return Ok(());
+        };
         // With user.* marks, whoever may write a file's attributes could show it the data of another.
         if !self.layers.follows_redirects() || (*metacopy && self.layers.namespace() == Namespace::User) {
             return Err(Errno::PERM);
         }
         match (redirect, &mut self.aim) {
-            (Redirect::Sibling(to), Aim::Name { parents, among, name }) => {
+            (Redirect::Sibling(to), Aim::Name { parents, range, name }) => {
                 // By that name all others may have it that have not been asked.
-                *among = Among { first: if below == 0 { 0 } else { among.first }, end: parents.len() as u32 };
+                *range = LayerRange { first: if below == 0 { 0 } else { range.first }, end: parents.len() as u32 };
                 *name = to.clone();
             }
             (Redirect::Sibling(to), Aim::Path { path, .. }) => path.set_file_name(to.as_os_str()),
@@ -201,7 +203,7 @@ impl<'a, L: Layers> Search<'a, L> {
 }
 
 impl<L: Layers> Iterator for Search<'_, L> {
-    type Item = Result<(Part, Seen)>;
+    type Item = Result<(Part, Verdict)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.ask().transpose()
@@ -211,7 +213,7 @@ impl<L: Layers> Iterator for Search<'_, L> {
 /// What one layer says of a path.
 struct Walked {
     file: LowerFile,
-    seen: Seen,
+    verdict: Verdict,
     /// The path by which the layers below have it.
     continues: PathBuf,
 }
@@ -223,20 +225,20 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
     let mut dir = layers.layer(layer)?.root().open_dir(".")?;
     let mut continues = PathBuf::from("/");
     let mut last_layer = false;
-    let end = |seen, continues: PathBuf| {
+    let end = |verdict, continues: PathBuf| {
         let dir = LowerDir::new(layer, path.parent().unwrap_or(path));
-        Ok(Walked { file: LowerFile { dir, name: last.clone() }, seen, continues })
+        Ok(Walked { file: LowerFile { dir, name: last.clone() }, verdict, continues })
     };
     for (done, step) in steps.iter().enumerate() {
-        match dir.see(step.as_name())? {
+        match dir.lookup(step.as_name())? {
             // The step itself was redirected by a layer above; what follows it keeps its names.
-            Seen::Nothing => {
+            Verdict::Nothing => {
                 continues.extend(steps[done..].iter().map(NameBuf::as_os_str));
                 continues.push(last.as_os_str());
-                let seen = if last_layer { Seen::Whiteout } else { Seen::Nothing };
-                return end(seen, continues);
+                let verdict = if last_layer { Verdict::Whiteout } else { Verdict::Nothing };
+                return end(verdict, continues);
             }
-            Seen::Entry(found) if found.is_dir() => {
+            Verdict::Entry(found) if found.is_dir() => {
                 continues.push(step.as_os_str());
                 match found.redirect {
                     Some(redirect) if !found.opaque => {
@@ -247,16 +249,16 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
                 }
                 dir = dir.open_dir(step.as_os_str())?;
             }
-            Seen::Whiteout | Seen::Entry(_) => return end(Seen::Whiteout, continues),
+            Verdict::Whiteout | Verdict::Entry(_) => return end(Verdict::Whiteout, continues),
         }
     }
     continues.push(last.as_os_str());
-    let seen = match dir.see(last.as_name())? {
-        Seen::Nothing if last_layer => Seen::Whiteout,
-        Seen::Entry(found) if last_layer && !matches!(found.redirect, Some(Redirect::Path(_))) => {
-            Seen::Entry(Found { opaque: found.is_dir(), ..found })
+    let verdict = match dir.lookup(last.as_name())? {
+        Verdict::Nothing if last_layer => Verdict::Whiteout,
+        Verdict::Entry(found) if last_layer && !matches!(found.redirect, Some(Redirect::Path(_))) => {
+            Verdict::Entry(Found { opaque: found.is_dir(), ..found })
         }
-        seen => seen,
+        verdict => verdict,
     };
-    end(seen, continues)
+    end(verdict, continues)
 }

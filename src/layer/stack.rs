@@ -10,8 +10,8 @@ use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
 use super::{
-    Found, Index, LayerDir, Layers, LowerDir, LowerFile, LowerLayer, Namespace, OpenLowerDir, Origin, Owners, Part,
-    Policy, RedirectDir, Tables, whiteout,
+    Found, HardlinkIndex, LayerDir, Layers, LowerDir, LowerFile, LowerLayer, Namespace, OpenLowerDir, Origin, Owners,
+    Part, Policy, RedirectDir, Tables, whiteout,
 };
 
 /// The layer that takes every change, with the work directory in which changes are built.
@@ -35,8 +35,8 @@ impl UpperLayer {
     ///
     /// # Errors
     /// As `getdents64(2)` and `getxattr(2)`.
-    pub fn index(&self, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
-        Index::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
+    pub fn index(&self, number_of: impl Fn(Origin) -> Option<u64>) -> Result<HardlinkIndex> {
+        HardlinkIndex::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
     }
 
     /// Makes a staged file stand for the character device 0/0 of mode `perm`.
@@ -198,8 +198,8 @@ impl Stack {
         let policy = Policy { marks: namespace, owners };
         let open_layer = |which, path: &PathBuf| -> Result<LowerLayer> {
             let root = if quiet { Detached::quiet_dir(path)? } else { Dir::open_host(path)? };
-            let contents = tables.of(which, &root, policy);
-            LowerLayer::new(root, contents, policy)
+            let toc = tables.of(which, &root, policy);
+            LowerLayer::new(root, toc, policy)
         };
         let open = |(which, path): (usize, &PathBuf)| match open_layer(which, path) {
             Ok(layer) => Ok(layer),

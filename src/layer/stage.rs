@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::{Dir, Errno, File, Name, NameBuf, OFlags, Rename, Result};
 
-use super::shared::Shared;
+use super::shared_whiteout::Shared;
 
 /// The directory in which changes are built; on the file system of the upper directory.
 #[derive(Debug)]

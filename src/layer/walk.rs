@@ -1,4 +1,4 @@
-//! A walk over all directories of a tree.
+//! A walk over all directories of a tree, however deep: neither the stack nor the number of open descriptors grows with it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub enum Walk {
 }
 
 /// Calls `visit` with each directory of the tree in `root`, its path relative to that, and what it holds. What this
-/// process may not look at is passed over.
+/// process may not look at is passed over, and so is what vanishes meanwhile.
 ///
 /// # Errors
 /// As `getdents64(2)`, and those of `visit`.
@@ -26,6 +26,7 @@ pub fn walk(root: &Dir, mut visit: impl FnMut(&Dir, &Path, &[DirEntry]) -> Resul
         let listed = root.open_dir(here).and_then(|dir| Ok((dir.entries_quietly()?, dir)));
         let (entries, dir) = match listed {
             Err(Errno::ACCESS | Errno::PERM) => continue,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !path.as_os_str().is_empty() => continue,
             other => other?,
         };
         match visit(&dir, &path, &entries)? {

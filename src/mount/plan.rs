@@ -7,7 +7,7 @@ use super::live::Live;
 use super::served::Served;
 use super::unmount::Unmounter;
 use super::{Error, daemon};
-use crate::fuse::{LayerIndex, OptionError, Options, Session};
+use crate::fuse::{TocUse, OptionError, Options, Session};
 use crate::privilege::{self, IdPrograms, Privilege};
 use crate::store::{Container, Held, Image, InUse, Store, StoreError};
 use crate::sys;
@@ -174,10 +174,10 @@ impl<'a> Plan<'a> {
         let mut lower = store.lower_dirs(image);
         lower.extend(self.lowest.clone());
         Ok(Spec {
-            tables: match asked.layer_index {
-                LayerIndex::Stored => store.tables(image, policy),
-                LayerIndex::Make => Tables::Make,
-                LayerIndex::Off => Tables::None,
+            tables: match asked.toc {
+                TocUse::Stored => store.tables(image, policy),
+                TocUse::Make => Tables::Make,
+                TocUse::Off => Tables::None,
             },
             upper: container.map(|container| UpperSpec { dir: container.upper(), work: container.work() }),
             owners: policy.owners,

@@ -49,7 +49,7 @@ impl Store {
 
     fn stack(&self, container: &Container, image: &Image) -> Result<Stack> {
         let open = |path: &Path| Dir::open_host(path).map_err(io_at("open", path));
-        let index = container.work().join(layer::INDEX);
+        let index = container.work().join(layer::HARDLINK_INDEX);
         Ok(Stack {
             upper: open(&container.upper())?,
             lower: self.lower_dirs(image).iter().map(|dir| open(dir)).collect::<Result<_>>()?,

@@ -12,9 +12,10 @@ use super::error::{Result, StoreError, io_at};
 use super::images::Image;
 use super::lock::Lock;
 use super::scratch::ScratchDir;
-use super::{Store, names};
+use super::{Store, container_names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
+use crate::layer::{Walk, walk};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno};
 
@@ -161,13 +162,13 @@ impl Store {
     /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container(&self, image: &Image, name: Option<&str>) -> Result<Container> {
-        if let Some(name) = name.filter(|name| !names::is_container_name(name)) {
+        if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
         let _lock = self.lock_shared()?;
         self.image(&image.id.to_string())?;
         self.check_layers(image)?;
-        let id = names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
+        let id = container_names::random::<32>().map_err(io_at("read", Path::new("/dev/urandom")))?;
         let id = Digest::of(&id).hex();
         let scratch = self.scratch_dir()?;
         self.fill(&scratch, image)?;
@@ -219,7 +220,7 @@ impl Store {
         }
         let mut attempt = 0;
         loop {
-            let name = names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
+            let name = container_names::generate(attempt).map_err(io_at("read", Path::new("/dev/urandom")))?;
             if holder(&name).is_none() {
                 return Ok(name);
             }
@@ -259,7 +260,8 @@ impl Store {
         match (found.next(), found.next()) {
             (Some(found), None) => Ok(found.clone()),
             (None, _) => {
-                let nearest = names::nearest(name, containers.iter().map(|container| container.name.as_str()));
+                let nearest =
+                    container_names::nearest(name, containers.iter().map(|container| container.name.as_str()));
                 Err(StoreError::UnknownContainer { name: name.into(), nearest })
             }
             (Some(first), Some(second)) => {
@@ -308,20 +310,15 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
 /// Bytes allocated for what is below `dir`; a file with several names counts once for each.
 fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
-    for entry in dir.entries()? {
-        let stat = match dir.stat(entry.name.as_name()) {
-            Err(Errno::NOENT) => continue,
-            other => other?,
-        };
-        bytes += stat.blocks * 512;
-        if stat.kind == crate::sys::Kind::Directory {
-            match dir.open_dir(entry.name.as_os_str()).and_then(|child| disk_bytes(&child)) {
-                Ok(below) => bytes += below,
-                Err(Errno::NOENT | Errno::ACCESS) => {}
-                Err(error) => return Err(error),
+    walk(dir, |dir, _, entries| {
+        for entry in entries {
+            match dir.stat(entry.name.as_name()) {
+                Err(Errno::NOENT) => {}
+                stat => bytes += stat?.blocks * 512,
             }
         }
-    }
+        Ok(Walk::Deeper)
+    })?;
     Ok(bytes)
 }
 

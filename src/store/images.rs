@@ -8,7 +8,7 @@ use oci_spec::image::{Descriptor, ImageConfiguration};
 
 use super::error::{Result, StoreError, io_at, list};
 use super::lock::Lock;
-use super::{Store, names};
+use super::{Store, container_names};
 use crate::image::{Digest, Index, Instant, MediaKind, Reference, name_of};
 
 /// An image that the store holds.
@@ -275,5 +275,5 @@ fn nearest(typed: &str, listed: &[Listed]) -> Option<String> {
         })
         .flatten()
         .collect();
-    names::nearest(typed, spelled.iter().map(String::as_str))
+    container_names::nearest(typed, spelled.iter().map(String::as_str))
 }

@@ -38,16 +38,16 @@ mod blobs;
 mod changes;
 mod collect;
 mod commit;
+mod container_names;
 mod containers;
-mod contents;
 mod error;
 mod images;
 mod load;
 mod lock;
-mod names;
 mod scratch;
 mod staging;
 mod stream;
+mod toc;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;

@@ -14,11 +14,11 @@ use tempfile::TempPath;
 
 use super::Store;
 use super::blobs::LayerSize;
-use super::contents;
 use super::error::{Result, StoreError, io_at};
 use super::lock::Lock;
 use super::scratch::ScratchDir;
 use super::stream::{Hashed, Tap, decompress};
+use super::toc;
 use crate::image::{Blob, Compression, Digest, Layer, Reference};
 use crate::layer::Policy;
 use crate::sys::Dir;
@@ -218,7 +218,7 @@ impl<'s> Staging<'s> {
         let path = scratch.path().join("layer.json");
         let json = serde_json::to_vec(&size).map_err(io_at("write", &path))?;
         fs::write(&path, json).map_err(io_at("write", &path))?;
-        contents::stage(&scratch, &diff_id, self.policy);
+        toc::stage(&scratch, &diff_id, self.policy);
         self.layers.insert(diff_id, scratch);
         Ok(())
     }

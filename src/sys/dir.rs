@@ -81,24 +81,32 @@ impl Dir {
         }
     }
 
-    /// The directory at `path` (one component or several, or `.`).
+    /// The directory at `path` (one component or several, or `.`), which may be longer than the kernel takes.
     ///
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
-        let path = path.as_ref();
-        let open = |dir: &Dir, path: &Path| dir.openat2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir);
-        match open(self, path) {
-            Err(Errno::NAMETOOLONG) if path.as_os_str().len() >= PATH_MAX => {}
-            other => return other,
+        let (above, path) = self.nearer(path.as_ref())?;
+        above.as_ref().unwrap_or(self).open_dir_at(path)
+    }
+
+    fn open_dir_at(&self, path: &Path) -> Result<Dir> {
+        self.openat2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)
+    }
+
+    /// Trees can be deeper than a path is long. Goes as far down `path` as what is left needs to be short enough for one
+    /// call; `None` where it is.
+    fn nearer<'p>(&self, path: &'p Path) -> Result<(Option<Dir>, &'p Path)> {
+        let (mut dir, mut rest) = (None::<Dir>, path);
+        while rest.as_os_str().len() >= PATH_MAX {
+            let bytes = rest.as_os_str().as_bytes();
+            // Where one name is too long, the kernel says so.
+            let Some(cut) = bytes[..PATH_MAX].iter().rposition(|&b| b == b'/').filter(|cut| *cut > 0) else { break };
+            let first = Path::new(OsStr::from_bytes(&bytes[..cut]));
+            dir = Some(dir.as_ref().unwrap_or(self).open_dir_at(first)?);
+            rest = Path::new(OsStr::from_bytes(&bytes[cut + 1..]));
         }
-        // Trees can be deeper than a path is long: step by step then.
-        let mut steps = path.iter();
-        let mut dir = open(self, Path::new(steps.next().ok_or(Errno::NOENT)?))?;
-        for step in steps {
-            dir = open(&dir, Path::new(step))?;
-        }
-        Ok(dir)
+        Ok((dir, rest))
     }
 
     /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.
@@ -106,7 +114,8 @@ impl Dir {
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_path(&self, path: impl AsRef<Path>) -> Result<PathFd> {
-        self.openat2(path.as_ref(), OFlags::PATH, 0).map(PathFd::from)
+        let (above, path) = self.nearer(path.as_ref())?;
+        above.as_ref().unwrap_or(self).openat2(path, OFlags::PATH, 0).map(PathFd::from)
     }
 
     /// Opens the file at `path`; `mode` counts with `OFlags::CREATE` and `OFlags::TMPFILE`.

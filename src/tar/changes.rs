@@ -125,8 +125,8 @@ impl Walk {
     /// Compares one entry. Answers a directory, to be entered; it is told after what is in it.
     fn named(&mut self, level: &Level, path: &Path, name: Name<'_>) -> Result<Option<Level>, Error> {
         let fail = fail(path);
-        let is = self.merge.look(&level.now, name).map_err(fail)?.is;
-        let was = self.merge.look(&level.before, name).map_err(fail)?.is;
+        let is = self.merge.lookup(&level.now, name).map_err(fail)?.is;
+        let was = self.merge.lookup(&level.before, name).map_err(fail)?.is;
         let kind = match (is.top(), was.top()) {
             (None, None) => return Ok(None),
             (None, Some(_)) => {

@@ -13,7 +13,7 @@ use super::entry::{Entry, Kind};
 use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
-use crate::layer::{Found, LayerEntry, Merge, MergedDir, Over, Part, Policy, Resolution, Seen};
+use crate::layer::{Found, LayerEntry, Merge, MergedDir, Over, Part, Policy, Resolution, Verdict};
 use crate::sys::{self, Errno, File, Name, NameBuf, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
@@ -122,25 +122,25 @@ impl<W: Write> Packer<W> {
         let fail = fail(path, "read what it is");
         let (dir, whole) = (&level.dir, level.extent.is_whole());
         if !whole && let Some(upper) = self.merge.upper(dir).map_err(fail)? {
-            match upper.see(name).map_err(fail)? {
-                Seen::Nothing if level.hidden.contains(&name.to_owned()) => {}
-                Seen::Nothing => return Ok(None),
-                Seen::Whiteout => return self.whiteout(whiteout_path(path, name)).map(|()| None),
-                Seen::Entry(_) => {}
+            match upper.lookup(name).map_err(fail)? {
+                Verdict::Nothing if level.hidden.contains(&name.to_owned()) => {}
+                Verdict::Nothing => return Ok(None),
+                Verdict::Whiteout => return self.whiteout(whiteout_path(path, name)).map(|()| None),
+                Verdict::Entry(_) => {}
             }
         }
-        let look = self.merge.look(dir, name).map_err(fail)?;
-        let Some((part, found)) = look.is.top() else { return Ok(None) };
+        let resolved = self.merge.lookup(dir, name).map_err(fail)?;
+        let Some((part, found)) = resolved.is.top() else { return Ok(None) };
         if name.as_bytes().starts_with(WHITEOUT.as_bytes()) {
             return Err(Error::Reserved { path: path.into() });
         }
         let entry = self.merge.part(dir, (part, name)).map_err(fail)?;
-        let data = match &look.data {
+        let data = match &resolved.data {
             Some((file, _)) => file.reach(&self.merge).map_err(fail)?,
             None => entry.clone(),
         };
         self.entry(path, &entry, found.stat, &data)?;
-        let Resolution::Dir(parts) = &look.is else { return Ok(None) };
+        let Resolution::Dir(parts) = &resolved.is else { return Ok(None) };
         let extent = match (part, found) {
             _ if whole => Extent::Whole,
             (Part::Upper, Found { opaque: true, .. }) => Extent::Opaque,

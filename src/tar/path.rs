@@ -7,8 +7,9 @@ use std::path::Path;
 use super::Error;
 use crate::sys::NameBuf;
 
-/// As long as a path may be for the kernel, in bytes, with the NUL at its end. It bounds how deep a tree can be.
-pub(super) const PATH_MAX: usize = 4096;
+/// As long as the path of an entry may be, in bytes: four times what the kernel takes at once. It bounds how deep a tree can
+/// be, and so what the paths on the way to an entry take in memory.
+pub(super) const PATH_MAX: usize = 16 << 10;
 
 /// What stands before the name that a whiteout hides.
 pub(super) const WHITEOUT: &str = ".wh.";

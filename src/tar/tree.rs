@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -24,6 +23,8 @@ const LINKS_MAX: usize = 40;
 pub(super) struct Place {
     pub dir: Dir,
     pub path: PathBuf,
+    /// Which of the known directories it is.
+    known: usize,
 }
 
 /// What a directory shall look like when all is unpacked.
@@ -40,10 +41,25 @@ const IMPLIED: Finish = Finish { perm: 0o755, mtime: Timestamp { sec: 0, nsec: 0
 pub(super) struct Tree<'a> {
     root: &'a Dir,
     policy: Policy,
-    dirs: BTreeMap<PathBuf, Finish>,
+    /// Each behind its parent. By name and parent, since the paths of a deep tree together are much longer than the tree is
+    /// large.
+    known: Vec<Known>,
     /// Where the entry before this one went: most follow it there.
     recent: Option<(Vec<NameBuf>, Rc<Place>)>,
 }
+
+/// A directory of the layer that some entry needs.
+#[derive(Debug)]
+struct Known {
+    /// Where it is: none for the root.
+    place: Option<(usize, NameBuf)>,
+    below: BTreeMap<NameBuf, usize>,
+    /// Unless it was removed, or was there before.
+    finish: Option<Finish>,
+}
+
+/// The root of the layer among the known directories.
+const ROOT: usize = 0;
 
 /// One step of a walk.
 enum Step {
@@ -60,7 +76,8 @@ enum Met {
 
 impl<'a> Tree<'a> {
     pub(super) fn new(root: &'a Dir, policy: Policy) -> Tree<'a> {
-        Tree { root, policy, dirs: BTreeMap::from([(PathBuf::new(), IMPLIED)]), recent: None }
+        let known = Known { place: None, below: BTreeMap::new(), finish: Some(IMPLIED) };
+        Tree { root, policy, known: vec![known], recent: None }
     }
 
     pub(super) fn root(&self) -> &'a Dir {
@@ -72,14 +89,22 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// `Parent` where something stands that is no directory.
     pub(super) fn place(&mut self, steps: &[NameBuf], of: &Path) -> Result<Rc<Place>, Error> {
-        if let Some((recent, place)) = &self.recent
-            && recent == steps
-        {
-            return Ok(place.clone());
-        }
-        let place = match self.direct(steps) {
-            Some(place) => place,
-            None => self.walk(steps, of)?,
+        let recent =
+            self.recent.as_ref().and_then(|(recent, place)| Some((steps.strip_prefix(recent.as_slice())?, place)));
+        let place = match recent.map(|(rest, place)| (rest, place.clone())) {
+            Some(([], place)) => return Ok(place),
+            // Each directory of a deep tree is reached from the one above it.
+            Some((rest, place)) => {
+                let dir = place.dir.open_dir(".").map_err(fail_to_reach(of))?;
+                self.walk(Place { dir, path: place.path.clone(), known: place.known }, rest, of)?
+            }
+            None => match self.direct(steps) {
+                Some(place) => place,
+                None => {
+                    let root = self.root_place().map_err(fail_to_reach(of))?;
+                    self.walk(root, steps, of)?
+                }
+            },
         };
         let place = Rc::new(place);
         self.recent = Some((steps.to_vec(), place.clone()));
@@ -87,30 +112,55 @@ impl<'a> Tree<'a> {
     }
 
     /// In one system call, when all steps are directories.
-    fn direct(&self, steps: &[NameBuf]) -> Option<Place> {
+    fn direct(&mut self, steps: &[NameBuf]) -> Option<Place> {
         let path: PathBuf = steps.iter().map(NameBuf::as_os_str).collect();
         let dir = self.root.open_dir(or_dot(&path)).ok()?;
-        Some(Place { dir, path })
+        let known = steps.iter().fold(ROOT, |known, step| self.known(known, step));
+        Some(Place { dir, path, known })
     }
 
-    fn walk(&mut self, steps: &[NameBuf], of: &Path) -> Result<Place, Error> {
-        let fail = |source| Error::Tree { path: of.into(), action: "reach its directory", source };
-        let mut here = Place { dir: self.root.open_dir(".").map_err(fail)?, path: PathBuf::new() };
+    fn root_place(&self) -> sys::Result<Place> {
+        Ok(Place { dir: self.root.open_dir(".")?, path: PathBuf::new(), known: ROOT })
+    }
+
+    /// The directory `name` in a known one.
+    fn known(&mut self, parent: usize, name: &NameBuf) -> usize {
+        if let Some(known) = self.known[parent].below.get(name) {
+            return *known;
+        }
+        let new = self.known.len();
+        self.known.push(Known { place: Some((parent, name.clone())), below: BTreeMap::new(), finish: None });
+        self.known[parent].below.insert(name.clone(), new);
+        new
+    }
+
+    /// Relative to the root.
+    fn path_of(&self, mut known: usize) -> PathBuf {
+        let mut names = Vec::new();
+        while let Some((parent, name)) = &self.known[known].place {
+            names.push(name.as_os_str());
+            known = *parent;
+        }
+        names.into_iter().rev().collect()
+    }
+
+    fn walk(&mut self, mut here: Place, steps: &[NameBuf], of: &Path) -> Result<Place, Error> {
+        let fail = fail_to_reach(of);
         let mut todo: VecDeque<Step> = steps.iter().cloned().map(Step::Down).collect();
         let mut links = 0;
         while let Some(step) = todo.pop_front() {
             match step {
-                Step::ToRoot => {
-                    here = Place { dir: self.root.open_dir(".").map_err(fail)?, path: PathBuf::new() };
-                }
+                Step::ToRoot => here = self.root_place().map_err(fail)?,
                 Step::Up => {
                     here.path.pop();
+                    here.known = self.known[here.known].place.as_ref().map_or(ROOT, |(parent, _)| *parent);
                     here.dir = self.root.open_dir(or_dot(&here.path)).map_err(fail)?;
                 }
                 Step::Down(name) => match self.descend(&here, &name, of)? {
                     Met::Dir(dir) => {
                         here.dir = dir;
                         here.path.push(name.as_os_str());
+                        here.known = self.known(here.known, &name);
                     }
                     Met::Link(_) if links == LINKS_MAX => return Err(Error::TooManyLinks { path: of.into() }),
                     Met::Link(target) => {
@@ -126,7 +176,7 @@ impl<'a> Tree<'a> {
     }
 
     fn descend(&mut self, here: &Place, name: &NameBuf, of: &Path) -> Result<Met, Error> {
-        let fail = |source| Error::Tree { path: of.into(), action: "reach its directory", source };
+        let fail = fail_to_reach(of);
         if here.path.as_os_str().len() + name.as_os_str().len() + 1 >= PATH_MAX {
             return Err(fail(Errno::NAMETOOLONG));
         }
@@ -165,7 +215,7 @@ impl<'a> Tree<'a> {
             }
             other => other?,
         }
-        self.dirs.insert(place.path.join(name.as_os_str()), IMPLIED);
+        self.finish_later(place, name, IMPLIED);
         Ok(())
     }
 
@@ -174,12 +224,10 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// The first error of the walk.
     pub(super) fn clear(&mut self, place: &Place, name: Name<'_>) -> sys::Result<()> {
-        let path = place.path.join(name.as_os_str());
-        let below = (Bound::Included(path.as_path()), Bound::Unbounded);
-        let gone: Vec<_> =
-            self.dirs.range::<Path, _>(below).map(|(p, _)| p).take_while(|p| p.starts_with(&path)).cloned().collect();
-        for path in gone {
-            self.dirs.remove(&path);
+        let mut gone: Vec<usize> = self.known[place.known].below.remove(&name.to_owned()).into_iter().collect();
+        while let Some(known) = gone.pop() {
+            self.known[known].finish = None;
+            gone.extend(std::mem::take(&mut self.known[known].below).into_values());
         }
         self.recent = None;
         place.dir.remove_all(name)
@@ -208,9 +256,15 @@ impl<'a> Tree<'a> {
         self.policy.marks.set(dir, Mark::Opaque, b"y")
     }
 
-    /// Says how the directory at `path` shall look when all is unpacked.
-    pub(super) fn finish_later(&mut self, path: PathBuf, finish: Finish) {
-        self.dirs.insert(path, finish);
+    /// Says how the directory `name` shall look when all is unpacked.
+    pub(super) fn finish_later(&mut self, place: &Place, name: Name<'_>, finish: Finish) {
+        let known = self.known(place.known, &name.to_owned());
+        self.known[known].finish = Some(finish);
+    }
+
+    /// Says how the root shall look when all is unpacked.
+    pub(super) fn finish_root_later(&mut self, finish: Finish) {
+        self.known[ROOT].finish = Some(finish);
     }
 
     /// Gives the directories their modes and times, children before their parents.
@@ -218,15 +272,20 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// The first error, with the directory's path.
     pub(super) fn finish(self) -> Result<(), Error> {
-        for (path, Finish { perm, mtime }) in self.dirs.iter().rev() {
-            let time = SetTime::To(*mtime);
+        for (which, known) in self.known.iter().enumerate().rev() {
+            let Some(Finish { perm, mtime }) = known.finish else { continue };
+            let (time, path) = (SetTime::To(mtime), self.path_of(which));
             self.root
-                .open_path(or_dot(path))
-                .and_then(|dir| dir.set_perm(*perm).and_then(|()| dir.set_times(time, time)))
-                .map_err(|source| Error::Tree { path: path.clone(), action: "set its mode and time", source })?;
+                .open_path(or_dot(&path))
+                .and_then(|dir| dir.set_perm(perm).and_then(|()| dir.set_times(time, time)))
+                .map_err(|source| Error::Tree { path, action: "set its mode and time", source })?;
         }
         Ok(())
     }
+}
+
+fn fail_to_reach(of: &Path) -> impl Fn(Errno) -> Error + Copy {
+    move |source| Error::Tree { path: of.into(), action: "reach its directory", source }
 }
 
 /// The root has the empty path, which the kernel does not take.

@@ -91,7 +91,7 @@ impl Unpacker<'_> {
         }
         let root = self.tree.root().to_path_fd().map_err(fail(&entry.path, "open it"))?;
         let finish = attributes::apply(self.owners, &root, Shown { kind: Kind::Directory, rdev: 0 }, entry)?;
-        self.tree.finish_later("".into(), finish);
+        self.tree.finish_root_later(finish);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Unpacker<'_> {
         let made = place.dir.open_path(name.as_os_str()).map_err(fail(&entry.path, "open it"))?;
         let finish = attributes::apply(self.owners, &made, kind, entry)?;
         if kind.kind == Kind::Directory {
-            self.tree.finish_later(place.path.join(name.as_os_str()), finish);
+            self.tree.finish_later(place, name, finish);
         }
         Ok(())
     }

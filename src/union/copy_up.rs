@@ -14,9 +14,9 @@ use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Errno, File, FileHandle, Kind, Rename, Result, SetTime, Stat};
 
 use super::Union;
+use super::clone_attributes::{Bring, clone_attributes, make_like};
+use super::content_location::{At, UpperAt};
 use super::descriptors::FileKey;
-use super::likeness::{Bring, clone_attributes, make_like};
-use super::locate::{At, UpperAt};
 use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
 use super::xattr::CAPABILITY;
 

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use crate::layer::{Found, LayerDir, Mark, Owners, Part, Resolution, Seen, whiteout};
+use crate::layer::{Found, LayerDir, Mark, Owners, Part, Resolution, Verdict, whiteout};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Dir, Errno, File, Kind, Name, OFlags, Rename, Result, Stat};
 
+use super::clone_attributes::record;
 use super::copy_up::UpperDir;
 use super::descriptors::FileKey;
-use super::likeness::record;
-use super::lookup::Sight;
+use super::lookup::Resolved;
 use super::node::{DirContent, Inherit, Node, NodeId, UpperPart};
 use super::{Attr, Owner, Union};
 
@@ -75,7 +75,7 @@ impl Union {
         };
         let removed = matches!(content.upper, UpperPart::Removed(_));
         let is_free_below =
-            !removed && matches!(self.look(None, content, name), Ok(Sight { is: Resolution::Missing, .. }));
+            !removed && matches!(self.lookup_in(None, content, name), Ok(Resolved { is: Resolution::Missing, .. }));
         // Where no layer below has the name, trying is asking: nothing here replaces what it does not know of.
         let made = if is_free_below { self.make(&upper, name, &plan, inherit, false) } else { Err(Errno::EXIST) };
         let file = match made {
@@ -97,10 +97,10 @@ impl Union {
         if matches!(content.upper, UpperPart::Removed(_)) {
             return Err(Errno::NOENT);
         }
-        match upper.see(name)? {
-            Seen::Entry(_) => Err(Errno::EXIST),
-            Seen::Whiteout => Ok(true),
-            Seen::Nothing => match self.look(None, content, name)?.is {
+        match upper.lookup(name)? {
+            Verdict::Entry(_) => Err(Errno::EXIST),
+            Verdict::Whiteout => Ok(true),
+            Verdict::Nothing => match self.lookup_in(None, content, name)?.is {
                 Resolution::Missing => Ok(false),
                 _ => Err(Errno::EXIST),
             },
@@ -116,7 +116,7 @@ impl Union {
             true => Resolution::Dir(vec![(Part::Upper, found)]),
             false => Resolution::Leaf(Part::Upper, found),
         };
-        let (node, stat) = self.intern(dir, Some(&**upper), name, &Sight { is, data: None })?.ok_or(Errno::IO)?;
+        let (node, stat) = self.intern(dir, Some(&**upper), name, &Resolved { is, data: None })?.ok_or(Errno::IO)?;
         node.note_new();
         dir.0.listing_add(name, stat.kind, node.id);
         Ok(Attr { id: node.id, stat })

@@ -7,9 +7,9 @@ use crate::layer::Protection;
 use crate::sys::{Errno, File, Kind, OFlags, Result, SeekTo};
 
 use super::Union;
+use super::content_location::At;
 use super::copy_up::Need;
 use super::descriptors::FileKey;
-use super::locate::At;
 use super::node::{Content, Node, NodeId};
 
 impl Union {

@@ -6,7 +6,7 @@ use crate::layer::whiteout;
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
-use super::locate::UpperAt;
+use super::content_location::UpperAt;
 use super::node::{NodeId, Place};
 use super::{Attr, Union};
 

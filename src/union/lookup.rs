@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::layer::{self, Among, Found, LayerDir, LowerDirs, LowerFile, Part, Resolution};
+use crate::layer::{self, Found, LayerDir, LayerRange, LowerDirs, LowerFile, Part, Resolution};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Kind, Name, Result, Stat};
 
@@ -15,7 +15,7 @@ use super::node::{
 use super::table::Table;
 use super::{Attr, DirItem, Union};
 
-pub(super) use crate::layer::Look as Sight;
+pub(super) use crate::layer::Resolved;
 
 /// A node that was looked up, until it is dropped.
 pub(super) struct Used<'a> {
@@ -35,7 +35,7 @@ impl Union {
     /// # Errors
     /// What a layer answers; `EIO` where a redirect leads to nothing.
     pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<Attr>> {
-        self.lookup_among(dir, name, Among::ALL)
+        self.lookup_node(dir, name, LayerRange::ALL)
     }
 
     /// As [`lookup`](Self::lookup), of what was just listed in `dir`; the dots are nothing.
@@ -43,15 +43,15 @@ impl Union {
     /// # Errors
     /// As [`lookup`](Self::lookup).
     pub fn lookup_listed(&self, dir: NodeId, item: &DirItem) -> Result<Option<Attr>> {
-        item.entry_name().map_or(Ok(None), |name| self.lookup_among(dir, name, item.among()))
+        item.entry_name().map_or(Ok(None), |name| self.lookup_node(dir, name, item.range()))
     }
 
-    fn lookup_among(&self, dir: NodeId, name: Name<'_>, among: Among) -> Result<Option<Attr>> {
+    fn lookup_node(&self, dir: NodeId, name: Name<'_>, range: LayerRange) -> Result<Option<Attr>> {
         let dir = self.dir_node(dir)?;
         let (state, upper) = self.read_dir_state(&dir)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
-        let sight = self.look_among(upper.as_deref(), (content, among), name)?;
-        let found = self.intern((&dir, content), upper.as_deref(), name, &sight)?;
+        let resolved = self.lookup_in_range(upper.as_deref(), (content, range), name)?;
+        let found = self.intern((&dir, content), upper.as_deref(), name, &resolved)?;
         Ok(found.map(|(node, stat)| Attr { id: node.id, stat }))
     }
 
@@ -72,23 +72,23 @@ impl Union {
     }
 
     /// What the layers of a directory say of `name`: `upper`, if given, and then those below.
-    pub(super) fn look(&self, upper: Option<&LayerDir>, content: &DirContent, name: Name<'_>) -> Result<Sight> {
-        self.look_among(upper, (content, Among::ALL), name)
+    pub(super) fn lookup_in(&self, upper: Option<&LayerDir>, content: &DirContent, name: Name<'_>) -> Result<Resolved> {
+        self.lookup_in_range(upper, (content, LayerRange::ALL), name)
     }
 
-    fn look_among(
+    fn lookup_in_range(
         &self,
         upper: Option<&LayerDir>,
-        (content, among): (&DirContent, Among),
+        (content, range): (&DirContent, LayerRange),
         name: Name<'_>,
-    ) -> Result<Sight> {
-        layer::look_among(self, upper, (&content.lower, among), name)
+    ) -> Result<Resolved> {
+        layer::lookup_in_range(self, upper, (&content.lower, range), name)
     }
 
     /// Where the data of a metadata-only file is.
-    fn data_below(&self, content: &DirContent, name: Name<'_>, sight: &Sight) -> Option<Box<DataBelow>> {
-        let (file, stat) = sight.data.as_ref()?;
-        let path = self.path_below(content, name, &sight.is);
+    fn data_below(&self, content: &DirContent, name: Name<'_>, resolved: &Resolved) -> Option<Box<DataBelow>> {
+        let (file, stat) = resolved.data.as_ref()?;
+        let path = self.path_below(content, name, &resolved.is);
         Some(Box::new(DataBelow { file: file.clone(), path, blocks: stat.blocks }))
     }
 
@@ -108,9 +108,9 @@ impl Union {
         (parent, content): (&Arc<Node>, &DirContent),
         upper: Option<&LayerDir>,
         name: Name<'_>,
-        sight: &Sight,
+        resolved: &Resolved,
     ) -> Result<Option<(Arc<Node>, Stat)>> {
-        let Some((top, found)) = sight.is.top() else { return Ok(None) };
+        let Some((top, found)) = resolved.is.top() else { return Ok(None) };
         let mut stat = match top {
             Part::Upper => {
                 let of = Of::Name(upper.ok_or(Errno::IO)?, name);
@@ -125,22 +125,22 @@ impl Union {
                 self.squashed(self.stack.owners.stat(Of::Name(&dir, name), found.stat)?)
             }
         };
-        let merges = matches!(&sight.is, Resolution::Dir(parts) if parts.len() > 1);
+        let merges = matches!(&resolved.is, Resolution::Dir(parts) if parts.len() > 1);
         adjust(
             &mut stat,
             merges,
             self.indexed(top, found).as_deref(),
-            sight.data.as_ref().map(|(_, data)| data.blocks),
+            resolved.data.as_ref().map(|(_, data)| data.blocks),
         );
         let real = Real::of(&found.stat);
-        let id = self.identify(&sight.is).ok_or(Errno::IO)?;
+        let id = self.identify(&resolved.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
             // A file of a layer shares its name with its place.
             let name_of = |file: &LowerFile| (file.name.as_name() == name).then(|| file.name.clone());
             let shared = if let Part::Lower(file) = top { name_of(file) } else { None };
             let place = Place { parent: parent.clone(), name: shared.unwrap_or_else(|| name.to_owned()) };
             let node =
-                Node::new(id, stat.kind, real, Places::from_iter([place]), self.content_of(content, name, sight));
+                Node::new(id, stat.kind, real, Places::from_iter([place]), self.content_of(content, name, resolved));
             node.set_protection(found.protection);
             if found.bare && matches!(top, Part::Lower(_)) {
                 node.note_bare();
@@ -188,17 +188,17 @@ impl Union {
         }
     }
 
-    pub(super) fn content_of(&self, parent: &DirContent, name: Name<'_>, sight: &Sight) -> Content {
-        let upper = |at| Content::Upper(UpperContent { at, data: self.data_below(parent, name, sight) });
-        match &sight.is {
+    pub(super) fn content_of(&self, parent: &DirContent, name: Name<'_>, resolved: &Resolved) -> Content {
+        let upper = |at| Content::Upper(UpperContent { at, data: self.data_below(parent, name, resolved) });
+        match &resolved.is {
             Resolution::Leaf(Part::Lower(file), _) => {
-                Content::Lower(LowerContent { file: file.clone(), data: self.data_below(parent, name, sight) })
+                Content::Lower(LowerContent { file: file.clone(), data: self.data_below(parent, name, resolved) })
             }
             Resolution::Leaf(part, found) => upper(self.indexed(part, found).map_or(Anchor::Place, Anchor::Index)),
             Resolution::Missing => upper(Anchor::Place),
             Resolution::Dir(parts) => {
                 let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
-                let path: Arc<Path> = self.path_below(parent, name, &sight.is).into();
+                let path: Arc<Path> = self.path_below(parent, name, &resolved.is).into();
                 let lower = parts.iter().filter_map(|(part, _)| part.lower());
                 Content::Dir(Box::new(DirContent {
                     upper: if above.is_some() { UpperPart::Here } else { UpperPart::None },

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Among, LayerDir, Part, Resolution, Seen, each_part};
+use crate::layer::{LayerDir, LayerRange, Part, Resolution, Verdict, each_part};
 use crate::sys::{DirEntry, Errno, Kind, Name, NameBuf, Result};
 
 use super::Union;
@@ -28,7 +28,7 @@ pub struct DirItem {
     pub kind: Kind,
     /// `None` for `.` and `..`, which [`DirItem::name`] tells apart by their offsets.
     name: Option<NameBuf>,
-    among: Among,
+    range: LayerRange,
 }
 
 impl DirItem {
@@ -45,8 +45,8 @@ impl DirItem {
     }
 
     /// Which of the lower directories have it.
-    pub(super) fn among(&self) -> Among {
-        self.among
+    pub(super) fn range(&self) -> LayerRange {
+        self.range
     }
 }
 
@@ -60,7 +60,7 @@ struct Listed {
     kind: Kind,
     id: NodeId,
     /// Lower layers never change: this holds whatever becomes of the upper part.
-    among: Among,
+    range: LayerRange,
 }
 
 impl Listing {
@@ -95,7 +95,7 @@ impl Listing {
     /// Lower directory `which` has a name as well that was listed before.
     fn note_also_in(&mut self, name: Name<'_>, which: u32) {
         if let Some(listed) = self.find(name).and_then(|offset| self.0.get_mut(&offset)) {
-            listed.among = listed.among.and(which);
+            listed.range = listed.range.and(which);
         }
     }
 }
@@ -116,11 +116,17 @@ impl Union {
         let node = self.dir_node(dir)?;
         let mut items = Vec::new();
         if offset < DOT {
-            items.push(DirItem { offset: DOT, id: node.id, kind: Kind::Directory, name: None, among: Among::NONE });
+            items.push(DirItem {
+                offset: DOT,
+                id: node.id,
+                kind: Kind::Directory,
+                name: None,
+                range: LayerRange::NONE,
+            });
         }
         if offset < DOT_DOT {
             let id = self.parent(dir)?;
-            items.push(DirItem { offset: DOT_DOT, id, kind: Kind::Directory, name: None, among: Among::NONE });
+            items.push(DirItem { offset: DOT_DOT, id, kind: Kind::Directory, name: None, range: LayerRange::NONE });
         }
         let (state, upper) = self.read_dir_state(&node)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
@@ -130,12 +136,12 @@ impl Union {
             *listing = Some(Box::new(self.list(upper.as_deref(), content)?));
         }
         let entries = listing.iter().flat_map(|l| l.0.range(offset.max(DOT_DOT) + 1..)).take(DIR_BATCH);
-        items.extend(entries.map(|(&offset, &Listed { ref name, kind, id, among })| DirItem {
+        items.extend(entries.map(|(&offset, &Listed { ref name, kind, id, range })| DirItem {
             offset,
             id,
             kind,
             name: Some(name.clone()),
-            among,
+            range,
         }));
         if items.is_empty() {
             *listing = None;
@@ -185,8 +191,8 @@ impl Union {
                 // Gone between listing and asking.
                 let Some(id) = id else { continue };
                 let kind = part.shown_kind(entry, self.stack.owners)?;
-                let among = part.which.map_or(Among::NONE, Among::from);
-                listing.add(Listed { name: entry.name.clone(), kind, id, among });
+                let range = part.which.map_or(LayerRange::NONE, LayerRange::from);
+                listing.add(Listed { name: entry.name.clone(), kind, id, range });
             }
             if let Some(which) = part.which {
                 part.hidden.iter().for_each(|entry| listing.note_also_in(entry.name.as_name(), which));
@@ -201,10 +207,10 @@ impl Union {
     fn number_in_upper(&self, upper: &LayerDir, content: &DirContent, entry: &DirEntry, real: Real) -> Option<NodeId> {
         let name = entry.name.as_name();
         let found = match entry.kind {
-            Kind::Directory => self.look(Some(upper), content, name).map(|sight| sight.is),
-            _ => upper.see(name).map(|seen| match seen {
-                Seen::Entry(found) => Resolution::Leaf(Part::Upper, found),
-                Seen::Nothing | Seen::Whiteout => Resolution::Missing,
+            Kind::Directory => self.lookup_in(Some(upper), content, name).map(|resolved| resolved.is),
+            _ => upper.lookup(name).map(|verdict| match verdict {
+                Verdict::Entry(found) => Resolution::Leaf(Part::Upper, found),
+                Verdict::Nothing | Verdict::Whiteout => Resolution::Missing,
             }),
         };
         found.map_or_else(|_| Some(self.table.id_of(real)), |found| self.identify(&found))
@@ -215,7 +221,7 @@ impl Node {
     /// Keeps a listing that is being read true: `name` is there now.
     pub(super) fn listing_add(&self, name: Name<'_>, kind: Kind, id: NodeId) {
         if let Some(listing) = &mut *self.listing.lock() {
-            listing.insert(Listed { name: name.to_owned(), kind, id, among: Among::ALL });
+            listing.insert(Listed { name: name.to_owned(), kind, id, range: LayerRange::ALL });
         }
     }
 
@@ -232,7 +238,7 @@ mod tests {
     use super::*;
 
     fn listed(name: &NameBuf, kind: Kind) -> Listed {
-        Listed { name: name.clone(), kind, id: NodeId(2), among: Among::ALL }
+        Listed { name: name.clone(), kind, id: NodeId(2), range: LayerRange::ALL }
     }
 
     fn all(listing: &Listing) -> Vec<(u64, NameBuf)> {

@@ -5,13 +5,13 @@
 //! | file | owns |
 //! |---|---|
 //! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
-//! | `locate`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
+//! | `content_location`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
 //! | `trace` | a record of what was read of the lower layers, where it is asked for |
-//! | `set_id`, `protect` | which mode bits a change takes away; what may not change |
-//! | `links` | files of several names, and the index that holds them together |
+//! | `set_id`, `inode_flags` | which mode bits a change takes away; what may not change |
+//! | `hardlinks` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
-//! | `likeness` | what of a file a copy of it takes over |
-//! | `create`, `remove`, `rename`, `moving`, `link` | the changing side |
+//! | `clone_attributes` | what of a file a copy of it takes over |
+//! | `create`, `remove`, `rename`, `before_rename`, `link` | the changing side |
 //!
 //! # Semantics
 //!
@@ -45,19 +45,19 @@
 #![doc = include_str!("semantics.md")]
 
 mod attr;
+mod before_rename;
+mod clone_attributes;
+mod content_location;
 mod copy_up;
 mod create;
 mod data;
 mod descriptors;
-mod likeness;
+mod hardlinks;
+mod inode_flags;
 mod link;
-mod links;
-mod locate;
 mod lookup;
 mod merge;
-mod moving;
 mod node;
-mod protect;
 mod remove;
 mod rename;
 mod set_id;
@@ -73,7 +73,7 @@ use std::sync::atomic::AtomicBool;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LinkedNames, LowerDirs, Mark, Namespace, Stack};
+use crate::layer::{Asked, HardlinkIndex, LinkedNames, LowerDirs, Mark, Namespace, Stack};
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
@@ -163,7 +163,7 @@ pub struct Owner {
 pub struct Union {
     stack: Stack,
     /// With an upper layer.
-    index: Option<Index>,
+    index: Option<HardlinkIndex>,
     /// Of the lower layers that files of several names were last copied up from.
     names: Mutex<LruCache<usize, Arc<LinkedNames>>>,
     table: Table,
@@ -253,7 +253,7 @@ impl Union {
         self.stack.upper.as_ref().ok_or(Errno::ROFS)
     }
 
-    fn index(&self) -> Result<&Index> {
+    fn index(&self) -> Result<&HardlinkIndex> {
         self.index.as_ref().ok_or(Errno::ROFS)
     }
 }

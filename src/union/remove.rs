@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Found, LayerDir, LowerDir, Part, Resolution, Seen};
+use crate::layer::{Found, LayerDir, LowerDir, Part, Resolution, Verdict};
 use crate::sys::{Errno, Kind, Name, NameBuf, PathFd, Rename, Result, Stat};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
-use super::lookup::Sight;
+use super::lookup::Resolved;
 use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 
 /// What kind of entry a removal expects.
@@ -21,18 +21,18 @@ pub enum Remove {
 /// One name of a directory that is about to change.
 pub(super) struct Entry {
     /// What the upper layer says.
-    pub(super) above: Seen,
+    pub(super) above: Verdict,
     /// Whether the name would show something from below if the upper layer said nothing.
     pub(super) is_below: bool,
     /// What the union shows.
-    pub(super) sight: Sight,
+    pub(super) resolved: Resolved,
 }
 
 impl Entry {
     /// Whether the name is one of several of a file that is only below. Before such a name goes, the file must be in
     /// the index, where its names are counted.
     pub(super) fn needs_index(&self) -> bool {
-        matches!(&self.sight.is, Resolution::Leaf(Part::Lower(_), found) if found.stat.nlink > 1)
+        matches!(&self.resolved.is, Resolution::Leaf(Part::Lower(_), found) if found.stat.nlink > 1)
     }
 }
 
@@ -49,10 +49,10 @@ impl Union {
             // What cannot be removed copies no directory up.
             let (state, _) = self.read_dir_state(&dir)?;
             let content = state.dir().ok_or(Errno::NOTDIR)?;
-            let sight = self.look(None, content, name)?;
-            check_kind(&sight, kind)?;
+            let resolved = self.lookup_in(None, content, name)?;
+            check_kind(&resolved, kind)?;
             if kind == Remove::Dir {
-                self.check_empty((content, None), &sight, name, None)?;
+                self.check_empty((content, None), &resolved, name, None)?;
             }
         }
         let upper = self.upper_dir(&dir)?;
@@ -74,10 +74,10 @@ impl Union {
         if entry.needs_index() && kind == Remove::File {
             return Ok(false);
         }
-        check_kind(&entry.sight, kind)?;
-        let child = self.known(dir, name, &entry.sight.is);
+        check_kind(&entry.resolved, kind)?;
+        let child = self.known(dir, name, &entry.resolved.is);
         let child_dir = match &entry.above {
-            Seen::Entry(found) if found.is_dir() => Some(self.open_entry(upper, name, child.as_deref())?),
+            Verdict::Entry(found) if found.is_dir() => Some(self.open_entry(upper, name, child.as_deref())?),
             _ => None,
         };
         let mut child_state = child.as_ref().map(|child| child.state.write());
@@ -87,15 +87,15 @@ impl Union {
                 let known = child_state.as_ref().and_then(|state| state.dir());
                 let below = |known: &DirContent| !known.lower.is_empty();
                 let merges =
-                    known.map_or(!matches!(&entry.sight.is, Resolution::Dir(parts) if parts.len() == 1), below);
+                    known.map_or(!matches!(&entry.resolved.is, Resolution::Dir(parts) if parts.len() == 1), below);
                 // What merges with nothing is empty when it can be removed.
                 let lone = !merges && child_dir.is_some() && !entry.is_below;
-                let holds = || self.check_empty((content, known), &entry.sight, name, child_dir.as_deref());
+                let holds = || self.check_empty((content, known), &entry.resolved, name, child_dir.as_deref());
                 if lone { None } else { Some(holds()?) }
             }
         };
         let kept = match (&entry.above, &child) {
-            (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(upper.open_path(name.as_os_str())?),
+            (Verdict::Entry(found), Some(_)) if !found.is_dir() => Some(upper.open_path(name.as_os_str())?),
             _ => None,
         };
         let known = child_state.as_ref().and_then(|state| state.dir());
@@ -118,7 +118,7 @@ impl Union {
         if content.lower.is_empty() || matches!(content.upper, UpperPart::Removed(_)) {
             return Ok(false);
         }
-        let Ok(Sight { is, .. }) = self.look(None, content, name) else { return Ok(false) };
+        let Ok(Resolved { is, .. }) = self.lookup_in(None, content, name) else { return Ok(false) };
         match &is {
             Resolution::Leaf(Part::Lower(_), found)
                 if found.stat.nlink == 1 && found.protection.permits_change().is_ok() => {}
@@ -151,25 +151,25 @@ impl Union {
         upper: &LayerDir,
         name: Name<'_>,
     ) -> Result<Entry> {
-        let found = upper.find(name)?;
+        let found = upper.lookup_stat(name)?;
         if let Some(stat) = &found
             && let Some(entry) = self.known_entry((dir, content), name, stat)?
         {
             return Ok(entry);
         }
-        let above = upper.see_found(name, found, content.lower.is_empty())?;
-        let below = self.look(None, content, name);
+        let above = upper.lookup_found(name, found, content.lower.is_empty())?;
+        let below = self.lookup_in(None, content, name);
         // What cannot be resolved is there all the same.
-        let is_below = !matches!(&below, Ok(Sight { is: Resolution::Missing, .. }));
-        let alone = |is| Sight { is, data: None };
-        let sight = match &above {
-            Seen::Nothing => below?,
-            Seen::Whiteout => alone(Resolution::Missing),
-            Seen::Entry(found) if found.redirect.is_some() || found.metacopy => {
-                self.look(Some(upper), content, name)?
+        let is_below = !matches!(&below, Ok(Resolved { is: Resolution::Missing, .. }));
+        let alone = |is| Resolved { is, data: None };
+        let resolved = match &above {
+            Verdict::Nothing => below?,
+            Verdict::Whiteout => alone(Resolution::Missing),
+            Verdict::Entry(found) if found.redirect.is_some() || found.metacopy => {
+                self.lookup_in(Some(upper), content, name)?
             }
-            Seen::Entry(found) if !found.is_dir() => alone(Resolution::Leaf(Part::Upper, found.clone())),
-            Seen::Entry(found) => {
+            Verdict::Entry(found) if !found.is_dir() => alone(Resolution::Leaf(Part::Upper, found.clone())),
+            Verdict::Entry(found) => {
                 let mut parts = vec![(Part::Upper, found.clone())];
                 if !found.opaque
                     && let Resolution::Dir(below) = below?.is
@@ -179,7 +179,7 @@ impl Union {
                 alone(Resolution::Dir(parts))
             }
         };
-        Ok(Entry { above, is_below, sight })
+        Ok(Entry { above, is_below, resolved })
     }
 
     /// The entry that a node of the upper layer is which has this place: what its marks say is known with the node. Of
@@ -202,13 +202,14 @@ impl Union {
             let continues = |below: LowerDir| content.lower.iter().any(|above| above.has_child(name, &below));
             state.dir().and_then(|child| child.lower.first()).is_some_and(continues)
         };
-        let is_below = is_below || !matches!(self.look(None, content, name), Ok(Sight { is: Resolution::Missing, .. }));
+        let is_below =
+            is_below || !matches!(self.lookup_in(None, content, name), Ok(Resolved { is: Resolution::Missing, .. }));
         let found = Found { protection: node.protection(), ..Found::plain(*stat) };
         let is = match found.is_dir() {
             true => Resolution::Dir(vec![(Part::Upper, found.clone())]),
             false => Resolution::Leaf(Part::Upper, found.clone()),
         };
-        Ok(Some(Entry { above: Seen::Entry(found), is_below, sight: Sight { is, data: None } }))
+        Ok(Some(Entry { above: Verdict::Entry(found), is_below, resolved: Resolved { is, data: None } }))
     }
 
     /// A directory of the upper layer, open; `node` is the one that it is known as.
@@ -245,14 +246,14 @@ impl Union {
     pub(super) fn check_empty(
         &self,
         (parent, known): (&DirContent, Option<&DirContent>),
-        sight: &Sight,
+        resolved: &Resolved,
         name: Name<'_>,
         upper: Option<&LayerDir>,
     ) -> Result<Vec<NameBuf>> {
         if let Some(known) = known {
             return self.whiteouts_alone(upper, known);
         }
-        let Content::Dir(content) = self.content_of(parent, name, sight) else { return Err(Errno::NOTDIR) };
+        let Content::Dir(content) = self.content_of(parent, name, resolved) else { return Err(Errno::NOTDIR) };
         self.whiteouts_alone(upper, &content)
     }
 
@@ -267,8 +268,8 @@ impl Union {
     ) -> Result<()> {
         let layer = self.upper()?;
         let found = match &entry.above {
-            Seen::Entry(found) => found,
-            Seen::Nothing | Seen::Whiteout => return layer.whiteout(upper, name),
+            Verdict::Entry(found) => found,
+            Verdict::Nothing | Verdict::Whiteout => return layer.whiteout(upper, name),
         };
         if entry.is_below {
             let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
@@ -281,7 +282,7 @@ impl Union {
         match upper.remove_dir(name) {
             // Unless it shows an entry, it holds whiteouts.
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                let whiteouts = self.check_empty((content, known), &entry.sight, name, Some(child))?;
+                let whiteouts = self.check_empty((content, known), &entry.resolved, name, Some(child))?;
                 layer.discard((upper, name), (child, &whiteouts))
             }
             other => other,
@@ -290,7 +291,7 @@ impl Union {
 
     /// After a name of a file of the index went: counts, and answers the file when it was the last.
     pub(super) fn count_down(&self, entry: &Entry) -> Result<Option<PathFd>> {
-        let Resolution::Leaf(part, found) = &entry.sight.is else { return Ok(None) };
+        let Resolution::Leaf(part, found) = &entry.resolved.is else { return Ok(None) };
         let Some(indexed) = self.indexed(part, found) else { return Ok(None) };
         self.index()?.unlinked(&indexed, matches!(part, Part::Index(_)))
     }
@@ -329,8 +330,8 @@ impl Union {
 }
 
 /// Whether a removal may have what it found, as far as its kind tells.
-fn check_kind(sight: &Sight, kind: Remove) -> Result<()> {
-    match (&sight.is, kind) {
+fn check_kind(resolved: &Resolved, kind: Remove) -> Result<()> {
+    match (&resolved.is, kind) {
         (Resolution::Missing, _) => Err(Errno::NOENT),
         (is, _) if is.top().is_some_and(|(_, found)| found.protection.permits_change().is_err()) => Err(Errno::PERM),
         (Resolution::Leaf(..), Remove::File) | (Resolution::Dir(_), Remove::Dir) => Ok(()),
@@ -340,9 +341,9 @@ fn check_kind(sight: &Sight, kind: Remove) -> Result<()> {
 }
 
 /// Whether this is a directory of the upper layer.
-pub(super) fn is_upper_dir(seen: &Seen) -> Option<&Found> {
-    match seen {
-        Seen::Entry(found) if found.is_dir() => Some(found),
+pub(super) fn is_upper_dir(verdict: &Verdict) -> Option<&Found> {
+    match verdict {
+        Verdict::Entry(found) if found.is_dir() => Some(found),
         _ => None,
     }
 }

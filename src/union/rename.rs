@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 
-use crate::layer::{Mark, RedirectDir, Resolution, Seen};
+use crate::layer::{Mark, RedirectDir, Resolution, Verdict};
 use crate::sys::xattr::Of;
 use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
 
@@ -143,8 +143,8 @@ impl Union {
         let to_content = to_state.as_ref().unwrap_or(&from_state).dir().ok_or(Errno::NOTDIR)?;
         let leaving = self.entry((&from.dir, from_content), &from.upper, from.name)?;
         let found = match &leaving.above {
-            Seen::Entry(_) => self.known(&from.dir, from.name, &leaving.sight.is),
-            Seen::Nothing | Seen::Whiteout => None,
+            Verdict::Entry(_) => self.known(&from.dir, from.name, &leaving.resolved.is),
+            Verdict::Nothing | Verdict::Whiteout => None,
         };
         let Some(found) = found else { return Ok(Tried::Changed) };
         let is_it = source.map_or_else(
@@ -157,8 +157,8 @@ impl Union {
         let source = &found;
         let arriving = self.entry((&to.dir, to_content), &to.upper, to.name)?;
         let is_there = |node: &Arc<Node>| {
-            matches!(arriving.above, Seen::Entry(_))
-                && self.known(&to.dir, to.name, &arriving.sight.is).is_some_and(|known| Arc::ptr_eq(&known, node))
+            matches!(arriving.above, Verdict::Entry(_))
+                && self.known(&to.dir, to.name, &arriving.resolved.is).is_some_and(|known| Arc::ptr_eq(&known, node))
         };
         if target.is_some_and(|target| !is_there(target)) {
             return Ok(Tried::Changed);
@@ -218,7 +218,7 @@ impl Union {
         (to, content, arriving): (&Side<'_>, &DirContent, &Entry),
         how: How,
     ) -> Result<Freed> {
-        let visible = &arriving.sight.is;
+        let visible = &arriving.resolved.is;
         let victim = self.known(&to.dir, to.name, visible);
         let victim_dir = match is_upper_dir(&arriving.above) {
             Some(_) => Some(self.open_entry(&to.upper, to.name, victim.as_deref())?),
@@ -242,11 +242,11 @@ impl Union {
             Resolution::Dir(_) => {
                 let state = victim.as_ref().map(|victim| victim.state.read());
                 let known = state.as_ref().and_then(|state| state.dir());
-                self.check_empty((content, known), &arriving.sight, to.name, victim_dir.as_deref())?;
+                self.check_empty((content, known), &arriving.resolved, to.name, victim_dir.as_deref())?;
             }
         }
         let kept = match (&arriving.above, &victim) {
-            (Seen::Entry(found), Some(_)) if !found.is_dir() => Some(to.upper.open_path(to.name.as_os_str())?),
+            (Verdict::Entry(found), Some(_)) if !found.is_dir() => Some(to.upper.open_path(to.name.as_os_str())?),
             _ => None,
         };
         self.mark_for_move((source, from), (to, content, arriving))?;
@@ -273,12 +273,12 @@ impl Union {
     /// The system calls of a move. `leave` a whiteout where lower layers have the old name.
     fn move_in_upper(&self, from: &Side<'_>, leave: bool, to: &Side<'_>, arriving: &Entry, is_dir: bool) -> Result<()> {
         match &arriving.above {
-            Seen::Whiteout if is_dir => {
+            Verdict::Whiteout if is_dir => {
                 // A directory replaces no device: they change places.
                 from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
                 return if leave { Ok(()) } else { from.upper.remove_file(from.name) };
             }
-            Seen::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
+            Verdict::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
             _ => {}
         }
         let move_as = |how| from.upper.rename(from.name, &to.upper, to.name, how);

@@ -9,7 +9,7 @@ use crate::sys::xattr::Set;
 use crate::sys::{Errno, Result};
 
 use super::Union;
-use super::locate::At;
+use super::content_location::At;
 use super::node::{Lack, NodeId};
 
 /// Whether an attribute that is set must, must not, or may exist.

@@ -11,7 +11,7 @@ const LOOK: &str = "find at -printf '%P %y %m %U %G %s %n %i %l %T@\\n' | sort";
 
 /// What a script prints while the image is mounted at `at`, and which system calls the mount made at its layers.
 fn mounted(host: &Host, index: &str) -> (String, serde_json::Value) {
-    let index = format!("layer_index={index}");
+    let index = format!("toc={index}");
     let mount = host.overfuse().args(["mount", "-o", &index, NAME, "at"]).output().unwrap();
     assert!(mount.status.success(), "{host}: {}", String::from_utf8_lossy(&mount.stderr));
     assert_eq!(String::from_utf8_lossy(&mount.stderr), "", "{host}");
@@ -26,7 +26,7 @@ fn mounted(host: &Host, index: &str) -> (String, serde_json::Value) {
 
 fn tables(host: &Host) -> Vec<PathBuf> {
     let layers = fs::read_dir(host.path("store/layers/sha256")).unwrap();
-    layers.map(|layer| layer.unwrap().path().join("index")).filter(|table| table.exists()).collect()
+    layers.map(|layer| layer.unwrap().path().join("toc")).filter(|table| table.exists()).collect()
 }
 
 #[test]

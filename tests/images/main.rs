@@ -7,6 +7,7 @@ mod support;
 mod command;
 mod commit;
 mod containers;
+mod deep;
 mod faults;
 mod load;
 mod many_layers;

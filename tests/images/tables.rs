@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -201,17 +201,17 @@ fn a_table_that_is_missing_damaged_or_older_is_written_anew() {
     need!(root);
     type Spoil = fn(&Path);
     let spoils: [(&str, Spoil); 7] = [
-        ("missing", |dir| fs::remove_file(dir.join("index")).unwrap()),
-        ("empty", |dir| fs::write(dir.join("index"), "").unwrap()),
+        ("missing", |dir| fs::remove_file(dir.join("toc")).unwrap()),
+        ("empty", |dir| fs::write(dir.join("toc"), "").unwrap()),
         ("cut", |dir| {
-            let bytes = fs::read(dir.join("index")).unwrap();
-            fs::write(dir.join("index"), &bytes[..bytes.len() - 1]).unwrap();
+            let bytes = fs::read(dir.join("toc")).unwrap();
+            fs::write(dir.join("toc"), &bytes[..bytes.len() - 1]).unwrap();
         }),
-        ("another format", |dir| fs::write(dir.join("index"), [7; 5000]).unwrap()),
+        ("another format", |dir| fs::write(dir.join("toc"), [7; 5000]).unwrap()),
         ("damaged", |dir| {
-            let mut bytes = fs::read(dir.join("index")).unwrap();
+            let mut bytes = fs::read(dir.join("toc")).unwrap();
             bytes[40] ^= 1;
-            fs::write(dir.join("index"), bytes).unwrap();
+            fs::write(dir.join("toc"), bytes).unwrap();
         }),
         ("older", |dir| {
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -220,7 +220,7 @@ fn a_table_that_is_missing_damaged_or_older_is_written_anew() {
         ("of another", |dir| {
             let others = fs::read_dir(dir.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
             let other = others.into_iter().find(|other| other != dir).unwrap();
-            fs::copy(other.join("index"), dir.join("index")).unwrap();
+            fs::copy(other.join("toc"), dir.join("toc")).unwrap();
         }),
     ];
     for (what, spoil) in spoils {
@@ -228,16 +228,34 @@ fn a_table_that_is_missing_damaged_or_older_is_written_anew() {
         let layer = |diff_id: &Digest| shelf.layer(diff_id).parent().unwrap().to_path_buf();
         let dir = layer(&image.layers[2]);
         spoil(&dir);
-        let spoiled = fs::read(dir.join("index")).ok();
+        let spoiled = fs::read(dir.join("toc")).ok();
         let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
         let known = tables(&shelf, &image);
         assert_eq!(count(&known), image.layers.len(), "{what}");
         assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected, "{what}");
-        let written = fs::read(dir.join("index")).unwrap();
+        let written = fs::read(dir.join("toc")).unwrap();
         assert!(spoiled.is_none_or(|spoiled| spoiled != written), "{what}");
         assert_eq!(count(&tables(&shelf, &image)), image.layers.len());
-        assert_eq!(fs::read(dir.join("index")).unwrap(), written, "{what}: once is enough");
+        assert_eq!(fs::read(dir.join("toc")).unwrap(), written, "{what}: once is enough");
         assert_eq!(fs::read_dir(shelf.store.root().join("tmp")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_table_of_an_older_store_is_used_under_its_new_name() {
+    need!(root);
+    for bad in [false, true] {
+        let (shelf, image) = shelf_with(&packed());
+        let dir = shelf.layer(&image.layers[1]).parent().unwrap().to_path_buf();
+        let (old, new) = (dir.join("index"), dir.join("toc"));
+        fs::rename(&new, &old).unwrap();
+        if bad {
+            fs::write(&old, "no table").unwrap();
+        }
+        let inode = fs::metadata(&old).unwrap().ino();
+        assert_eq!(count(&tables(&shelf, &image)), image.layers.len());
+        assert_eq!(fs::metadata(&new).unwrap().ino() == inode, !bad);
+        assert!(!old.exists());
     }
 }
 
@@ -246,7 +264,7 @@ fn where_no_table_can_be_written_the_layer_is_asked() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
     let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
-    let table = shelf.layer(&image.layers[1]).parent().unwrap().join("index");
+    let table = shelf.layer(&image.layers[1]).parent().unwrap().join("toc");
     fs::remove_file(&table).unwrap();
     fs::create_dir(&table).unwrap();
     let known = tables(&shelf, &image);
@@ -260,7 +278,7 @@ fn damage_behind_the_header_shows_nothing_wrong() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
     let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
-    let table = |diff_id| shelf.layer(diff_id).parent().unwrap().join("index");
+    let table = |diff_id| shelf.layer(diff_id).parent().unwrap().join("toc");
     let whole: Vec<_> = image.layers.iter().map(|diff_id| fs::read(table(diff_id)).unwrap()).collect();
     for diff_id in &image.layers {
         let table = table(diff_id);
@@ -292,7 +310,7 @@ fn tables_that_are_cut_short_under_a_union_are_asked_of_the_layers() {
     let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
     let union = Union::open(&spec(&shelf, &image, tables(&shelf, &image))).unwrap();
     for diff_id in &image.layers {
-        let table = shelf.layer(diff_id).parent().unwrap().join("index");
+        let table = shelf.layer(diff_id).parent().unwrap().join("toc");
         fs::OpenOptions::new().write(true).open(table).unwrap().set_len(0).unwrap();
     }
     assert_eq!(look(&union), expected);

@@ -29,7 +29,7 @@ fn all_of_this_holds_from_tables_of_contents() {
     let output = std::process::Command::new(std::env::current_exe().expect("the path of this program"))
         .args(SKIPPED.iter().flat_map(|name| ["--skip", name]))
         .env("OVERFUSE_TEST_BINARY", overfuse().get_program())
-        .env("OVERFUSE_TEST_OPTIONS", "layer_index=make")
+        .env("OVERFUSE_TEST_OPTIONS", "toc=make")
         .output()
         .expect("start this program again");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Mark, Namespace, Redirect, Seen, whiteout};
+use crate::layer::{Mark, Namespace, Redirect, Verdict, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, NameBuf, Result};
 
@@ -43,7 +43,7 @@ impl Union {
                 true
             }
             Content::Dir(_) => {
-                if arriving.is_below || arriving.above == Seen::Whiteout {
+                if arriving.is_below || arriving.above == Verdict::Whiteout {
                     self.stack.namespace.set(of, Mark::Opaque, b"y")?;
                 }
                 false

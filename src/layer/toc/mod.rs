@@ -89,20 +89,20 @@ pub enum Tables {
     #[default]
     None,
     /// Those of the topmost layers, in order, as far as there are some.
-    Known(Vec<Option<Arc<Contents>>>),
+    Known(Vec<Option<Arc<Toc>>>),
     /// By a walk over each layer, when the union is opened: for directories that change under nobody.
     Make,
 }
 
 impl Tables {
     /// That of the layer in `root`, the `which`th from the top, for a union that keeps marks and owners as `policy` says.
-    pub(super) fn of(&self, which: usize, root: &Dir, policy: Policy) -> Option<Arc<Contents>> {
+    pub(super) fn of(&self, which: usize, root: &Dir, policy: Policy) -> Option<Arc<Toc>> {
         match self {
             Tables::None => None,
             // What was decoded otherwise than this union would decode it is of no use to it.
             Tables::Known(known) => known.get(which)?.clone().filter(|known| known.policy == policy),
             Tables::Make => {
-                let made = Viewer::new(policy).map_err(Unfit::from).and_then(|viewer| Contents::of(root, &viewer));
+                let made = Viewer::new(policy).map_err(Unfit::from).and_then(|viewer| Toc::of(root, &viewer));
                 let made = made.inspect_err(|error| tracing::warn!(layer = which, %error, "has no table of contents"));
                 made.ok().map(Arc::new)
             }
@@ -112,7 +112,7 @@ impl Tables {
 
 /// The table of contents of one layer.
 #[derive(Debug)]
-pub struct Contents {
+pub struct Toc {
     file: File,
     id: TableId,
     header: Header,
@@ -134,28 +134,28 @@ const UNCHECKED: u8 = 0;
 const GOOD: u8 = 1;
 const BAD: u8 = 2;
 
-impl Contents {
+impl Toc {
     /// Opens the table `path` of the layer in `root`, which is called `layer`.
     ///
     /// # Errors
     /// What keeps it from being used.
-    pub fn open(path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
+    pub fn open(path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Toc, Unfit> {
         let file = File::open(path).map_err(errno)?;
-        Contents::read(file, Some(path), layer, root, viewer)
+        Toc::read(file, Some(path), layer, root, viewer)
     }
 
     /// Makes a table of the layer in `root` that no directory has.
     ///
     /// # Errors
     /// As [`write()`].
-    pub fn of(root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
-        let mut to = BufWriter::new(File::from(sys::memory_file(c"layer index")?));
+    pub fn of(root: &Dir, viewer: &Viewer) -> Result<Toc, Unfit> {
+        let mut to = BufWriter::new(File::from(sys::memory_file(c"toc of a layer")?));
         write(&mut to, b"", root, viewer).map_err(errno)?;
         let file = to.into_inner().map_err(|error| errno(error.into_error()))?;
-        Contents::read(file, None, b"", root, viewer)
+        Toc::read(file, None, b"", root, viewer)
     }
 
-    fn read(file: File, path: Option<&Path>, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Contents, Unfit> {
+    fn read(file: File, path: Option<&Path>, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Toc, Unfit> {
         let found = file.metadata().map_err(errno)?;
         if !found.is_file() {
             return Err(Unfit::Damaged);
@@ -175,7 +175,7 @@ impl Contents {
         if format::crc(&rows) != header.rows_crc {
             return Err(Unfit::Damaged);
         }
-        Ok(Contents {
+        Ok(Toc {
             file,
             id: TableId::next(),
             header,
@@ -194,7 +194,7 @@ impl Contents {
     }
 
     /// The root of the layer; `None` where it has to be asked itself.
-    pub fn root(self: &Arc<Contents>) -> Option<Section> {
+    pub fn root(self: &Arc<Toc>) -> Option<Section> {
         Section::new(self, IN_ROOT)
     }
 

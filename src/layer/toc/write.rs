@@ -5,7 +5,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::layer::{Found, LayerDir, Policy, Protection, Seen};
+use crate::layer::{Found, LayerDir, Policy, Protection, Verdict};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat};
 
@@ -35,8 +35,9 @@ pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Vi
     writer.finish_section(0, top)?;
 
     let mut next = 0;
-    while let Some(todo) = writer.todo.get(next) {
-        let (path, number) = (todo.clone(), next + 1);
+    while let Some(todo) = writer.todo.get_mut(next) {
+        // Not kept: the paths of a deep tree together are much longer than the tree is large.
+        let (path, number) = (std::mem::take(todo), next + 1);
         next += 1;
         match writer.section(&root, &path, number) {
             Err(error) if is_refusal(&error) => writer.rows[number].unknown = true,
@@ -107,11 +108,11 @@ impl<W: Write> Writer<'_, W> {
         let mut section = Section::default();
         for name in &names {
             let name = name.as_name();
-            let described = match dir.see(name) {
-                Ok(Seen::Nothing) => continue,
-                Ok(Seen::Whiteout) => Described::whiteout(),
-                Ok(Seen::Entry(found)) if found.stat.dev != self.dev => return Err(Errno::XDEV.into()),
-                Ok(Seen::Entry(found)) => {
+            let described = match dir.lookup(name) {
+                Ok(Verdict::Nothing) => continue,
+                Ok(Verdict::Whiteout) => Described::whiteout(),
+                Ok(Verdict::Entry(found)) if found.stat.dev != self.dev => return Err(Errno::XDEV.into()),
+                Ok(Verdict::Entry(found)) => {
                     let is_dir = found.is_dir();
                     let described = self.describe(&dir, Some(name), found)?;
                     let deeper =

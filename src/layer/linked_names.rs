@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::sys::{Dir, Kind, NameBuf, Result};
 
-use super::Contents;
-use super::contents::Child;
+use super::Toc;
+use super::toc::Child;
 use super::walk::{Walk, walk};
 
 /// A layer of more entries than this is no image but somebody's disk: its names are found as they are looked up.
@@ -29,8 +29,8 @@ impl LinkedNames {
     ///
     /// # Errors
     /// As `getdents64(2)` and `fstatat(2)`.
-    pub(super) fn of_layer(root: &Dir, contents: Option<&Arc<Contents>>) -> Result<LinkedNames> {
-        match contents.and_then(LinkedNames::of_contents) {
+    pub(super) fn of_layer(root: &Dir, toc: Option<&Arc<Toc>>) -> Result<LinkedNames> {
+        match toc.and_then(LinkedNames::of_toc) {
             Some(names) => Ok(names),
             None => LinkedNames::walk(root),
         }
@@ -44,9 +44,9 @@ impl LinkedNames {
     }
 
     /// `None` where a directory of the table is damaged.
-    fn of_contents(contents: &Arc<Contents>) -> Option<LinkedNames> {
+    fn of_toc(toc: &Arc<Toc>) -> Option<LinkedNames> {
         let mut names = LinkedNames::default();
-        let mut todo = vec![(PathBuf::new(), contents.root()?)];
+        let mut todo = vec![(PathBuf::new(), toc.root()?)];
         while let Some((path, section)) = todo.pop() {
             let mut in_dir = Vec::new();
             let mut damaged = false;
@@ -114,7 +114,7 @@ impl LinkedNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::contents::Viewer;
+    use crate::layer::toc::Viewer;
     use crate::layer::{Namespace, Owners, Policy};
     use std::fs;
     use std::os::unix::fs::MetadataExt;
@@ -150,12 +150,12 @@ mod tests {
         let (dir, inode) = layer();
         let root = Dir::open_host(dir.path()).unwrap();
         let policy = Policy { marks: Namespace::of_this_process(), owners: Owners::Real };
-        let contents = Arc::new(Contents::of(&root, &Viewer::new(policy).unwrap()).unwrap());
+        let toc = Arc::new(Toc::of(&root, &Viewer::new(policy).unwrap()).unwrap());
         // Nothing is left to be asked.
         for entry in root.entries().unwrap() {
             root.remove_all(entry.name.as_name()).unwrap();
         }
-        check(&LinkedNames::of_layer(&root, Some(&contents)).unwrap(), inode);
+        check(&LinkedNames::of_layer(&root, Some(&toc)).unwrap(), inode);
         assert_eq!(LinkedNames::of_layer(&root, None).unwrap().of(inode).count(), 0);
     }
 }

@@ -32,7 +32,7 @@ pub struct Indexed {
 }
 
 #[derive(Debug)]
-pub struct Index {
+pub struct HardlinkIndex {
     /// The work directory, in which the index is made when it is first needed.
     work: Dir,
     namespace: Namespace,
@@ -63,12 +63,16 @@ impl Indexed {
     }
 }
 
-impl Index {
+impl HardlinkIndex {
     /// Reads what `work` holds. `number_of` says what the union calls a file.
     ///
     /// # Errors
     /// As `getdents64(2)` and `getxattr(2)`.
-    pub(super) fn open(work: Dir, namespace: Namespace, number_of: impl Fn(Origin) -> Option<u64>) -> Result<Index> {
+    pub(super) fn open(
+        work: Dir,
+        namespace: Namespace,
+        number_of: impl Fn(Origin) -> Option<u64>,
+    ) -> Result<HardlinkIndex> {
         let mut state = State::default();
         match work.open_dir(DIRECTORY) {
             Err(Errno::NOENT) => {}
@@ -91,7 +95,7 @@ impl Index {
                 state.dir = Some(Arc::new(LayerDir::of_kernel(dir, namespace)));
             }
         }
-        Ok(Index { work, namespace, state: RwLock::new(state) })
+        Ok(HardlinkIndex { work, namespace, state: RwLock::new(state) })
     }
 
     /// The copy of the file that the union calls `number`.

@@ -1,4 +1,4 @@
-//! Tables of contents: `index` beside each unpacked layer, so that a mount need not read the layer.
+//! Tables of contents: `toc` beside each unpacked layer, so that a mount need not read the layer.
 //!
 //! A table is no more than a shortcut. One that is missing, damaged, or older than its layer is written anew when the layer
 //! is next mounted, by who may; else the mount does without.
@@ -12,20 +12,22 @@ use super::error::{Result, io_at};
 use super::images::Image;
 use super::scratch::ScratchDir;
 use crate::image::Digest;
-use crate::layer::contents::{self, Unfit, Viewer};
-use crate::layer::{Contents, Policy, Tables};
+use crate::layer::toc::{self, Unfit, Viewer};
+use crate::layer::{Policy, Tables, Toc};
 use crate::sys::{Dir, Errno};
 
 /// Its name in the layer's directory of the store.
-pub(super) const TABLE: &str = "index";
+pub(super) const TABLE: &str = "toc";
+/// The name that it had first: a table that a store still has under it is given the new one.
+const OLD_TABLE: &str = "index";
 
 impl Store {
     /// What is known of the unpacked layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps
     /// owners and marks as `policy` says.
     pub fn tables(&self, image: &Image, policy: Policy) -> Tables {
         let Ok(viewer) = Viewer::new(policy) else { return Tables::None };
-        let known = |diff_id| match self.layer_contents(diff_id, &viewer) {
-            Ok(contents) => Some(Arc::new(contents)),
+        let known = |diff_id| match self.layer_toc(diff_id, &viewer) {
+            Ok(toc) => Some(Arc::new(toc)),
             Err(error) => {
                 tracing::debug!(%diff_id, %error, "the layer has no table of contents");
                 None
@@ -38,16 +40,25 @@ impl Store {
         self.layer_path(diff_id).join(TABLE)
     }
 
-    fn layer_contents(&self, diff_id: &Digest, viewer: &Viewer) -> Result<Contents> {
+    fn layer_toc(&self, diff_id: &Digest, viewer: &Viewer) -> Result<Toc> {
         let (fs, path) = (self.layer_fs(diff_id), self.table_path(diff_id));
         let root = Dir::open_host(&fs).map_err(io_at("open", &fs))?;
-        let open = || Contents::open(&path, diff_id.hex().as_bytes(), &root, viewer);
+        let open = || Toc::open(&path, diff_id.hex().as_bytes(), &root, viewer);
         match open() {
-            Ok(contents) => return Ok(contents),
+            Ok(toc) => return Ok(toc),
             Err(Unfit::Io(Errno::NOENT)) => tracing::debug!(%diff_id, "writing the layer's table of contents"),
             Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
         }
         let _lock = self.lock_shared()?;
+        let old = self.layer_path(diff_id).join(OLD_TABLE);
+        if matches!(std::fs::symlink_metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+            && std::fs::rename(&old, &path).is_ok()
+        {
+            match open() {
+                Ok(toc) => return Ok(toc),
+                Err(error) => tracing::warn!(%diff_id, %error, "writing the layer's table of contents anew"),
+            }
+        }
         let mut file = self.empty_file()?;
         write(file.as_file_mut(), diff_id, &root, viewer).map_err(io_at("write", &path))?;
         file.persist(&path).map_err(|error| io_at("write", &path)(error.error))?;
@@ -70,5 +81,5 @@ pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
 }
 
 fn write(file: &mut std::fs::File, diff_id: &Digest, root: &Dir, viewer: &Viewer) -> io::Result<()> {
-    contents::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, viewer)
+    toc::write(&mut BufWriter::new(file), diff_id.hex().as_bytes(), root, viewer)
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::format::{self, HEADER, Header, ROW, Row};
 use super::*;
-use crate::layer::{LayerDir, Mark, Recorded, Seen};
+use crate::layer::{LayerDir, Mark, Recorded, Verdict};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Kind, Name};
 
@@ -74,10 +74,10 @@ impl Layer {
         bytes.into_inner()
     }
 
-    fn open(&self, bytes: &[u8]) -> Result<Arc<Contents>, Unfit> {
-        let path = self.dir.path().join("index");
+    fn open(&self, bytes: &[u8]) -> Result<Arc<Toc>, Unfit> {
+        let path = self.dir.path().join("toc");
         fs::write(&path, bytes).unwrap();
-        Contents::open(&path, LAYER, &self.root(), &viewer(self.policy)).map(Arc::new)
+        Toc::open(&path, LAYER, &self.root(), &viewer(self.policy)).map(Arc::new)
     }
 
     fn layer_dir(&self) -> LayerDir {
@@ -86,9 +86,9 @@ impl Layer {
 }
 
 /// All that a table says, by path: what it cannot tell is not in it.
-fn told(contents: &Arc<Contents>) -> BTreeMap<PathBuf, String> {
+fn told(toc: &Arc<Toc>) -> BTreeMap<PathBuf, String> {
     let mut told = BTreeMap::new();
-    let mut todo: Vec<_> = contents.root().map(|root| (PathBuf::new(), root)).into_iter().collect();
+    let mut todo: Vec<_> = toc.root().map(|root| (PathBuf::new(), root)).into_iter().collect();
     while let Some((path, section)) = todo.pop() {
         if let Some(record) = section.own_record() {
             told.insert(path.join("<itself>"), format!("{:?} {}", record.shown, record.has_xattrs));
@@ -97,7 +97,7 @@ fn told(contents: &Arc<Contents>) -> BTreeMap<PathBuf, String> {
         let listing: Vec<_> = listed.entries.iter().map(|entry| (&entry.name, entry.ino, entry.kind)).collect();
         told.insert(path.join("<listed>"), format!("{listing:?} {:?}", listed.gone));
         for name in listed.names() {
-            if let Some(seen) = section.see(name.as_name()) {
+            if let Some(seen) = section.lookup(name.as_name()) {
                 let record = section.record(name.as_name());
                 let more = record.map(|record| (record.shown, record.has_xattrs, record.target()));
                 told.insert(path.join(name.as_os_str()), format!("{seen:?} {more:?}"));
@@ -110,14 +110,14 @@ fn told(contents: &Arc<Contents>) -> BTreeMap<PathBuf, String> {
 
 /// Reading a link moves the time of its last access, and to write the table is to read it. Whether there is any attribute
 /// its record tells.
-fn comparable(seen: Seen) -> Seen {
+fn comparable(seen: Verdict) -> Verdict {
     match seen {
-        Seen::Entry(mut found) => {
+        Verdict::Entry(mut found) => {
             found.bare = false;
             if found.stat.kind == Kind::Symlink {
                 found.stat.atime = found.stat.mtime;
             }
-            Seen::Entry(found)
+            Verdict::Entry(found)
         }
         other => other,
     }
@@ -127,9 +127,9 @@ fn comparable(seen: Seen) -> Seen {
 fn a_table_says_what_the_layer_says() {
     for owners in [Owners::Real, Owners::Recorded] {
         let layer = Layer::new(owners);
-        let contents = layer.open(&layer.table()).unwrap();
+        let toc = layer.open(&layer.table()).unwrap();
         let root = layer.layer_dir();
-        let mut todo = vec![(PathBuf::from("."), contents.root().unwrap())];
+        let mut todo = vec![(PathBuf::from("."), toc.root().unwrap())];
         let (mut seen, mut asked) = (0, Vec::new());
         while let Some((path, section)) = todo.pop() {
             let dir = root.open_dir(&path).unwrap();
@@ -139,14 +139,14 @@ fn a_table_says_what_the_layer_says() {
             names.insert(Name::new("missing").unwrap().to_owned());
             for name in names {
                 let (name, of) = (name.as_name(), Of::Name(&dir, name.as_name()));
-                let truth = comparable(dir.see(name).unwrap());
+                let truth = comparable(dir.lookup(name).unwrap());
                 seen += 1;
-                let Some(said) = section.see(name) else {
+                let Some(said) = section.lookup(name) else {
                     asked.push(path.join(name.as_os_str()));
                     continue;
                 };
                 assert_eq!(comparable(said), truth, "{path:?} {name:?}");
-                let Seen::Entry(found) = truth else {
+                let Verdict::Entry(found) = truth else {
                     assert!(section.record(name).is_none());
                     continue;
                 };
@@ -173,13 +173,13 @@ fn a_table_says_what_the_layer_says() {
 #[test]
 fn a_table_of_another_layer_or_for_another_look_is_refused() {
     let layer = Layer::new(Owners::Real);
-    let (table, path) = (layer.table(), layer.dir.path().join("index"));
+    let (table, path) = (layer.table(), layer.dir.path().join("toc"));
     layer.open(&table).unwrap();
-    let open = |name: &[u8], policy| Contents::open(&path, name, &layer.root(), &viewer(policy)).map(drop);
+    let open = |name: &[u8], policy| Toc::open(&path, name, &layer.root(), &viewer(policy)).map(drop);
     assert!(matches!(open(b"another", layer.policy), Err(Unfit::Other)));
     assert!(matches!(open(LAYER, policy(Owners::Recorded)), Err(Unfit::Other)));
     let elsewhere = Dir::open_host(&layer.dir.path().join("fs/d")).unwrap();
-    assert!(matches!(Contents::open(&path, LAYER, &elsewhere, &viewer(layer.policy)), Err(Unfit::Other)));
+    assert!(matches!(Toc::open(&path, LAYER, &elsewhere, &viewer(layer.policy)), Err(Unfit::Other)));
     fs::remove_file(&path).unwrap();
     assert!(matches!(open(LAYER, layer.policy), Err(Unfit::Io(Errno::NOENT))));
 }
@@ -210,12 +210,12 @@ fn a_damaged_section_is_asked_of_the_layer_and_the_others_are_not() {
     let layer = Layer::new(Owners::Real);
     let mut table = layer.table();
     let whole = told(&layer.open(&table).unwrap());
-    let contents = layer.open(&table).unwrap();
-    let files = contents.root().unwrap().child(OsStr::new("files")).unwrap().row().at as usize;
+    let toc = layer.open(&table).unwrap();
+    let files = toc.root().unwrap().child(OsStr::new("files")).unwrap().row().at as usize;
     table[files + 7] ^= 1;
-    let contents = layer.open(&table).unwrap();
-    assert!(contents.root().unwrap().child(OsStr::new("files")).is_none());
-    let said = told(&contents);
+    let toc = layer.open(&table).unwrap();
+    assert!(toc.root().unwrap().child(OsStr::new("files")).is_none());
+    let said = told(&toc);
     assert!(said.iter().all(|(path, what)| whole.get(path) == Some(what)));
     let missing: Vec<_> = whole.keys().filter(|path| !said.contains_key(*path)).collect();
     assert!(!missing.is_empty() && missing.iter().all(|path| path.starts_with("files")), "{missing:?}");
@@ -226,19 +226,19 @@ fn what_is_damaged_while_it_is_open_is_asked_of_the_layer() {
     let layer = Layer::new(Owners::Real);
     let table = layer.table();
     let whole = told(&layer.open(&table).unwrap());
-    let path = layer.dir.path().join("index");
+    let path = layer.dir.path().join("toc");
     for (cut, read_before) in [(true, false), (false, false), (true, true)] {
-        let contents = layer.open(&table).unwrap();
-        let root = contents.root().unwrap();
+        let toc = layer.open(&table).unwrap();
+        let root = toc.root().unwrap();
         let files = root.child(OsStr::new("files"));
         let at = files.unwrap().row().at;
         // Of one that was read before, what is kept may be told. A new table of the same file has read nothing.
-        let contents = if read_before { contents } else { layer.open(&table).unwrap() };
+        let toc = if read_before { toc } else { layer.open(&table).unwrap() };
         match cut {
             true => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap(),
             false => fs::write(&path, vec![0; table.len()]).unwrap(),
         }
-        let said = told(&contents);
+        let said = told(&toc);
         assert!(said.iter().all(|(path, what)| whole.get(path) == Some(what)), "{cut} {read_before}");
         assert!(said.len() < whole.len(), "{cut} {read_before}");
     }
@@ -250,13 +250,13 @@ fn a_table_that_is_damaged_is_taken_away_and_another_in_its_place_is_not() {
     let mut table = layer.table();
     let files = layer.open(&table).unwrap().root().unwrap().child(OsStr::new("files")).unwrap().row().at as usize;
     table[files + 7] ^= 1;
-    let path = layer.dir.path().join("index");
+    let path = layer.dir.path().join("toc");
     told(&layer.open(&table).unwrap());
     assert!(!path.exists());
-    let contents = layer.open(&table).unwrap();
+    let toc = layer.open(&table).unwrap();
     fs::rename(&path, layer.dir.path().join("aside")).unwrap();
     fs::write(&path, "another").unwrap();
-    told(&contents);
+    told(&toc);
     assert_eq!(fs::read(&path).unwrap(), b"another");
 }
 
@@ -306,8 +306,8 @@ proptest! {
         if let Some(cut) = cut {
             table.truncate(cut.index(table.len()));
         }
-        if let Ok(contents) = layer.open(&table) {
-            for (path, what) in told(&contents) {
+        if let Ok(toc) = layer.open(&table) {
+            for (path, what) in told(&toc) {
                 prop_assert_eq!(whole.get(&path), Some(&what));
             }
         }
@@ -327,8 +327,8 @@ proptest! {
             table[range.start + at.index(range.len())] = byte;
         }
         seal(&mut table).unwrap();
-        if let Ok(contents) = layer.open(&table) {
-            let names = told(&contents);
+        if let Ok(toc) = layer.open(&table) {
+            let names = told(&toc);
             prop_assert!(names.keys().all(|path| path.is_relative()));
         }
     }

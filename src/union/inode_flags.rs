@@ -6,8 +6,8 @@ use crate::layer::{Mark, Protection};
 use crate::sys::{Errno, ExtendedFlags, File, FileFlags, OFlags, Result};
 
 use super::Union;
+use super::content_location::{At, UpperAt};
 use super::copy_up::Need;
-use super::locate::{At, UpperAt};
 use super::node::{Node, NodeId};
 
 impl Protection {

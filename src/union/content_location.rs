@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockReadGuard;
 
-use crate::layer::contents::Record;
+use crate::layer::toc::Record;
 use crate::layer::{
     Found, LayerDir, LayerEntry, Layers, LowerDir, LowerFile, LowerLayer, Namespace, OpenLowerDir, Owners, Part,
-    Policy, Seen,
+    Policy, Verdict,
 };
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
@@ -197,9 +197,9 @@ impl Layers for Union {
         let Some(index) = &self.index else { return Ok(None) };
         let number = self.table.id_of(Real::of(&found.stat)).0;
         let Some(indexed) = index.of_number(number) else { return Ok(None) };
-        match index.dir()?.see(indexed.name.as_name())? {
-            Seen::Entry(copy) => Ok(Some((Part::Index(indexed), copy))),
-            Seen::Nothing | Seen::Whiteout => Ok(None),
+        match index.dir()?.lookup(indexed.name.as_name())? {
+            Verdict::Entry(copy) => Ok(Some((Part::Index(indexed), copy))),
+            Verdict::Nothing | Verdict::Whiteout => Ok(None),
         }
     }
 }

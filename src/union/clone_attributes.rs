@@ -7,7 +7,7 @@ use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Dir, Errno, File, Kind, Name, OFlags, Result, SetTime, Stat};
 
 use super::Owner;
-use super::locate::At;
+use super::content_location::At;
 
 /// How the content comes into a copy.
 pub(super) enum Bring {

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::layer::whiteout::Listed;
-use crate::layer::{Found, Protection, Seen};
+use crate::layer::{Found, Protection, Verdict};
 use crate::sys::{DirEntry, Kind, Name, Stat};
 
 use super::format::{ENTRY, Entry, Flags, Row, Shown};
-use super::{Contents, OF_ROOT};
+use super::{OF_ROOT, Toc};
 
 /// Bytes of what users see of an entry.
 const SHOWN: usize = 20;
@@ -17,7 +17,7 @@ const SHOWN: usize = 20;
 /// One directory, in a table whose word on it can be believed.
 #[derive(Clone, Debug)]
 pub struct Section {
-    contents: Arc<Contents>,
+    toc: Arc<Toc>,
     number: u32,
 }
 
@@ -48,14 +48,14 @@ pub enum Child {
 }
 
 impl Section {
-    pub(super) fn new(contents: &Arc<Contents>, number: u32) -> Option<Section> {
-        contents.section(number)?;
-        Some(Section { contents: contents.clone(), number })
+    pub(super) fn new(toc: &Arc<Toc>, number: u32) -> Option<Section> {
+        toc.section(number)?;
+        Some(Section { toc: toc.clone(), number })
     }
 
     /// One that was believed before.
-    pub(crate) fn checked(contents: &Arc<Contents>, number: u32) -> Section {
-        Section { contents: contents.clone(), number }
+    pub(crate) fn checked(toc: &Arc<Toc>, number: u32) -> Section {
+        Section { toc: toc.clone(), number }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -63,7 +63,7 @@ impl Section {
     }
 
     fn view(&self) -> Option<View> {
-        let (bytes, row) = self.contents.section(self.number)?;
+        let (bytes, row) = self.toc.section(self.number)?;
         View::of(bytes, row)
     }
 
@@ -83,8 +83,8 @@ impl Section {
             }
             let child = match entry.section {
                 None => Child::None,
-                Some(section) if self.contents.row(section).is_some_and(|row| row.unknown) => Child::Unknown,
-                Some(section) => Section::new(&self.contents, section).map_or(Child::Damaged, Child::Section),
+                Some(section) if self.toc.row(section).is_some_and(|row| row.unknown) => Child::Unknown,
+                Some(section) => Section::new(&self.toc, section).map_or(Child::Damaged, Child::Section),
             };
             act(Name::new(OsStr::from_bytes(view.name(&entry)?)).ok()?, &entry.stat, child);
         }
@@ -92,13 +92,13 @@ impl Section {
     }
 
     /// What the layer says of `name`; `None` where it has to be asked itself.
-    pub fn see(&self, name: Name<'_>) -> Option<Seen> {
+    pub fn lookup(&self, name: Name<'_>) -> Option<Verdict> {
         let view = self.view()?;
-        let Some((_, entry)) = view.find(name.as_bytes()) else { return Some(Seen::Nothing) };
+        let Some((_, entry)) = view.find(name.as_bytes()) else { return Some(Verdict::Nothing) };
         match entry.flags {
             flags if flags.has(Flags::ASK) => None,
-            flags if flags.has(Flags::WHITEOUT) => Some(Seen::Whiteout),
-            _ => self.record_of(&view, entry).map(|record| Seen::Entry(record.found)),
+            flags if flags.has(Flags::WHITEOUT) => Some(Verdict::Whiteout),
+            _ => self.record_of(&view, entry).map(|record| Verdict::Entry(record.found)),
         }
     }
 
@@ -111,8 +111,8 @@ impl Section {
 
     /// What the table says of the directory itself.
     pub fn own_record(&self) -> Option<Record> {
-        let row = self.contents.row(self.number)?;
-        let above = Section { contents: self.contents.clone(), number: row.parent };
+        let row = self.toc.row(self.number)?;
+        let above = Section { toc: self.toc.clone(), number: row.parent };
         let view = above.view()?;
         above.record_of(&view, view.entry(row.place as usize)?)
     }
@@ -121,7 +121,7 @@ impl Section {
         if entry.flags.has(Flags::ASK) || entry.flags.has(Flags::WHITEOUT) {
             return None;
         }
-        let stat = Stat { dev: self.contents.dev, ..entry.stat };
+        let stat = Stat { dev: self.toc.dev, ..entry.stat };
         let shown = view.shown(&entry);
         let protection = Protection { immutable: stat.immutable, append_only: stat.append_only };
         let opaque = entry.flags.has(Flags::OPAQUE);
@@ -129,7 +129,7 @@ impl Section {
             found: Found { opaque, protection, ..Found::plain(stat) },
             shown: shown.map_or(stat, |shown| shown.over(stat)),
             has_xattrs: entry.flags.has(Flags::XATTRS),
-            has_acls: self.contents.header.has_acls,
+            has_acls: self.toc.header.has_acls,
             section: self.clone(),
             entry,
         })
@@ -138,7 +138,7 @@ impl Section {
     /// The directory `name` in this one; `None` where there is none, or it has to be asked itself.
     pub fn child(&self, name: &OsStr) -> Option<Section> {
         let (_, entry) = self.view()?.find(name.as_bytes())?;
-        Section::new(&self.contents, entry.section?)
+        Section::new(&self.toc, entry.section?)
     }
 
     /// The names that the layer has here, and those that it says are gone; `None` where it has to be asked.
@@ -160,12 +160,12 @@ impl Section {
 
     #[cfg(test)]
     pub(super) fn row(&self) -> super::format::Row {
-        self.contents.row(self.number).unwrap()
+        self.toc.row(self.number).unwrap()
     }
 
     /// The file system that holds the layer.
     pub fn dev(&self) -> u64 {
-        self.contents.dev
+        self.toc.dev
     }
 }
 
@@ -251,7 +251,7 @@ impl View {
 }
 
 /// Whether a section whose checksum is right makes sense: a stranger can make one, too.
-pub(super) fn is_sound(contents: &Contents, number: u32, row: Row, bytes: &Arc<[u8]>) -> bool {
+pub(super) fn is_sound(toc: &Toc, number: u32, row: Row, bytes: &Arc<[u8]>) -> bool {
     let sound = || {
         // So that no way through the table comes back to where it was.
         if number != OF_ROOT && row.parent >= number {
@@ -267,7 +267,7 @@ pub(super) fn is_sound(contents: &Contents, number: u32, row: Row, bytes: &Arc<[
                 view.shown(&entry)?;
             }
             let below = entry.section.is_none_or(|section| {
-                let row = contents.row(section);
+                let row = toc.row(section);
                 let is_of = row.is_some_and(|row| row.parent == number && row.place as usize == place);
                 section > number && is_of && entry.stat.kind == Kind::Directory
             });
