@@ -66,6 +66,8 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 /// `None` when the process that made this one changed its mind, or is gone.
 fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
+    // Else a directory of the host would be in reach for as long as this process is ours.
+    process::close_all_but(channel).doing("close the descriptors of others")?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
     }
@@ -87,14 +89,14 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
         false => None,
     };
     let workdir = &plan.process.workdir;
-    root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
+    let workdir = root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
     root.switch(&plan.isolation)?;
 
     let input = match (&terminal, plan.input) {
         (None, Input::Nothing) => Some(null),
         _ => None,
     };
-    Ok(Some(Command { process: plan.process, identity, may_set_groups, mapped, terminal, input }))
+    Ok(Some(Command { process: plan.process, workdir, identity, may_set_groups, mapped, terminal, input }))
 }
 
 /// The new root while it can still be seen from outside.

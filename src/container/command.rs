@@ -11,7 +11,7 @@ use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
-use crate::sys::{Capabilities, Channel, Errno, pty, signal};
+use crate::sys::{Capabilities, Channel, Dir, Errno, pty, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, LaunchError>;
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) process: Process,
+    /// Resolved below the root before the switch to it: its path is not asked again.
+    pub(super) workdir: Dir,
     pub(super) identity: Identity,
     /// A user namespace that one user made alone has no say over groups.
     pub(super) may_set_groups: bool,
@@ -42,8 +44,7 @@ impl Command {
         process::new_session().doing("begin a session")?;
         self.take_streams().doing("set up standard input and output")?;
         signal::reset_all().doing("reset signals")?;
-        let dir = c_string(self.process.workdir.as_os_str())?;
-        process::change_dir(&dir).doing(format!("change to {}", self.process.workdir.display()))?;
+        process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
         Capabilities::CONTAINER.bound().doing("bound the capabilities")?;
         let Identity { uid, gid, ref groups, .. } = self.identity;

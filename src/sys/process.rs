@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +17,9 @@ use super::{Channel, Errno, Kind, Namespaces, Result};
 
 /// What a child that panicked exits with.
 const PANICKED: i32 = 101;
+
+/// Descriptors below are standard input, output and error.
+const FIRST_BESIDE_STREAMS: libc::c_uint = 3;
 
 /// A child of this process that nobody has waited for yet; its number cannot have gone to another process.
 #[derive(Debug)]
@@ -230,6 +233,16 @@ pub fn change_dir(path: &CStr) -> Result<()> {
     rps::chdir(path)
 }
 
+/// Makes `dir` the working directory, if it lies below this process's root.
+///
+/// # Errors
+/// As `fchdir(2)`; `EXDEV` for a directory that no path from the root leads to.
+pub fn enter_dir(dir: impl AsFd) -> Result<()> {
+    rps::fchdir(dir)?;
+    // Elsewhere the kernel puts "(unreachable)" before the path.
+    if rps::getcwd(Vec::new())?.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::XDEV) }
+}
+
 /// Makes `dir` the root and the working directory of this process.
 ///
 /// # Errors
@@ -251,6 +264,27 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rth::set_thread_res_gid(gid, gid, gid)?;
     rth::set_thread_res_uid(uid, uid, uid)
+}
+
+/// Closes every descriptor but the standard streams and `kept`. For a child that was just forked: what its parent had
+/// open, and whoever started that one, is none of its own.
+///
+/// The values that own these descriptors here are copies of the parent's, which this process must never use again.
+///
+/// # Errors
+/// As `close_range(2)`.
+pub fn close_all_but(kept: impl AsFd) -> Result<()> {
+    let close = |first: libc::c_uint, last: libc::c_uint| -> Result<()> {
+        if first > last {
+            return Ok(());
+        }
+        // SAFETY: the child's code never reaches the values that own these: `spawn` ends it before they are dropped.
+        let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if status == 0 { Ok(()) } else { Err(last_error()) }
+    };
+    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
+    close(FIRST_BESIDE_STREAMS, kept.saturating_sub(1))?;
+    close(kept.saturating_add(1).max(FIRST_BESIDE_STREAMS), libc::c_uint::MAX)
 }
 
 /// No descriptor from `first` on outlives the next [`execute`].

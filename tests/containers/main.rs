@@ -5,6 +5,7 @@
 mod support;
 
 mod environment;
+mod escapes;
 mod exit_status;
 mod files;
 mod host;
