@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::rootless::{self, Privilege};
-use super::{Exit, Global, root};
+use super::{Exit, Global, protect, root};
 use crate::container::{
-    self, Access, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Variable, Volume,
-    Wishes,
+    self, Access, Device, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Security,
+    SecurityOption, Variable, Volume, Wishes,
 };
 use crate::fuse;
 use crate::store::{Container, Image, Store};
@@ -66,6 +66,15 @@ pub(super) struct RunArgs {
     /// Let process 1 be one that passes signals on and takes orphans away, instead of the command
     #[arg(long, conflicts_with = "chroot")]
     init: bool,
+    /// Show a device of this host in the container
+    #[arg(long = "device", value_name = "SOURCE[:TARGET]", conflicts_with = "chroot")]
+    devices: Vec<Device>,
+    /// `no-new-privileges`: set-id programs give the container nothing
+    #[arg(long = "security-opt", value_name = "OPTION")]
+    security_options: Vec<SecurityOption>,
+    /// Give the container every capability, its device nodes, and all of /proc and /sys
+    #[arg(long)]
+    privileged: bool,
     /// Change the root and nothing else, where namespaces are not to be had; needs root
     #[arg(long)]
     chroot: bool,
@@ -106,6 +115,7 @@ pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>)
     if args.interactive && args.tty && !io::stdin().is_terminal() {
         bail!("standard input is no terminal: leave out -t, or -i");
     }
+    protect::protect()?;
     let Some((image, command)) = args.image_and_command.split_first() else { bail!("no image to run") };
     let volumes = args.resolved_volumes()?;
     let root = root::path(global)?;
@@ -147,6 +157,13 @@ impl RunArgs {
     /// Empty where it is the image's own.
     pub(super) fn command(&self) -> &[OsString] {
         self.image_and_command.get(1..).unwrap_or_default()
+    }
+
+    fn security(&self) -> Security {
+        let devices = self.devices.clone();
+        let mut security = Security { privileged: self.privileged, devices, ..Security::default() };
+        self.security_options.iter().cloned().for_each(|option| security.set(option));
+        security
     }
 
     /// Enters the namespaces that this process needs to serve the container.
@@ -197,6 +214,7 @@ impl Run<'_> {
             root: container.merged(),
             process,
             isolation: self.isolation(container, hostname)?,
+            security: self.args.security(),
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };

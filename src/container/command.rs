@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
+use super::isolation::Security;
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
 use crate::sys::{Capabilities, Channel, Dir, Errno, pty, signal};
@@ -22,6 +23,8 @@ pub(super) struct Command {
     /// Resolved below the root before the switch to it: its path is not asked again.
     pub(super) workdir: Dir,
     pub(super) identity: Identity,
+    pub(super) capabilities: Capabilities,
+    pub(super) security: Security,
     /// A user namespace that one user made alone has no say over groups.
     pub(super) may_set_groups: bool,
     /// How many users and groups exist here.
@@ -46,7 +49,7 @@ impl Command {
         signal::reset_all().doing("reset signals")?;
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
-        Capabilities::CONTAINER.bound().doing("bound the capabilities")?;
+        self.capabilities.bound().doing("bound the capabilities")?;
         let Identity { uid, gid, ref groups, .. } = self.identity;
         let groups = self.may_set_groups.then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
@@ -56,7 +59,10 @@ impl Command {
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
         }
-        Capabilities::CONTAINER.keep().doing("drop capabilities")?;
+        self.capabilities.keep().doing("drop capabilities")?;
+        if self.security.no_new_privileges {
+            process::gain_no_privileges().doing("give up further privileges")?;
+        }
         process::set_umask(0o022);
 
         // Becoming another user undid the tie. Should the process outside be gone already, it would come too late.

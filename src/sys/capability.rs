@@ -33,6 +33,17 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
+    /// To make device nodes.
+    pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
+    /// To read and send packets of any kind, on every interface that is to be seen.
+    pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
+
+    #[must_use]
+    pub const fn without(self, others: Capabilities) -> Capabilities {
+        Capabilities(self.0.difference(others.0))
+    }
+
     /// No program that this process executes from now on gets more than these.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod fuse_ring;
 mod fusermount;
 mod handle;
 mod idle;
+pub mod keyring;
 mod limits;
 mod map;
 mod memory;
@@ -26,6 +27,7 @@ mod mount;
 mod name;
 pub mod namespace;
 pub mod orphans;
+pub mod own_program;
 mod path_fd;
 pub mod poll;
 pub mod process;
@@ -53,7 +55,8 @@ pub use limits::{effective_gid, effective_uid, page_size, raise_descriptor_limit
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{
-    FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, set_read_ahead, unmount,
+    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_proc, is_same_file, mount_overlay, remount,
+    set_read_ahead, unmount,
 };
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;

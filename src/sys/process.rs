@@ -222,6 +222,14 @@ pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
 }
 
+/// Programs that this process executes from now on gain nothing by set-id bits or file capabilities.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn gain_no_privileges() -> Result<()> {
+    rth::set_no_new_privs(true)
+}
+
 /// Permission bits that files made from now on shall not have.
 pub fn set_umask(mask: u32) {
     rps::umask(Mode::from_raw_mode(mask));
@@ -371,6 +379,29 @@ pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Result<Infalli
     // SAFETY: NUL-terminated strings in arrays that end with a null pointer, all alive during the call.
     unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
     Err(last_error())
+}
+
+/// The same with the program that is open as `file`. The descriptor ends with this process's program.
+///
+/// # Errors
+/// As `execveat(2)`.
+pub fn execute_file(file: impl AsFd, args: &[CString], env: &[CString]) -> Result<Infallible> {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: NUL-terminated strings in arrays that end with a null pointer, all alive during the call, as is `file`.
+    unsafe {
+        libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), args.as_ptr(), env.as_ptr(), libc::AT_EMPTY_PATH);
+    }
+    Err(last_error())
+}
+
+/// What this process is called in lists of processes: at most 15 bytes.
+pub fn set_name(name: &CStr) {
+    // A name is worth no failure.
+    let _ = rth::set_name(name);
 }
 
 /// The name of the user `uid`, wherever this host keeps its users.

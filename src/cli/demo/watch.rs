@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use super::NAME;
 use super::show::{Source, Tree, tree};
 use crate::cli::rootless::Privilege;
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Wishes};
+use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
 use crate::fuse::{self, Session};
 use crate::layer::Policy;
 use crate::store::{Container, Image};
@@ -69,6 +69,7 @@ impl Run<'_> {
                 volumes: Vec::new(),
                 first: First::Command,
             }),
+            security: Security::default(),
             input: Input::Nothing,
             window: None,
         })
