@@ -69,7 +69,7 @@ pub(super) struct RunArgs {
     /// Show a device of this host in the container
     #[arg(long = "device", value_name = "SOURCE[:TARGET]", conflicts_with = "chroot")]
     devices: Vec<Device>,
-    /// `no-new-privileges`: set-id programs give the container nothing
+    /// `no-new-privileges`; `seccomp=FILE` with docker's JSON, or `seccomp=unconfined`: which system calls work
     #[arg(long = "security-opt", value_name = "OPTION")]
     security_options: Vec<SecurityOption>,
     /// Give the container every capability, its device nodes, and all of /proc and /sys
@@ -159,11 +159,13 @@ impl RunArgs {
         self.image_and_command.get(1..).unwrap_or_default()
     }
 
-    fn security(&self) -> Security {
+    fn security(&self) -> Result<Security> {
         let devices = self.devices.clone();
         let mut security = Security { privileged: self.privileged, devices, ..Security::default() };
-        self.security_options.iter().cloned().for_each(|option| security.set(option));
-        security
+        for option in &self.security_options {
+            security.set(option.clone())?;
+        }
+        Ok(security)
     }
 
     /// Enters the namespaces that this process needs to serve the container.
@@ -214,7 +216,7 @@ impl Run<'_> {
             root: container.merged(),
             process,
             isolation: self.isolation(container, hostname)?,
-            security: self.args.security(),
+            security: self.args.security()?,
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };

@@ -12,7 +12,7 @@ use super::error::{Absent, Doing, LaunchError};
 use super::isolation::Security;
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
-use crate::sys::{Capabilities, Channel, Dir, Errno, pty, signal};
+use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -50,6 +50,10 @@ impl Command {
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
         self.capabilities.bound().doing("bound the capabilities")?;
+        // While there is the right to: what follows is among the calls that every profile of use allows.
+        if !self.security.no_new_privileges {
+            self.filter_calls()?;
+        }
         let Identity { uid, gid, ref groups, .. } = self.identity;
         let groups = self.may_set_groups.then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
@@ -70,7 +74,18 @@ impl Command {
         if outside.is_closed().doing("look for the process outside")? {
             process::exit_now(0);
         }
-        process::close_on_execute_from(3).doing("close descriptors")
+        process::close_on_execute_from(3).doing("close descriptors")?;
+        if self.security.no_new_privileges {
+            self.filter_calls()?;
+        }
+        Ok(())
+    }
+
+    fn filter_calls(&self) -> Result<()> {
+        for filter in self.security.filter().filters(self.capabilities)? {
+            seccomp::install(&filter).doing("filter system calls")?;
+        }
+        Ok(())
     }
 
     fn take_streams(&self) -> std::result::Result<(), Errno> {

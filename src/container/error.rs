@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::account::UnknownAccount;
+use super::isolation::FilterError;
 use crate::sys::Errno;
 
 /// Why a container did not start.
@@ -24,6 +25,8 @@ pub enum LaunchError {
          more come from /etc/subuid and /etc/subgid"
     )]
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     #[error("{} is no device", .0.display())]
     NoDevice(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]

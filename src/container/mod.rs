@@ -28,7 +28,9 @@ mod spec;
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
 pub use files::{name_files, skeleton};
-pub use isolation::{Device, DeviceError, Security, SecurityOption, SecurityOptionError};
+pub use isolation::{
+    Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
+};
 pub use launch::{Launched, host_window};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
 pub use serve::{RunError, run};

@@ -34,6 +34,7 @@ pub mod process;
 pub mod pty;
 mod remove;
 mod root;
+pub mod seccomp;
 pub mod signal;
 mod stat;
 pub mod xattr;
@@ -51,7 +52,7 @@ pub use fuse_ring::{FuseRing, RingMessage, RingsEnabled, possible_cpus, rings_wo
 pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;
-pub use limits::{effective_gid, effective_uid, page_size, raise_descriptor_limit};
+pub use limits::{effective_gid, effective_uid, kernel_release, page_size, raise_descriptor_limit};
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{

@@ -7,12 +7,11 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 
-use super::process::last_error;
 use super::{Channel, Detached, Errno, Namespaces, Reach, Refuse, Result, is_same_file, namespace, process};
 
 const OWN: &CStr = c"/proc/self/exe";
@@ -95,6 +94,7 @@ fn sealed_copy() -> Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_sealed_copy_is_the_program_and_cannot_be_written() {

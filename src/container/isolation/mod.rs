@@ -5,9 +5,11 @@
 pub(super) mod devices;
 pub(super) mod masks;
 mod option;
+mod seccomp;
 
 pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
+pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 
 use super::plan::{Isolation, Network, Sandbox};
 use crate::sys::Capabilities;
@@ -19,15 +21,31 @@ pub struct Security {
     pub privileged: bool,
     /// Set-id programs and file capabilities give nothing.
     pub no_new_privileges: bool,
+    pub seccomp: Seccomp,
     /// Devices of the host that the container has beside the usual ones.
     pub devices: Vec<Device>,
 }
 
 impl Security {
     /// Takes an option of `--security-opt` into account.
-    pub fn set(&mut self, option: SecurityOption) {
+    ///
+    /// # Errors
+    /// A profile that cannot be read.
+    pub fn set(&mut self, option: SecurityOption) -> Result<(), ProfileError> {
         match option {
             SecurityOption::NoNewPrivileges(set) => self.no_new_privileges = set,
+            SecurityOption::Unconfined => self.seccomp = Seccomp::Unconfined,
+            SecurityOption::Builtin => self.seccomp = Seccomp::Default,
+            SecurityOption::Profile(path) => self.seccomp = Seccomp::Profile(Profile::read(&path)?),
+        }
+        Ok(())
+    }
+
+    /// What filters system calls: nothing where all is allowed, unless a profile is asked for.
+    pub(super) fn filter(&self) -> &Seccomp {
+        match &self.seccomp {
+            Seccomp::Default if self.privileged => &Seccomp::Unconfined,
+            asked => asked,
         }
     }
 

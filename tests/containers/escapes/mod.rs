@@ -3,6 +3,7 @@
 //! Those of `docker cp` (CVE-2019-14271, CVE-2018-15664, CVE-2026-17106) and of builders concern commands that there are
 //! not.
 
+mod calls;
 mod devices;
 mod kernel;
 mod mounts;
