@@ -9,11 +9,22 @@
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`sys`] | every system call; the only place with `unsafe`, `libc`, `rustix` or `io_uring` | – |
+//! | [`privilege`] | who this process is and may become: user namespaces, id maps, subordinate ids | `sys` |
 //! | [`layer`] | one directory tree, and what its marks mean; upper layers are the kernel's own overlay format | `sys` |
 //! | [`union`] | what a stack of layers shows, and how it changes; knows nothing of FUSE | `layer`, `sys` |
 //! | [`fuse`] | the kernel's requests, answered by a union; the only module that knows the protocol | `union`, `sys` |
 //! | [`mod@bench`] | union filesystems measured side by side: workloads, subjects, reports and their pages; what was read of an image | `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
+//!
+//! # For users
+//!
+//! | what | where |
+//! |---|---|
+//! | each promise of the union, what its peers do, and the test that holds it | [`union`] |
+//! | the same for layers that other programs wrote | [`layer`] |
+//! | every mount option | [`fuse`] |
+//! | what `load` takes, and what the store holds | [`store`] |
+//! | how `overfuse bench` measures, and every row measured | [`mod@bench`] |
 //!
 //! # The three ways
 //!
@@ -48,16 +59,13 @@
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state but the store's.
 #![warn(missing_debug_implementations, unreachable_pub)]
 
-/// What a user reads first, with the semantics table: each promise, what its peers do, and the test that holds it.
-#[doc = include_str!("../README.md")]
-pub mod readme {}
-
 pub mod bench;
 pub mod cli;
 pub mod container;
 pub mod fuse;
 pub mod image;
 pub mod layer;
+pub mod privilege;
 pub mod store;
 pub mod sys;
 pub mod tar;

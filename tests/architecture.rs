@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module with those that it may use, and nothing else. `cli` may use all.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &[]),
+    ("privilege", &["sys"]),
     ("layer", &["sys"]),
     ("union", &["layer", "sys"]),
     ("fuse", &["union", "sys"]),

@@ -4,6 +4,7 @@
 //! figures mean. [`result`] is the shape of a report, which `--json` writes and `--baseline` reads; [`statistics`]
 //! says how sure a figure is, [`html`] makes a page of a report. [`mod@trace`] counts
 //! how much of an image was read. Prints nothing.
+#![doc = include_str!("measured.md")]
 
 pub mod baseline;
 mod chart;

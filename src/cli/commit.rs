@@ -3,11 +3,9 @@
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::diff::ContainerLayers;
 use super::{Exit, Global, output, root};
 use crate::image::{Change, Compression, Reference};
 use crate::store::Commit;
-use crate::tar;
 
 /// Make an image of a container: its image, and on top what the container changed.
 #[derive(Debug, Args)]
@@ -42,11 +40,7 @@ enum LayerCompression {
 pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let container = store.container(&args.container)?;
-    // What is mounted may have changes that have not reached the upper directory, and more may come.
-    let _in_use = container.lock().context("a container is committed when nothing uses it")?;
-    let image = store.image(&container.image.to_string())?;
-    let policy = store.policy()?;
-    let layers = ContainerLayers::open(&store, &container)?;
+    let in_use = container.lock().context("a container is committed when nothing uses it")?;
     let commit = Commit {
         name: args.name.clone(),
         message: args.message.as_deref(),
@@ -58,7 +52,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
             LayerCompression::None => Compression::None,
         },
     };
-    let image = store.commit(&image, &commit, &mut |to| tar::pack(layers.over(), policy, to).map(drop))?;
+    let image = store.commit_container(&container, &in_use, &commit)?;
     output::print(&format!("{}\n", image.id))?;
     Ok(Exit::Success)
 }

@@ -17,7 +17,8 @@ use crate::union::{Spec, Tables, Union, UpperSpec};
 
 use super::daemon::{self, Ready};
 use super::unmount::Unmounter;
-use super::{Exit, Global, root, rootless};
+use super::{Exit, Global, ids, root};
+use crate::privilege;
 
 /// Mount a stack of directories, or an image, at a directory.
 ///
@@ -145,7 +146,7 @@ impl Stack {
 
     /// Opens the union where the owners of the image can be had, and gives it to the mount.
     fn attach(&self, session: Session, options: &Options) -> anyhow::Result<Session> {
-        rootless::enter_to_serve()?;
+        privilege::enter_to_serve(ids::programs().as_ref())?;
         let policy = self.store.policy()?;
         let tables = match options.layer_index {
             LayerIndex::Stored => self.store.tables(&self.image, policy),

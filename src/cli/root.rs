@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Global, rootless};
+use super::{Global, ids};
 use crate::store::Store;
-use crate::sys;
+use crate::{privilege, sys};
 
 /// The root of the store. To be asked before a user namespace is entered, in which everybody is root.
 ///
@@ -29,10 +29,10 @@ pub(super) fn path(global: &Global) -> Result<PathBuf> {
 /// The store, for a command that changes it: with the owners of the images, as far as this user may.
 ///
 /// # Errors
-/// Those of [`path`], [`rootless::enter`] and [`Store::open`].
+/// Those of [`path`], [`privilege::enter_for_store`] and [`Store::open`].
 pub(super) fn open(global: &Global) -> Result<Store> {
     let path = path(global)?;
-    rootless::enter()?;
+    privilege::enter_for_store(ids::programs().as_ref())?;
     Ok(Store::open(&path)?)
 }
 

@@ -6,19 +6,19 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
-use super::rootless::{self, Privilege};
-use super::{Exit, Global, protect, root};
+use super::{Exit, Global, ids, protect, root};
 use crate::container::{
     self, Access, Device, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Security,
     SecurityOption, Variable, Volume, Wishes,
 };
 use crate::fuse;
+use crate::privilege::{self, Privilege};
 use crate::store::{Container, Image, Store};
 use crate::sys::process::Status;
-use crate::sys::{self, Namespaces, namespace};
+use crate::sys::{self, namespace};
 use crate::union::{self, Owner, Trace, UpperSpec};
 
 /// Run a command in a new container
@@ -176,10 +176,10 @@ impl RunArgs {
                 _ => bail!("--chroot needs root"),
             };
         }
-        let privilege = rootless::enter_to_run()?;
+        let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
         if privilege == Privilege::Root {
-            let private = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
-            private.context("cannot make a mount namespace; where there are none, --chroot does without")?;
+            privilege::separate_mounts()
+                .map_err(|error| anyhow!("{:#}; --chroot needs none", anyhow::Error::from(error)))?;
         }
         Ok(privilege)
     }

@@ -3,28 +3,24 @@
 //! Knows nothing of layers: each request becomes one call of [`Union`](crate::union::Union). Descriptors belong to
 //! nodes, so OPENDIR and FLUSH, and OPEN unless the kernel itself is to read and write the files of the layers
 //! (passthrough), are answered `ENOSYS` once and never asked again.
+//!
+//! | module | owns | may use |
+//! |---|---|---|
+//! | `wire` | the bytes: messages as the kernel lays them out, requests taken apart, answers put together | – |
+//! | `ops` | each request turned into calls of the union, and what must be remembered between requests for that | `wire` |
+//! | `transport` | how requests come and answers go: the device, the rings, the threads that wait at both | `ops`, `wire` |
+//! | `session` | a mount, from mount(2) to its end | all |
+#![doc = include_str!("options.md")]
+#![doc = include_str!("fuser.md")]
 
-mod abi;
-mod answer;
-mod attributes;
-mod connection;
-mod content;
-mod convert;
-mod forgetting;
 mod idle;
-mod init;
-mod kept_listings;
-mod listing;
 mod modes;
-mod names;
-mod opcode;
-mod opens;
+mod ops;
 mod options;
-mod request;
-mod ring;
-mod server;
 mod session;
 mod stats;
+mod transport;
+mod wire;
 
 pub use modes::{Idle, Io, IoUring, LayerIndex};
 pub use options::{OptionError, Options};

@@ -9,15 +9,15 @@ use std::thread::{self, available_parallelism};
 use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
 use crate::union::Union;
 
-use super::connection::Worker;
-use super::forgetting::Forgetting;
 use super::idle::IdlePolling;
-use super::init;
-use super::kept_listings::KeptListings;
-use super::opens::Opens;
-use super::server::Server;
+use super::ops::opens::Opens;
+use super::ops::pending_forgets::PendingForgets;
+use super::ops::readdir_cache::ReaddirCache;
+use super::ops::server::Server;
 use super::stats::Counters;
-use super::{Idle, IoUring, OptionError, Options, ring};
+use super::transport::device::Worker;
+use super::transport::{init, ring};
+use super::{Idle, IoUring, OptionError, Options};
 
 /// Why a mount did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +113,8 @@ impl Session {
             all_root: options.no_permission_checks || options.squash.is_some(),
             opens: agreed.passthrough.then(Opens::new),
             counters: Counters::default(),
-            forgetting: Forgetting::default(),
-            listings: KeptListings::default(),
+            pending_forgets: PendingForgets::default(),
+            readdir_cache: ReaddirCache::default(),
             idle,
         };
         Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Calls, Dir, Errno, Tally};
 
-use super::opcode::{NAMES, Opcode};
+use super::wire::opcode::{NAMES, Opcode};
 
 /// The attribute of a mount's root by which it answers its [`Stats`]. No file has it; it is in no list.
 pub(super) const KEY: &str = "overfuse.stats";

@@ -47,6 +47,11 @@ struct State {
 }
 
 impl Indexed {
+    /// For who only reads: neither what the union calls it nor how many names it has is known.
+    pub(super) fn by_name(name: NameBuf, ino: u64) -> Indexed {
+        Indexed { name, number: 0, ino, hidden: Mutex::new(0) }
+    }
+
     /// Names that the union shows, less the links that the copy has.
     pub fn hidden(&self) -> i64 {
         *self.hidden.lock()

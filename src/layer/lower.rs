@@ -1,6 +1,7 @@
 //! Directories and files of lower layers, by where they are: nothing here is open.
 //!
-//! Lower layers never change. A directory of a layer that has a table of contents is answered for by the table.
+//! Lower layers never change. A directory of a layer that has a table of contents is answered for by the table. What a
+//! file holds is read through [`LowerFile`] alone.
 
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
@@ -10,11 +11,62 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::sys::{Name, NameBuf, Result};
+use crate::sys::{Errno, File, Name, NameBuf, OFlags, Result};
 
 use super::contents::{Contents, Record, Section};
 use super::whiteout::Listed;
-use super::{Layers, Seen};
+use super::{Found, Indexed, LayerDir, LayerEntry, LowerLayer, Namespace, Seen};
+
+/// Where one layer has an entry.
+#[derive(Clone, Debug)]
+pub enum Part {
+    Upper,
+    Lower(LowerFile),
+    /// In the index: a file of several names below, which the upper layer has for all of them.
+    Index(Arc<Indexed>),
+}
+
+impl Part {
+    /// Where a lower layer has it.
+    pub fn lower(&self) -> Option<&LowerFile> {
+        match self {
+            Part::Lower(file) => Some(file),
+            Part::Upper | Part::Index(_) => None,
+        }
+    }
+}
+
+/// The lower layers, topmost first. A mount keeps descriptors of their directories, and a comparison few.
+pub trait Layers {
+    /// How many take part in a search; data-only layers follow them.
+    fn count(&self) -> usize;
+    fn data_only(&self) -> usize;
+    /// # Errors
+    /// `EIO` for a layer that there is not.
+    fn layer(&self, which: usize) -> Result<&LowerLayer>;
+    /// # Errors
+    /// As `openat2(2)`.
+    fn open(&self, dir: &LowerDir) -> Result<Arc<OpenLowerDir>>;
+    /// In whose marks to believe.
+    fn namespace(&self) -> Namespace;
+    /// Whether directories may continue elsewhere.
+    fn follows_redirects(&self) -> bool;
+    /// The copy in the index that a lower file of several names, which is `found`, was replaced by.
+    ///
+    /// # Errors
+    /// What the index answers.
+    fn copy_of(&self, file: &LowerFile, found: &Found) -> Result<Option<(Part, Found)>>;
+}
+
+/// A directory of a lower layer, open, for who keeps it. What it is concerns this module alone.
+#[derive(Debug)]
+pub struct OpenLowerDir(LayerDir);
+
+impl OpenLowerDir {
+    pub(super) fn dir(&self) -> &LayerDir {
+        &self.0
+    }
+}
 
 /// One directory of one lower layer. Lower layers never change, so its path is good for ever.
 #[derive(Clone, Debug)]
@@ -23,7 +75,7 @@ pub struct LowerDir {
     which: u32,
 }
 
-/// One file of one lower layer.
+/// One file of one lower layer. Nothing else opens what lower files hold.
 #[derive(Clone, Debug)]
 pub struct LowerFile {
     pub dir: LowerDir,
@@ -41,7 +93,7 @@ pub struct LowerDirs(Option<Arc<Merged>>);
 
 #[derive(Debug)]
 struct Merged {
-    parts: SmallVec<[Part; 2]>,
+    parts: SmallVec<[PartDir; 2]>,
     paths: Paths,
     known: Option<Known>,
     /// That of the first; the others have those that follow.
@@ -50,7 +102,7 @@ struct Merged {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct PartDir {
     layer: u32,
     /// Of the layer's table of contents; [`NO_SECTION`] where the layer has to be asked.
     section: u32,
@@ -75,11 +127,11 @@ fn serials(count: usize) -> u64 {
 impl LowerDir {
     /// A directory that merges with nothing, and that the layer itself is asked about. `path` begins with `/`.
     pub fn new(layer: usize, path: &Path) -> LowerDir {
-        let parts = SmallVec::from_iter([Part { layer: layer as u32, section: NO_SECTION }]);
+        let parts = SmallVec::from_iter([PartDir { layer: layer as u32, section: NO_SECTION }]);
         LowerDir { merged: Merged::with(parts, Paths::Same(path.into()), None), which: 0 }
     }
 
-    fn part(&self) -> Part {
+    fn part(&self) -> PartDir {
         // Whoever made this had the directory before him.
         self.merged.parts[self.which as usize]
     }
@@ -132,6 +184,22 @@ impl LowerDir {
         is_there && other.layer() == self.layer()
     }
 
+    /// Opens the directory, for an implementation of [`Layers::open`].
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open(&self, layers: &impl Layers) -> Result<OpenLowerDir> {
+        layers.layer(self.layer())?.root().open_dir(self.path()).map(OpenLowerDir)
+    }
+
+    /// The directory, for all that is to be read of it.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn reach(&self, layers: &impl Layers) -> Result<LayerEntry> {
+        Ok(LayerEntry::of_lower(layers.open(self)?, None))
+    }
+
     /// What the layer says of `name` in this directory; `last` where those below do not have it.
     ///
     /// # Errors
@@ -139,13 +207,13 @@ impl LowerDir {
     pub fn see(&self, layers: &impl Layers, name: Name<'_>, last: bool) -> Result<Seen> {
         match self.section().and_then(|section| section.see(name)) {
             Some(seen) => Ok(seen),
-            None if last => layers.open(self)?.see_last(name),
-            None => layers.open(self)?.see(name),
+            None if last => layers.open(self)?.dir().see_last(name),
+            None => layers.open(self)?.dir().see(name),
         }
     }
 
     /// The names that the layer has here, as the table of contents has them; `None` where the layer has to be asked.
-    pub fn listed(&self) -> Option<Listed> {
+    pub(super) fn listed(&self) -> Option<Listed> {
         self.section()?.list()
     }
 
@@ -155,7 +223,7 @@ impl LowerDir {
     }
 
     /// The layer's file system, where the table of contents knows it.
-    pub fn known_dev(&self) -> Option<u64> {
+    pub(super) fn known_dev(&self) -> Option<u64> {
         self.section().map(|section| section.dev())
     }
 }
@@ -171,19 +239,37 @@ impl LowerFile {
         self.dir.path_of(self.name.as_os_str())
     }
 
-    /// Whether the file can be opened by its path as well as by its directory.
-    pub fn is_in_contents(&self) -> bool {
-        self.dir.part().section != NO_SECTION
+    /// The file, for all that is to be read of it.
+    ///
+    /// # Errors
+    /// As `openat2(2)`, of its directory.
+    pub fn reach(&self, layers: &impl Layers) -> Result<LayerEntry> {
+        Ok(LayerEntry::of_lower(layers.open(&self.dir)?, Some(self.name.clone())))
+    }
+
+    /// Opens the content for reading, and leaves the time of the last access as it is.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn open(&self, layers: &impl Layers) -> Result<File> {
+        if self.dir.part().section != NO_SECTION {
+            // Nobody has needed its directory, and maybe nobody will.
+            match layers.layer(self.dir.layer())?.root().open_file_quietly(self.path(), OFlags::RDONLY) {
+                Err(Errno::NAMETOOLONG) => {}
+                other => return other,
+            }
+        }
+        self.reach(layers)?.open()
     }
 }
 
 impl Merged {
-    fn with(parts: SmallVec<[Part; 2]>, paths: Paths, known: Option<Known>) -> Arc<Merged> {
+    fn with(parts: SmallVec<[PartDir; 2]>, paths: Paths, known: Option<Known>) -> Arc<Merged> {
         let serial = serials(parts.len());
         Arc::new(Merged { parts, paths, known, serial, speakers: OnceLock::new() })
     }
 
-    fn section(&self, part: Part) -> Option<Section> {
+    fn section(&self, part: PartDir) -> Option<Section> {
         let contents = self.known.as_ref()?.get(part.layer as usize)?.as_ref()?;
         (part.section != NO_SECTION).then(|| Section::checked(contents, part.section))
     }
@@ -191,14 +277,33 @@ impl Merged {
 
 impl LowerDirs {
     /// The roots of the `count` topmost layers.
-    pub fn roots(count: usize, known: Option<Known>) -> LowerDirs {
+    fn roots(count: usize, known: Option<Known>) -> LowerDirs {
         let section = |layer: usize| {
             let contents = known.as_ref()?.get(layer)?.as_ref()?;
             Some(contents.root()?.number())
         };
-        let part = |layer| Part { layer: layer as u32, section: section(layer).unwrap_or(NO_SECTION) };
+        let part = |layer| PartDir { layer: layer as u32, section: section(layer).unwrap_or(NO_SECTION) };
         let parts: SmallVec<_> = (0..count).map(part).collect();
         LowerDirs((count > 0).then(|| Merged::with(parts, Paths::Same(Path::new("/").into()), known)))
+    }
+
+    /// What merges in the root: all layers down to the first that is opaque.
+    ///
+    /// # Errors
+    /// As [`LayerDir::is_opaque`].
+    pub fn merging_roots(layers: &impl Layers) -> Result<LowerDirs> {
+        let all = (0..layers.count()).map(|which| layers.layer(which)).collect::<Result<Vec<_>>>()?;
+        let known: Vec<_> = all.iter().map(|layer| layer.contents().cloned()).collect();
+        let roots = LowerDirs::roots(all.len(), known.iter().any(Option::is_some).then(|| Arc::new(known)));
+        let mut count = 0;
+        for (layer, root) in all.iter().zip(roots.iter()) {
+            count += 1;
+            let known = root.record().map(|record| record.found.opaque);
+            if known.map_or_else(|| layer.root().is_opaque(), Ok)? {
+                break;
+            }
+        }
+        Ok(roots.topmost(count))
     }
 
     /// What merges in a directory of which `files` are the parts. Most layers have it at `path`, from `/` on.
@@ -207,7 +312,7 @@ impl LowerDirs {
         for file in files {
             let (dir, name) = (&file.dir, file.name.as_os_str());
             let section = dir.section().and_then(|section| section.child(name));
-            parts.push(Part {
+            parts.push(PartDir {
                 layer: dir.part().layer,
                 section: section.map_or(NO_SECTION, |section| section.number()),
             });
@@ -221,7 +326,7 @@ impl LowerDirs {
     }
 
     /// The first `count` of these.
-    pub fn topmost(self, count: usize) -> LowerDirs {
+    fn topmost(self, count: usize) -> LowerDirs {
         match self.0 {
             Some(all) if count < all.parts.len() => {
                 let parts = all.parts.iter().take(count).copied().collect();

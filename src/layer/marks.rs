@@ -16,8 +16,6 @@ use std::os::unix::ffi::OsStrExt;
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Errno, Result};
 
-use super::ownership;
-
 /// Where the kernel keeps its marks: `trusted.overlay.` by default, `user.overlay.` with `userxattr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
@@ -77,6 +75,9 @@ const ESCAPE: &str = "overlay.";
 /// What fuse-overlayfs writes where it may not write the kernel's mark. Its other marks would lead
 /// elsewhere, which is nothing to believe of an attribute that everybody may set.
 const FUSE_OVERLAYFS_OPAQUE: &str = "user.fuseoverlayfs.opaque";
+/// The attribute in which containers/storage, and so Podman and Buildah, record attributes that an
+/// ordinary user cannot give a file. [`Recorded`](super::Recorded) is what it says.
+pub const OVERRIDE_STAT: &str = "user.containers.override_stat";
 /// The longest name of an attribute that Linux takes, in bytes.
 const KEY_MAX: usize = 255;
 
@@ -253,7 +254,7 @@ pub fn is_opaque(of: Of<'_>, namespace: Namespace) -> Result<bool> {
 /// nor come from one.
 pub fn is_mark(key: &OsStr) -> bool {
     let begins = |prefix: &str| key.as_bytes().starts_with(prefix.as_bytes());
-    key == OsStr::new(ownership::KEY) || [TRUSTED, USER, FUSE_OVERLAYFS].into_iter().any(begins)
+    key == OsStr::new(OVERRIDE_STAT) || [TRUSTED, USER, FUSE_OVERLAYFS].into_iter().any(begins)
 }
 
 /// The attributes that belong to the file itself, in an archive.
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn private_attributes_of_every_dialect_are_recognised() {
-        for key in ["trusted.overlay.opaque", "user.overlay.x", "user.fuseoverlayfs.opaque", ownership::KEY] {
+        for key in ["trusted.overlay.opaque", "user.overlay.x", "user.fuseoverlayfs.opaque", OVERRIDE_STAT] {
             assert!(is_mark(OsStr::new(key)), "{key}");
         }
         for key in ["user.overlayfs", "user.comment", "security.capability", "trusted.overlayed"] {

@@ -3,12 +3,29 @@
 //! Formats are decoded here and never seen above: a layer answers [`Seen`], whatever dialect its
 //! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
 //! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
+//!
+//! # One door to lower files
+//!
+//! What a lower file holds is read through [`LowerFile`] and the [`LayerEntry`] that it leads to: content, extended
+//! attributes, target of a link. No directory of a lower layer leaves this module, so that a layer can be something else
+//! than a directory without anybody outside noticing.
+//!
+//! # One merge
+//!
+//! [`look`] says what the layers together have under a name: redirects, data of metadata-only files, and the copies in the
+//! index included. [`LowerDirs`] says which directories merge, [`each_part`] what they list. A mount adds nodes and caches
+//! to these (`union`); [`Merge`] reads one tree after the other and keeps little.
+#![doc = include_str!("formats.md")]
 
 pub mod contents;
 mod dir;
+mod entry;
 mod index;
+mod listing;
 mod lower;
+mod lower_layer;
 pub mod marks;
+mod merged;
 mod names;
 mod nesting;
 mod origin;
@@ -26,18 +43,22 @@ pub mod whiteout;
 
 pub use contents::{Contents, Tables};
 pub use dir::LayerDir;
+pub use entry::LayerEntry;
 pub use index::{DIRECTORY as INDEX, Index, Indexed};
-pub use lower::{Known, LowerDir, LowerDirs, LowerFile};
+pub use listing::{ListedPart, each_part};
+pub use lower::{Known, Layers, LowerDir, LowerDirs, LowerFile, OpenLowerDir, Part};
+pub use lower_layer::LowerLayer;
 pub use marks::{Mark, Marks, Namespace};
-pub use names::{Names, names_of_linked};
+pub use merged::{Merge, MergedDir, Over};
+pub use names::LinkedNames;
 pub use origin::Origin;
 pub use ownership::{Owners, Recorded};
 pub use policy::{Policy, RedirectDir};
 pub use protection::Protection;
 pub use redirect::Redirect;
 pub use resolve::{Resolution, resolve};
-pub use search::{Among, Layers, Look, Part, look, look_among};
-pub use stack::{Asked, LowerLayer, OpenError, Stack, UpperLayer};
+pub use search::{Among, Look, look, look_among};
+pub use stack::{Asked, OpenError, Stack, UpperLayer};
 pub use stage::Staged;
 pub use walk::{Walk, walk};
 

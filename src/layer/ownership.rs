@@ -5,18 +5,15 @@ use std::ffi::OsStr;
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{Errno, Kind, Result, Stat, device_major, device_minor, make_device};
 
+use super::marks::OVERRIDE_STAT;
 use super::whiteout;
-
-/// The attribute in which containers/storage, and so Podman and Buildah, record attributes that an
-/// ordinary user cannot give a file.
-pub const KEY: &str = "user.containers.override_stat";
 
 /// How owners are kept on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
     /// As owners.
     Real,
-    /// In [`KEY`], since this process may not give files away.
+    /// In [`OVERRIDE_STAT`], since this process may not give files away.
     Recorded,
 }
 
@@ -71,7 +68,7 @@ impl Recorded {
     /// # Errors
     /// As `setxattr(2)`.
     pub fn write(&self, of: Of<'_>) -> Result<()> {
-        xattr::set(of, OsStr::new(KEY), &self.to_value(), Set::Any)
+        xattr::set(of, OsStr::new(OVERRIDE_STAT), &self.to_value(), Set::Any)
     }
 
     /// What a file shows now, as a record of it.
@@ -121,7 +118,7 @@ impl Owners {
                 if !matches!(stat.kind, Kind::Regular | Kind::Directory) {
                     return Ok(unrecorded);
                 }
-                let value = match xattr::get(of, OsStr::new(KEY)) {
+                let value = match xattr::get(of, OsStr::new(OVERRIDE_STAT)) {
                     Err(Errno::ACCESS | Errno::PERM) => None,
                     other => other?,
                 };

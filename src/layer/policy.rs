@@ -6,8 +6,8 @@ use std::ffi::{OsStr, OsString};
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno, Kind, Name, Result};
 
-use super::marks::{Mark, Namespace};
-use super::ownership::{self, Owners};
+use super::marks::{Mark, Namespace, OVERRIDE_STAT};
+use super::ownership::Owners;
 use super::whiteout;
 
 /// How this process keeps on disk what a layer needs.
@@ -53,7 +53,7 @@ impl Policy {
     }
 
     fn is_record(&self, key: &OsStr) -> bool {
-        self.owners == Owners::Recorded && key == ownership::KEY
+        self.owners == Owners::Recorded && key == OVERRIDE_STAT
     }
 
     /// Tries in a scratch file of `dir`, which must be writable, what this process may do.

@@ -1,46 +1,18 @@
 //! Search: asks layer after layer for one name, and goes where redirects lead.
 //!
 //! Yields what [`resolve`](super::resolve) wants to hear. Where a layer says that what it has continues
-//! under another name or path, the layers below are asked for that. Opens what it needs through
-//! [`Layers`], since a mount keeps descriptors and a comparison does not.
+//! under another name or path, the layers below are asked for that.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::sys::{Errno, Kind, Name, NameBuf, Result, Stat};
 
-use super::{Found, LayerDir, LowerDir, LowerDirs, LowerFile, Namespace, Redirect, Resolution, Seen, resolve};
-
-/// Where one layer has an entry.
-#[derive(Clone, Debug)]
-pub enum Part {
-    Upper,
-    Lower(LowerFile),
-    /// In the index: a file of several names below, which the upper layer has for all of them.
-    Index(Arc<super::Indexed>),
-}
-
-/// The lower layers, topmost first.
-pub trait Layers {
-    /// How many take part in a search; data-only layers follow them.
-    fn count(&self) -> usize;
-    fn data_only(&self) -> usize;
-    /// The directory that is the layer.
-    ///
-    /// # Errors
-    /// `EIO` for a layer that there is not.
-    fn root(&self, layer: usize) -> Result<&LayerDir>;
-    /// # Errors
-    /// As `openat2(2)`.
-    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>>;
-    /// In whose marks to believe.
-    fn namespace(&self) -> Namespace;
-    /// Whether directories may continue elsewhere.
-    fn follows_redirects(&self) -> bool;
-}
+use super::{
+    Found, LayerDir, Layers, LowerDir, LowerDirs, LowerFile, Namespace, Part, Redirect, Resolution, Seen, resolve,
+};
 
 /// What a name is, and for a metadata-only file which file has its data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Look {
     pub is: Resolution<Part>,
     pub data: Option<(LowerFile, Stat)>,
@@ -82,6 +54,27 @@ pub fn look(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs,
 /// # Errors
 /// As [`look`].
 pub fn look_among(
+    layers: &impl Layers,
+    upper: Option<&LayerDir>,
+    (parents, among): (&LowerDirs, Among),
+    name: Name<'_>,
+) -> Result<Look> {
+    let look = look_as_stored(layers, upper, (parents, among), name)?;
+    let Resolution::Leaf(Part::Lower(file), found) = &look.is else { return Ok(look) };
+    if found.stat.nlink < 2 {
+        return Ok(look);
+    }
+    let Some((part, copy)) = layers.copy_of(file, found)? else { return Ok(look) };
+    let data = copy.metacopy.then(|| look.data.clone().unwrap_or_else(|| (file.clone(), found.stat)));
+    Ok(Look { is: Resolution::Leaf(part, copy), data })
+}
+
+/// As [`look_among`], and a lower file of several names is what the layers have under this one, whether or not it was copied
+/// up under another.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn look_as_stored(
     layers: &impl Layers,
     upper: Option<&LayerDir>,
     (parents, among): (&LowerDirs, Among),
@@ -138,7 +131,7 @@ impl<'a, L: Layers> Search<'a, L> {
         for layer in count..count + self.layers.data_only() {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             let dir = LowerDir::new(layer, parent);
-            let opened = match self.layers.root(layer)?.open_dir(dir.path()) {
+            let opened = match self.layers.layer(layer)?.root().open_dir(dir.path()) {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 other => other?,
             };
@@ -227,7 +220,7 @@ struct Walked {
 fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
     let mut steps = path.iter().skip(1).map(NameBuf::new).collect::<Result<Vec<_>>>()?;
     let last = steps.pop().ok_or(Errno::INVAL)?;
-    let mut dir = layers.root(layer)?.open_dir(".")?;
+    let mut dir = layers.layer(layer)?.root().open_dir(".")?;
     let mut continues = PathBuf::from("/");
     let mut last_layer = false;
     let end = |seen, continues: PathBuf| {

@@ -10,26 +10,9 @@ use crate::sys::{self, Detached, Dir, Errno, File, FsStat, Name, NameBuf, Rename
 use super::nesting::check_nesting;
 use super::stage::{Staged, Work};
 use super::{
-    Contents, Index, LayerDir, Layers, LowerDir, Namespace, Origin, Owners, Policy, RedirectDir, Tables, whiteout,
+    Found, Index, LayerDir, Layers, LowerDir, LowerFile, LowerLayer, Namespace, OpenLowerDir, Origin, Owners, Part,
+    Policy, RedirectDir, Tables, whiteout,
 };
-
-/// A layer that is only read.
-#[derive(Debug)]
-pub struct LowerLayer {
-    root: LayerDir,
-    /// Where the layer need not be asked.
-    contents: Option<Arc<Contents>>,
-}
-
-impl LowerLayer {
-    pub fn contents(&self) -> Option<&Arc<Contents>> {
-        self.contents.as_ref()
-    }
-
-    pub fn root(&self) -> &LayerDir {
-        &self.root
-    }
-}
 
 /// The layer that takes every change, with the work directory in which changes are built.
 #[derive(Debug)]
@@ -146,13 +129,13 @@ impl Layers for Stack {
         self.data_only.len()
     }
 
-    fn root(&self, layer: usize) -> Result<&LayerDir> {
-        let found = self.lower.get(layer).or_else(|| self.data_only.get(layer - self.lower.len()));
-        found.map(LowerLayer::root).ok_or(Errno::IO)
+    fn layer(&self, which: usize) -> Result<&LowerLayer> {
+        let found = self.lower.get(which).or_else(|| self.data_only.get(which.checked_sub(self.lower.len())?));
+        found.ok_or(Errno::IO)
     }
 
-    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        self.root(dir.layer())?.open_dir(dir.path()).map(Arc::new)
+    fn open(&self, dir: &LowerDir) -> Result<Arc<OpenLowerDir>> {
+        dir.open(self).map(Arc::new)
     }
 
     fn namespace(&self) -> Namespace {
@@ -161,6 +144,11 @@ impl Layers for Stack {
 
     fn follows_redirects(&self) -> bool {
         self.redirects != RedirectDir::NoFollow
+    }
+
+    /// The index belongs to who uses the stack.
+    fn copy_of(&self, _: &LowerFile, _: &Found) -> Result<Option<(Part, Found)>> {
+        Ok(None)
     }
 }
 
@@ -211,11 +199,7 @@ impl Stack {
         let open_layer = |which, path: &PathBuf| -> Result<LowerLayer> {
             let root = if quiet { Detached::quiet_dir(path)? } else { Dir::open_host(path)? };
             let contents = tables.of(which, &root, policy);
-            let root = match contents {
-                None => LayerDir::new(root, namespace)?,
-                Some(_) => LayerDir::of_stored(root, namespace),
-            };
-            Ok(LowerLayer { root: root.constant(), contents })
+            LowerLayer::new(root, contents, policy)
         };
         let open = |(which, path): (usize, &PathBuf)| match open_layer(which, path) {
             Ok(layer) => Ok(layer),
@@ -242,7 +226,7 @@ impl Stack {
     pub fn stat_fs(&self) -> Result<FsStat> {
         match (&self.upper, self.lower.first()) {
             (Some(upper), _) => upper.root.stat_fs(),
-            (None, Some(top)) => top.root.stat_fs(),
+            (None, Some(top)) => top.root().stat_fs(),
             (None, None) => Err(Errno::NOENT),
         }
     }

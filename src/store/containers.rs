@@ -14,7 +14,7 @@ use super::lock::Lock;
 use super::scratch::ScratchDir;
 use super::{Store, names};
 use crate::image::{Digest, Instant};
-use crate::layer::ownership;
+use crate::layer::marks::OVERRIDE_STAT;
 use crate::sys::xattr::{self, Of};
 use crate::sys::{Dir, Errno};
 
@@ -295,8 +295,8 @@ impl Store {
 fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
     let stat = from.stat_self()?;
     let to = to.to_path_fd()?;
-    if let Some(recorded) = xattr::get(Of::fd(from), ownership::KEY.as_ref())? {
-        xattr::set(Of::fd(&to), ownership::KEY.as_ref(), &recorded, xattr::Set::Any)?;
+    if let Some(recorded) = xattr::get(Of::fd(from), OVERRIDE_STAT.as_ref())? {
+        xattr::set(Of::fd(&to), OVERRIDE_STAT.as_ref(), &recorded, xattr::Set::Any)?;
     } else {
         to.set_owner(Some(stat.uid), Some(stat.gid))?;
     }

@@ -95,6 +95,9 @@ pub enum StoreError {
     Mounted { name: String, at: PathBuf },
     #[error("cannot pack the layer")]
     Pack(#[source] tar::Error),
+    /// What a container has could not be compared with what its image has.
+    #[error(transparent)]
+    Compare(tar::Error),
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

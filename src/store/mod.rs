@@ -31,8 +31,10 @@
 //!
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
+#![doc = include_str!("store.md")]
 
 mod blobs;
+mod changes;
 mod collect;
 mod commit;
 mod containers;

@@ -1,5 +1,7 @@
 //! What the kernel tells of a file and of a file system.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use rustix::fs::{FileType, Stat as RawStat, StatVfs, Statx, StatxAttributes, StatxTimestamp, Timespec};
 
 /// Seconds and nanoseconds since 1970; seconds may be negative.
@@ -7,6 +9,32 @@ use rustix::fs::{FileType, Stat as RawStat, StatVfs, Statx, StatxAttributes, Sta
 pub struct Timestamp {
     pub sec: i64,
     pub nsec: u32,
+}
+
+/// What is out of its range becomes 1970.
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> SystemTime {
+        let seconds = Duration::from_secs(time.sec.unsigned_abs());
+        let whole = if time.sec < 0 { UNIX_EPOCH.checked_sub(seconds) } else { UNIX_EPOCH.checked_add(seconds) };
+        let exact = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(time.nsec.into())));
+        exact.unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => Timestamp { sec: seconds(since), nsec: since.subsec_nanos() },
+            // Nanoseconds count upwards before 1970 too.
+            Err(before) => match before.duration() {
+                before if before.subsec_nanos() == 0 => {
+                    Timestamp { sec: 0_i64.saturating_sub_unsigned(before.as_secs()), nsec: 0 }
+                }
+                before => Timestamp { sec: -1 - seconds(before), nsec: 1_000_000_000 - before.subsec_nanos() },
+            },
+        }
+    }
 }
 
 impl Timestamp {
@@ -190,4 +218,20 @@ pub fn device_major(device: u64) -> u32 {
 
 pub fn device_minor(device: u64) -> u32 {
     rustix::fs::minor(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_their_nanoseconds_on_both_sides_of_1970() {
+        for (sec, nsec) in [(0, 0), (0, 7), (9, 999_999_999), (-1, 0), (-1, 7), (-2, 999_999_993), (i64::MIN, 0)] {
+            let time = Timestamp { sec, nsec };
+            assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+        }
+        let before = UNIX_EPOCH - Duration::from_millis(250);
+        assert_eq!(Timestamp::from(before), Timestamp { sec: -1, nsec: 750_000_000 });
+        assert_eq!(SystemTime::from(Timestamp { sec: i64::MAX, nsec: u32::MAX }), UNIX_EPOCH);
+    }
 }

@@ -1,16 +1,14 @@
 //! What an upper directory changes of the layers below it, as `docker diff` tells it.
 
+use std::collections::btree_set;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::merged::{Lower, Merged, Over};
 use super::path::PATH_MAX;
-use crate::layer::marks::visible_xattrs;
-use crate::layer::{Owners, Part, Policy, Resolution};
-use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Errno, Kind, Name, Timestamp};
+use crate::layer::{LayerEntry, Merge, MergedDir, Over, Owners, Part, Policy, Resolution};
+use crate::sys::{self, Errno, Kind, Name, NameBuf, Timestamp};
 
 /// How a path differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +47,30 @@ impl fmt::Display for ChangeKind {
 /// The first error of the walk, with the path.
 pub fn changes(over: Over<'_>, policy: Policy) -> Result<Vec<Change>, Error> {
     let root = Path::new("/");
-    let layers = Lower::new(over, policy).map_err(fail(root))?;
-    let (now, before) = (layers.root_under(over.upper).map_err(fail(root))?, layers.root_dir().map_err(fail(root))?);
-    let mut walk = Walk { layers, owners: policy.owners, changes: Vec::new() };
-    walk.children(root, &now, &before)?;
+    let merge = Merge::open(over, policy).map_err(fail(root))?;
+    let (now, before) = (merge.root().map_err(fail(root))?, merge.lower_root().map_err(fail(root))?);
+    let mut walk = Walk { merge, owners: policy.owners, changes: Vec::new() };
+    walk.tree(now, before)?;
     let mut changes = walk.changes;
     changes.sort_by(|a, b| OsStr::cmp(a.path.as_os_str(), b.path.as_os_str()));
     Ok(changes)
 }
 
+/// A directory on the way to the entry that is being compared, in the union and in the lower layers alone. Nothing of it is
+/// open.
+struct Level {
+    now: MergedDir,
+    before: MergedDir,
+    /// Those still to come.
+    names: btree_set::IntoIter<NameBuf>,
+    /// How the directory itself differs, but for what is in it.
+    kind: Option<ChangeKind>,
+    /// How many changes were told before any in it.
+    told: usize,
+}
+
 struct Walk {
-    layers: Lower,
+    merge: Merge,
     owners: Owners,
     changes: Vec<Change>,
 }
@@ -69,68 +80,81 @@ impl Walk {
         self.changes.push(Change { kind, path: path.into() });
     }
 
-    /// Compares what is in a directory of the union with what the lower layers alone have there.
-    fn children(&mut self, path: &Path, now: &Merged, before: &Merged) -> Result<(), Error> {
-        // Each level of a tree takes some of the stack.
-        if path.as_os_str().len() >= PATH_MAX {
-            return Err(fail(path)(Errno::NAMETOOLONG));
-        }
-        let names = match now.has_lower_of(before) {
-            // What the upper layer does not speak of is the same.
-            true => now
-                .upper_names()
-                .map(|names| &names | &self.layers.hidden_names(path.strip_prefix("/").unwrap_or(path))),
-            false => self.layers.names(now).and_then(|now| Ok(&now | &self.layers.names(before)?)),
-        };
-        for name in names.map_err(fail(path))? {
-            let path = path.join(name.as_os_str());
-            let is = self.layers.look(now, name.as_name()).map_err(fail(&path))?.is;
-            let was = self.layers.look(before, name.as_name()).map_err(fail(&path))?.is;
-            match (is.top(), was.top()) {
-                (None, None) => {}
-                (None, Some(_)) => self.tell(ChangeKind::Deleted, &path),
-                (Some(_), _) => self.entry(&path, name.as_name(), (now, &is), (before, &was))?,
+    /// Compares what is in the union with what the lower layers alone have. A loop, since a tree can be deeper than the
+    /// stack.
+    fn tree(&mut self, now: MergedDir, before: MergedDir) -> Result<(), Error> {
+        let mut path = PathBuf::from("/");
+        // What the root itself is like is not compared.
+        let mut levels = vec![self.enter(&path, now, before, None)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                let inside = self.changes.len() > level.told;
+                let kind = level.kind.or(inside.then_some(ChangeKind::Modified));
+                levels.pop();
+                if let Some(kind) = kind.filter(|_| !levels.is_empty()) {
+                    self.tell(kind, &path);
+                }
+                path.pop();
+                continue;
+            };
+            path.push(name.as_os_str());
+            match self.named(level, &path, name.as_name())? {
+                Some(below) => levels.push(below),
+                None => drop(path.pop()),
             }
         }
         Ok(())
     }
 
-    fn entry(
-        &mut self,
-        path: &Path,
-        name: Name<'_>,
-        now: (&Merged, &Resolution<Part>),
-        before: (&Merged, &Resolution<Part>),
-    ) -> Result<(), Error> {
-        let fail = fail(path);
-        let told = self.changes.len();
-        let kind = match before.1.top() {
-            None => Some(ChangeKind::Added),
-            Some(_) => (self.shown(name, now).map_err(fail)? != self.shown(name, before).map_err(fail)?)
-                .then_some(ChangeKind::Modified),
-        };
-        let dir = |(dir, found): (&Merged, &Resolution<Part>)| match found {
-            Resolution::Dir(parts) => self.layers.child(dir, name, parts),
-            _ => Ok(Merged::default()),
-        };
-        let (now, before) = (dir(now).map_err(fail)?, dir(before).map_err(fail)?);
-        self.children(path, &now, &before)?;
-        let inside = self.changes.len() > told;
-        if let Some(kind) = kind.or(inside.then_some(ChangeKind::Modified)) {
-            self.tell(kind, path);
+    fn enter(&self, path: &Path, now: MergedDir, before: MergedDir, kind: Option<ChangeKind>) -> Result<Level, Error> {
+        if path.as_os_str().len() >= PATH_MAX {
+            return Err(fail(path)(Errno::NAMETOOLONG));
         }
-        Ok(())
+        let names = match now.has_lower_of(&before) {
+            // What the upper layer does not speak of is the same.
+            true => self
+                .merge
+                .upper_names(&now)
+                .map(|names| &names | &self.merge.hidden_names(path.strip_prefix("/").unwrap_or(path))),
+            false => self.merge.names(&now).and_then(|now| Ok(&now | &self.merge.names(&before)?)),
+        };
+        let names = names.map_err(fail(path))?.into_iter();
+        Ok(Level { now, before, names, kind, told: self.changes.len() })
+    }
+
+    /// Compares one entry. Answers a directory, to be entered; it is told after what is in it.
+    fn named(&mut self, level: &Level, path: &Path, name: Name<'_>) -> Result<Option<Level>, Error> {
+        let fail = fail(path);
+        let is = self.merge.look(&level.now, name).map_err(fail)?.is;
+        let was = self.merge.look(&level.before, name).map_err(fail)?.is;
+        let kind = match (is.top(), was.top()) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                self.tell(ChangeKind::Deleted, path);
+                return Ok(None);
+            }
+            (Some(_), None) => Some(ChangeKind::Added),
+            (Some(_), Some(_)) => {
+                let now = self.shown(name, (&level.now, &is)).map_err(fail)?;
+                let before = self.shown(name, (&level.before, &was)).map_err(fail)?;
+                (now != before).then_some(ChangeKind::Modified)
+            }
+        };
+        let dir = |dir, found: &Resolution<Part>| match found {
+            Resolution::Dir(parts) => self.merge.child(dir, name, parts),
+            Resolution::Leaf(..) | Resolution::Missing => MergedDir::default(),
+        };
+        self.enter(path, dir(&level.now, &is), dir(&level.before, &was), kind).map(Some)
     }
 
     /// All that users see of an entry; of directories not their times.
-    fn shown(&self, name: Name<'_>, (dir, found): (&Merged, &Resolution<Part>)) -> sys::Result<Option<Shown>> {
+    fn shown(&self, name: Name<'_>, (dir, found): (&MergedDir, &Resolution<Part>)) -> sys::Result<Option<Shown>> {
         let Some((part, found)) = found.top() else { return Ok(None) };
-        let (dir, name) = self.layers.part(dir, (part, name))?;
-        let of = Of::Name(&dir, name.as_name());
-        let stat = self.owners.stat(of, found.stat)?;
+        let entry = self.merge.part(dir, (part, name))?;
+        let stat = entry.shown(self.owners, found.stat)?;
         let attributes = (stat.kind, stat.perm, stat.uid, stat.gid, stat.rdev);
         let content = (stat.kind != Kind::Directory).then_some((stat.size, stat.mtime));
-        Ok(Some(Shown { attributes, content, xattrs: xattrs(of)? }))
+        Ok(Some(Shown { attributes, content, xattrs: xattrs(&entry)? }))
     }
 }
 
@@ -141,10 +165,11 @@ struct Shown {
     xattrs: Vec<(OsString, Option<Vec<u8>>)>,
 }
 
-fn xattrs(of: Of<'_>) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
-    let mut xattrs = visible_xattrs(of)?
+fn xattrs(entry: &LayerEntry) -> sys::Result<Vec<(OsString, Option<Vec<u8>>)>> {
+    let mut xattrs = entry
+        .visible_xattrs()?
         .into_iter()
-        .map(|key| Ok((key.clone(), xattr::get(of, &key)?)))
+        .map(|key| Ok((key.clone(), entry.xattr(&key)?)))
         .collect::<sys::Result<Vec<_>>>()?;
     xattrs.sort();
     Ok(xattrs)

@@ -3,21 +3,18 @@
 //! Parents come before their children and names in the order of their bytes, so that one tree always
 //! makes one archive. Marks are decoded; an attribute private to a union file system never leaves.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, btree_set};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Kind};
-use super::merged::{Lower, Merged, Over};
 use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
-use crate::layer::marks::visible_xattrs;
-use crate::layer::{Found, Layers, Part, Policy, Resolution, Seen};
-use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Dir, Errno, File, Name, OFlags, Stat, device_major, device_minor};
+use crate::layer::{Found, LayerEntry, Merge, MergedDir, Over, Part, Policy, Resolution, Seen};
+use crate::sys::{self, Errno, File, Name, NameBuf, Stat, device_major, device_minor};
 
 const BUFFER: usize = 128 << 10;
 
@@ -33,21 +30,22 @@ const BUFFER: usize = 128 << 10;
 pub fn pack<W: Write>(over: Over<'_>, policy: Policy, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
-    let upper = over.upper;
-    let lower = Lower::new(over, policy).map_err(fail)?;
-    let merged = lower.root_under(upper).map_err(fail)?;
-    let stat = upper.stat_self().map_err(fail)?;
-    let opaque = merged.upper.as_ref().map_or(Ok(false), |upper| upper.is_opaque()).map_err(fail)?;
+    let merge = Merge::open(over, policy).map_err(fail)?;
+    let merged = merge.root().map_err(fail)?;
+    let upper = merge.upper(&merged).map_err(fail)?.ok_or(Errno::IO).map_err(fail)?;
+    let opaque = upper.is_opaque().map_err(fail)?;
+    let itself = LayerEntry::of_upper(upper, None);
+    let stat = itself.stat().map_err(fail)?;
     let (to, links) = (Writer::new(writer), HashMap::new());
-    let mut packer = Packer { to, lower, policy, links, buffer: vec![0; BUFFER] };
-    packer.entry(root, Of::fd(upper), stat, Content::None)?;
-    packer.children(&merged, Path::new(""), if opaque { Extent::Opaque } else { Extent::Upper })?;
+    let mut packer = Packer { to, merge, policy, links, buffer: vec![0; BUFFER] };
+    packer.entry(root, &itself, stat, &itself)?;
+    packer.tree(merged, if opaque { Extent::Opaque } else { Extent::Upper })?;
     packer.to.finish()
 }
 
 struct Packer<W> {
     to: Writer<W>,
-    lower: Lower,
+    merge: Merge,
     policy: Policy,
     /// Where the first name of each file with several is.
     links: HashMap<(u64, u64), PathBuf>,
@@ -67,65 +65,89 @@ enum Extent {
     Whole,
 }
 
-/// Where the rest of an entry is read.
-enum Content<'a> {
-    None,
-    In(&'a Dir, Name<'a>),
+impl Extent {
+    fn is_whole(self) -> bool {
+        matches!(self, Extent::Renamed | Extent::Whole)
+    }
+}
+
+/// A directory on the way to the entry that is being packed. Nothing of it is open: a tree can be deeper than this process
+/// may have descriptors.
+struct Level {
+    dir: MergedDir,
+    extent: Extent,
+    /// Those still to come.
+    names: btree_set::IntoIter<NameBuf>,
+    hidden: BTreeSet<NameBuf>,
 }
 
 impl<W: Write> Packer<W> {
-    fn children(&mut self, dir: &Merged, path: &Path, extent: Extent) -> Result<(), Error> {
-        // Deeper than any tool could unpack it.
+    /// All that is below the root. A loop, since a tree can be deeper than the stack.
+    fn tree(&mut self, root: MergedDir, extent: Extent) -> Result<(), Error> {
+        let mut path = PathBuf::new();
+        let mut levels = vec![self.enter(root, &path, extent)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.next() else {
+                levels.pop();
+                path.pop();
+                continue;
+            };
+            path.push(name.as_os_str());
+            match self.named(level, &path, name.as_name())? {
+                Some((dir, extent)) => levels.push(self.enter(dir, &path, extent)?),
+                None => drop(path.pop()),
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, dir: MergedDir, path: &Path, extent: Extent) -> Result<Level, Error> {
         if path.as_os_str().len() >= PATH_MAX {
             return Err(fail(path, "list it")(Errno::NAMETOOLONG));
         }
         if matches!(extent, Extent::Opaque | Extent::Renamed) {
             self.whiteout(path.join(OPAQUE))?;
         }
-        let whole = matches!(extent, Extent::Renamed | Extent::Whole);
-        let hidden = if whole { BTreeSet::new() } else { self.lower.hidden_names(path) };
-        let names = if whole { self.lower.names(dir) } else { dir.upper_names().map(|names| &names | &hidden) };
-        for name in &names.map_err(fail(path, "list it"))? {
-            let (path, name) = (path.join(name.as_os_str()), name.as_name());
-            let fail = fail(&path, "read what it is");
-            if let (false, Some(upper)) = (whole, &dir.upper) {
-                match upper.see(name).map_err(fail)? {
-                    Seen::Nothing if hidden.contains(&name.to_owned()) => {}
-                    Seen::Nothing => continue,
-                    Seen::Whiteout => {
-                        self.whiteout(whiteout_path(&path, name))?;
-                        continue;
-                    }
-                    Seen::Entry(_) => {}
-                }
-            }
-            let look = self.lower.look(dir, name).map_err(fail)?;
-            let Some(top) = look.is.top() else { continue };
-            if name.as_bytes().starts_with(WHITEOUT.as_bytes()) {
-                return Err(Error::Reserved { path });
-            }
-            let at = self.lower.part(dir, (top.0, name)).map_err(fail)?;
-            let data = match &look.data {
-                Some((file, _)) => Some((self.lower.open(&file.dir).map_err(fail)?, file.name.as_name())),
-                None => None,
-            };
-            let content = match &data {
-                Some((dir, name)) => Content::In(dir, *name),
-                None => Content::In(&at.0, at.1.as_name()),
-            };
-            self.entry(&path, Of::Name(&at.0, at.1.as_name()), top.1.stat, content)?;
-            if let Resolution::Dir(parts) = &look.is {
-                let child = self.lower.child(dir, name, parts).map_err(fail)?;
-                let extent = match top {
-                    _ if whole => Extent::Whole,
-                    (Part::Upper, Found { opaque: true, .. }) => Extent::Opaque,
-                    (Part::Upper, Found { redirect: Some(_), .. }) => Extent::Renamed,
-                    _ => Extent::Upper,
-                };
-                self.children(&child, &path, extent)?;
+        let hidden = if extent.is_whole() { BTreeSet::new() } else { self.merge.hidden_names(path) };
+        let names = match extent.is_whole() {
+            true => self.merge.names(&dir),
+            false => self.merge.upper_names(&dir).map(|names| &names | &hidden),
+        };
+        let names = names.map_err(fail(path, "list it"))?.into_iter();
+        Ok(Level { dir, extent, names, hidden })
+    }
+
+    /// What the layer says of one name. Answers the directory that it is, to be entered.
+    fn named(&mut self, level: &Level, path: &Path, name: Name<'_>) -> Result<Option<(MergedDir, Extent)>, Error> {
+        let fail = fail(path, "read what it is");
+        let (dir, whole) = (&level.dir, level.extent.is_whole());
+        if !whole && let Some(upper) = self.merge.upper(dir).map_err(fail)? {
+            match upper.see(name).map_err(fail)? {
+                Seen::Nothing if level.hidden.contains(&name.to_owned()) => {}
+                Seen::Nothing => return Ok(None),
+                Seen::Whiteout => return self.whiteout(whiteout_path(path, name)).map(|()| None),
+                Seen::Entry(_) => {}
             }
         }
-        Ok(())
+        let look = self.merge.look(dir, name).map_err(fail)?;
+        let Some((part, found)) = look.is.top() else { return Ok(None) };
+        if name.as_bytes().starts_with(WHITEOUT.as_bytes()) {
+            return Err(Error::Reserved { path: path.into() });
+        }
+        let entry = self.merge.part(dir, (part, name)).map_err(fail)?;
+        let data = match &look.data {
+            Some((file, _)) => file.reach(&self.merge).map_err(fail)?,
+            None => entry.clone(),
+        };
+        self.entry(path, &entry, found.stat, &data)?;
+        let Resolution::Dir(parts) = &look.is else { return Ok(None) };
+        let extent = match (part, found) {
+            _ if whole => Extent::Whole,
+            (Part::Upper, Found { opaque: true, .. }) => Extent::Opaque,
+            (Part::Upper, Found { redirect: Some(_), .. }) => Extent::Renamed,
+            _ => Extent::Upper,
+        };
+        Ok(Some((self.merge.child(dir, name, parts), extent)))
     }
 
     fn whiteout(&mut self, path: PathBuf) -> Result<(), Error> {
@@ -133,9 +155,9 @@ impl<W: Write> Packer<W> {
         self.to.end()
     }
 
-    /// One file, directory or link.
-    fn entry(&mut self, path: &Path, of: Of<'_>, stat: Stat, content: Content<'_>) -> Result<(), Error> {
-        let shown = self.policy.owners.stat(of, stat).map_err(fail(path, "read its owner"))?;
+    /// One file, directory or link; `data` has the content.
+    fn entry(&mut self, path: &Path, from: &LayerEntry, stat: Stat, data: &LayerEntry) -> Result<(), Error> {
+        let shown = from.shown(self.policy.owners, stat).map_err(fail(path, "read its owner"))?;
         if shown.is_whiteout_device() {
             return Err(Error::WhiteoutDevice { path: path.into() });
         }
@@ -154,16 +176,16 @@ impl<W: Write> Packer<W> {
             }
             self.links.insert((stat.dev, stat.ino), path.into());
         }
-        entry.xattrs = xattrs(of, path)?;
-        match (kind, content) {
-            (Kind::Regular, Content::In(dir, name)) => {
-                let file = dir.open_file(name.as_os_str(), OFlags::RDONLY, 0).map_err(fail(path, "open it"))?;
+        entry.xattrs = xattrs(from, path)?;
+        match kind {
+            Kind::Regular => {
+                let file = data.open().map_err(fail(path, "open it"))?;
                 entry.size = stat.size;
                 self.to.begin(&entry)?;
                 self.content(&file, &entry)?;
             }
-            (Kind::Symlink, Content::In(dir, name)) => {
-                entry.target = dir.read_link(name).map_err(fail(path, "read the link"))?;
+            Kind::Symlink => {
+                entry.target = data.read_link().map_err(fail(path, "read the link"))?;
                 self.to.begin(&entry)?;
             }
             _ => self.to.begin(&entry)?,
@@ -201,10 +223,10 @@ fn kind(shown: &Stat) -> Option<Kind> {
 }
 
 /// The attributes that go with the file to another host, sorted by name.
-fn xattrs(of: Of<'_>, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, Error> {
+fn xattrs(from: &LayerEntry, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, Error> {
     let fail = fail(path, "read its extended attributes");
     let mut xattrs = Vec::new();
-    for key in visible_xattrs(of).map_err(fail)? {
+    for key in from.visible_xattrs().map_err(fail)? {
         if attributes::is_of_host(&key) {
             continue;
         }
@@ -212,7 +234,7 @@ fn xattrs(of: Of<'_>, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, Error> {
             tracing::warn!(?path, ?key, "left out an extended attribute that no archive can hold");
             continue;
         }
-        if let Some(value) = xattr::get(of, &key).map_err(fail)? {
+        if let Some(value) = from.xattr(&key).map_err(fail)? {
             xattrs.push((key, value));
         }
     }

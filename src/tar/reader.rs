@@ -11,7 +11,8 @@ use std::path::Path;
 
 use tar::{GnuExtSparseHeader, Header};
 
-use super::entry::{Entry, Extensions, Kind, Records, decode, number};
+use super::entry::{Entry, Extensions, Kind, Records, decode};
+use super::number::number;
 use super::sparse::{self, Announced, Map, Segment};
 use super::{Error, pax};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Error;
-use super::entry::{SparseRecords, number};
+use super::number::number;
 
 /// More pieces than this no archiver writes for one file.
 const SEGMENTS_MAX: usize = 1 << 20;
@@ -13,6 +13,16 @@ const SEGMENTS_MAX: usize = 1 << 20;
 pub(super) struct Segment {
     pub offset: u64,
     pub len: u64,
+}
+
+/// The `GNU.sparse.` records.
+#[derive(Debug, Default)]
+pub(super) struct SparseRecords<'a> {
+    pub major: Option<&'a [u8]>,
+    pub name: Option<&'a [u8]>,
+    pub map: Option<&'a [u8]>,
+    pub size: Option<&'a [u8]>,
+    pub offset: Option<&'a [u8]>,
 }
 
 /// A map while it is read.

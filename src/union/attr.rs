@@ -42,7 +42,7 @@ impl Union {
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {
         let mut stat = match self.record(node) {
             Some(record) => self.squashed(record.shown),
-            None => self.at(node, |at| self.shown(at.of(), at.stat()?))?,
+            None => self.at(node, |at| self.shown(at, at.stat()?))?,
         };
         node.state.read().adjust(&mut stat);
         Ok(Attr { id: node.id, stat })

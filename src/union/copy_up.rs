@@ -16,7 +16,7 @@ use crate::sys::{self, Errno, File, FileHandle, Kind, Rename, Result, SetTime, S
 use super::Union;
 use super::descriptors::FileKey;
 use super::likeness::{Bring, clone_attributes, make_like};
-use super::locate::At;
+use super::locate::{At, UpperAt};
 use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
 use super::xattr::CAPABILITY;
 
@@ -45,7 +45,7 @@ impl Deref for UpperDir {
 /// A file or directory that is in the upper layer, whose attributes are to be changed.
 #[derive(Debug)]
 pub(super) struct UpperFile<'a> {
-    at: &'a At,
+    at: &'a UpperAt,
     owners: Owners,
     /// What users see.
     kind: Kind,
@@ -131,7 +131,7 @@ impl Union {
         change: impl FnOnce(&UpperFile<'_>) -> Result<T>,
     ) -> Result<T> {
         self.copy_up(node, Need::Metadata)?;
-        self.at(node, |at| change(&UpperFile { at, owners: self.stack.owners, kind: node.kind }))
+        self.at_upper(node, |at| change(&UpperFile { at, owners: self.stack.owners, kind: node.kind }))
     }
 
     /// The content in the upper layer, copied up if need be, to change it.
@@ -151,7 +151,7 @@ impl Union {
         let places = node.state.read().places.clone();
         let names = places.iter().map(|place| place.name.as_name());
         for name in names.filter(|&name| whiteout::looks_like_one(name)) {
-            self.at(node, |at| whiteout::keep_plain(at.of(), name, self.stack.namespace))?;
+            self.at_upper(node, |at| whiteout::keep_plain(at.of(), name, self.stack.namespace))?;
         }
         Ok(())
     }
@@ -206,8 +206,8 @@ impl Union {
         let stat = from.stat()?;
         let data = self.data_of_lower(node, &stat)?;
         let only_attributes = need == Need::Metadata && self.metacopy && stat.size > 0 && data.is_some();
-        let origin = self.origin(&from, node, &stat);
-        let like = self.stack.owners.stat(from.of(), stat)?;
+        let origin = if node.is_dir() { None } else { self.origin(&from, node, &stat) };
+        let like = from.shown(self.stack.owners, stat)?;
         let like = Stat { perm: perm.unwrap_or(like.perm), ..like };
         let is_bare = node.is_bare() || self.record(node).is_some_and(|record| record.is_bare());
         let (staged, (file, real)) = upper.stage(|dir, name| {
@@ -223,7 +223,7 @@ impl Union {
             if let Some(protection) = node.protection().encode() {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
             }
-            let xattrs = if is_bare { Vec::new() } else { self.stack.policy().own_xattrs(from.of())? };
+            let xattrs = if is_bare { Vec::new() } else { from.own_xattrs(self.stack.policy())? };
             let made = clone_attributes((&from, xattrs), &like, (dir, name), (upper, self.stack.owners), self.own)?;
             if let Some(file) = &file
                 && !self.volatile
@@ -265,8 +265,8 @@ impl Union {
 
     /// What a copy of `from` is to say of where it comes from; directories are found by their names.
     fn origin(&self, from: &At, node: &Node, stat: &Stat) -> Option<Source> {
-        let At::Name(dir, name) = from else { return None };
-        let handle = sys::file_handle(&**dir, name.as_name()).ok();
+        let At::Lower(from) = from else { return None };
+        let handle = from.handle();
         Some(Source { number: node.id.0, uuid: self.table.uuid(stat.dev), handle })
     }
 
@@ -337,7 +337,7 @@ impl Union {
     /// the mark is gone, it is read from below.
     fn bring_data(&self, node: &Arc<Node>, need: Need) -> Result<()> {
         let Some(data) = node.state.read().data_below().cloned() else { return Ok(()) };
-        let at = self.at(node, |at| Ok(at.clone()))?;
+        let at = self.at_upper(node, |at| Ok(at.clone()))?;
         let fd = at.path_fd()?;
         let file = self.open_upper(node)?;
         let stat = fd.stat()?;

@@ -25,10 +25,7 @@ impl Union {
         if let Some(target) = self.record(&node).and_then(|record| record.target()) {
             return Ok(target);
         }
-        self.at(&node, |at| match at {
-            At::Name(dir, name) => dir.read_link(name.as_name()),
-            other => other.path_fd()?.read_link(),
-        })
+        self.at(&node, At::read_link)
     }
 
     /// Reads the whole content of a lower file that is shorter than `buffer`, for `then` to use while nobody can
@@ -186,7 +183,7 @@ impl Union {
             None => self.open_upper(node),
             // A lower file does not change: that its data was copied up meanwhile does no harm.
             Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
-                Some(file) => self.open_lower(&file),
+                Some(file) => file.open(self),
                 None => self.at(node, At::open_quietly),
             }),
         }
@@ -195,7 +192,7 @@ impl Union {
     /// A descriptor to read and write content in the upper layer with.
     pub(super) fn open_upper(&self, node: &Node) -> Result<Arc<File>> {
         self.descriptors.file(FileKey::Upper(node.id), || {
-            self.at(node, |at| match at.open(OFlags::RDWR) {
+            self.at_upper(node, |at| match at.open(OFlags::RDWR) {
                 // Whether the user may was asked before; an owner without privilege can be locked out by the mode.
                 Err(Errno::ACCESS) => {
                     let (fd, perm) = (at.path_fd()?, at.stat()?.perm);

@@ -10,22 +10,16 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::layer::LayerDir;
+use crate::layer::{LayerDir, OpenLowerDir};
 use crate::sys::{File, Result};
 
 use super::node::NodeId;
 
 const SHARDS: u64 = 8;
-/// Directories that are kept open at most: all of an image of six layers. Each pins memory here and in the kernel, and is
+/// Directories of the lower layers that are kept open at most, and as many of the upper one: all of an image of six
+/// layers. Each pins memory here and in the kernel, and is
 /// opened again by one system call.
 const DIRS_MAX: usize = 8192;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum DirKey {
-    /// By serial number.
-    Lower(u64),
-    Upper(NodeId),
-}
 
 /// Which file a descriptor of a node is of: after a copy-up the one below must not be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +32,9 @@ pub(super) enum FileKey {
 
 #[derive(Debug)]
 pub(super) struct Descriptors {
-    dirs: Sharded<DirKey, LayerDir>,
+    upper_dirs: Sharded<NodeId, LayerDir>,
+    /// By serial number.
+    lower_dirs: Sharded<u64, OpenLowerDir>,
     files: Sharded<FileKey, File>,
 }
 
@@ -48,18 +44,27 @@ struct Sharded<K: Hash + Eq, V>(Vec<Mutex<LruCache<K, Arc<V>>>>);
 impl Descriptors {
     /// Room for about `limit` descriptors in all, or less.
     pub(super) fn new(limit: usize) -> Descriptors {
-        Descriptors { dirs: Sharded::new(DIRS_MAX.min(limit / 2)), files: Sharded::new(limit / 4) }
+        let dirs = DIRS_MAX.min(limit / 4);
+        Descriptors { upper_dirs: Sharded::new(dirs), lower_dirs: Sharded::new(dirs), files: Sharded::new(limit / 4) }
     }
 
-    pub(super) fn dir(&self, key: DirKey, open: impl FnOnce() -> Result<LayerDir>) -> Result<Arc<LayerDir>> {
-        let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
-        self.dirs.get(hash, key, open)
+    /// The directory of the upper layer that a node has there.
+    pub(super) fn upper_dir(&self, id: NodeId, open: impl FnOnce() -> Result<LayerDir>) -> Result<Arc<LayerDir>> {
+        self.upper_dirs.get(id.0, id, open)
+    }
+
+    /// The directory of a lower layer that has this serial number.
+    pub(super) fn lower_dir(
+        &self,
+        serial: u64,
+        open: impl FnOnce() -> Result<OpenLowerDir>,
+    ) -> Result<Arc<OpenLowerDir>> {
+        self.lower_dirs.get(serial, serial, open)
     }
 
     /// What is open already.
-    pub(super) fn open_dir(&self, key: DirKey) -> Option<Arc<LayerDir>> {
-        let (DirKey::Lower(hash) | DirKey::Upper(NodeId(hash))) = key;
-        self.dirs.shard(hash).lock().get(&key).cloned()
+    pub(super) fn open_upper_dir(&self, id: NodeId) -> Option<Arc<LayerDir>> {
+        self.upper_dirs.shard(id.0).lock().get(&id).cloned()
     }
 
     pub(super) fn file(&self, key: FileKey, open: impl FnOnce() -> Result<File>) -> Result<Arc<File>> {
@@ -75,13 +80,13 @@ impl Descriptors {
         for key in [FileKey::Lower(id), FileKey::Upper(id), FileKey::Quiet(id)] {
             self.files.shard(key.hash()).lock().pop(&key);
         }
-        self.dirs.shard(id.0).lock().pop(&DirKey::Upper(id));
+        self.upper_dirs.shard(id.0).lock().pop(&id);
     }
 
     /// Closes directories of lower layers that no node has any longer.
     pub(super) fn forget_dirs(&self, serials: impl IntoIterator<Item = u64>) {
         for serial in serials {
-            self.dirs.shard(serial).lock().pop(&DirKey::Lower(serial));
+            self.lower_dirs.shard(serial).lock().pop(&serial);
         }
     }
 

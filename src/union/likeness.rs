@@ -32,13 +32,7 @@ pub(super) fn make_like(
     };
     match stat.kind {
         Kind::Directory => dir.make_dir(name, born(0o700)).map(|()| None),
-        Kind::Symlink => {
-            let target = match from {
-                At::Name(dir, name) => dir.read_link(name.as_name())?,
-                other => other.path_fd()?.read_link()?,
-            };
-            dir.make_symlink(name, &target).map(|()| None)
-        }
+        Kind::Symlink => dir.make_symlink(name, &from.read_link()?).map(|()| None),
         Kind::Regular => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
             let to = dir.open_file(name.as_os_str(), flags, born(0o600))?;
@@ -71,7 +65,7 @@ pub(super) fn clone_attributes(
         dir.set_owner(name, Some(like.uid), Some(like.gid))?;
     }
     for key in xattrs {
-        let Some(value) = xattr::get(from.of(), &key)? else { continue };
+        let Some(value) = from.xattr(&key)? else { continue };
         match xattr::set(of, &key, &value, Set::Any) {
             // The host's own labels, and what only the host's root may set, are the host's to decide.
             Err(Errno::OPNOTSUPP) => {}

@@ -6,7 +6,7 @@ use crate::layer::whiteout;
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
-use super::locate::At;
+use super::locate::UpperAt;
 use super::node::{NodeId, Place};
 use super::{Attr, Union};
 
@@ -25,7 +25,7 @@ impl Union {
         dir.protection().permits_more()?;
         self.copy_up(&node, self.need_to_move())?;
         let upper = self.upper_dir(&dir)?;
-        let file = self.at(&node, At::path_fd)?;
+        let file = self.at_upper(&node, UpperAt::path_fd)?;
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
         let replaces_whiteout = self.check_free(&upper, content, name)?;

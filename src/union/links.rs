@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::layer::{self, Names, Origin, Staged, whiteout};
+use crate::layer::{LinkedNames, Origin, Staged, whiteout};
 use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Result};
 
@@ -70,22 +70,23 @@ impl Union {
     /// Looks up the names that the file with this inode has in a layer, which makes its places known. Where something
     /// hides a name, it is none of this file's; one in a directory that was renamed is found when it is looked up.
     fn find_names(&self, layer: usize, inode: u64) -> Result<()> {
-        for path in self.names_in(layer)?.get(&inode).into_iter().flatten() {
-            if let Err(error) = self.walk(path) {
+        for path in self.names_in(layer)?.of(inode) {
+            if let Err(error) = self.walk(&path) {
                 tracing::trace!(?path, %error, "a name that is not shown");
             }
         }
         Ok(())
     }
 
-    fn names_in(&self, layer: usize) -> Result<&Names> {
-        let known = self.names.get(layer).ok_or(Errno::IO)?;
-        if let Some(names) = known.get() {
-            return Ok(names);
+    /// The names in one layer. To find them is to read its whole table, or to walk it, so that those of the layers asked
+    /// last are kept: a `chown -R` asks for file after file.
+    fn names_in(&self, layer: usize) -> Result<Arc<LinkedNames>> {
+        if let Some(names) = self.names.lock().get(&layer) {
+            return Ok(names.clone());
         }
-        let root = self.stack.lower.get(layer).ok_or(Errno::IO)?.root();
-        let names = layer::names_of_linked(root)?;
-        Ok(known.get_or_init(|| names))
+        let names = Arc::new(self.stack.lower.get(layer).ok_or(Errno::IO)?.linked_names()?);
+        self.names.lock().put(layer, names.clone());
+        Ok(names)
     }
 
     /// Looks up what the union shows at `path`, step by step.

@@ -1,91 +1,168 @@
 //! Where the content of a node lives now, as something to make system calls on.
 
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockReadGuard;
 
 use crate::layer::contents::Record;
-use crate::layer::{LayerDir, Layers, LowerDir, LowerFile, Namespace};
-use crate::sys::xattr::Of;
+use crate::layer::{
+    Found, LayerDir, LayerEntry, Layers, LowerDir, LowerFile, LowerLayer, Namespace, OpenLowerDir, Owners, Part,
+    Policy, Seen,
+};
+use crate::sys::xattr::{self, Of};
 use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
 
-use super::descriptors::DirKey;
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
 
 /// The topmost file or directory that a node's attributes and data come from.
 #[derive(Clone, Debug)]
 pub(super) enum At {
+    Lower(LayerEntry),
+    Upper(UpperAt),
+}
+
+/// A file or directory of the upper layer, which alone can be changed.
+#[derive(Clone, Debug)]
+pub(super) enum UpperAt {
     Name(Arc<LayerDir>, NameBuf),
     Dir(Arc<LayerDir>),
     Fd(Arc<PathFd>),
 }
 
 impl At {
-    pub(super) fn of(&self) -> Of<'_> {
-        match self {
-            At::Name(dir, name) => Of::Name(dir, name.as_name()),
-            At::Dir(dir) => Of::Dir(dir),
-            At::Fd(fd) => Of::fd(&**fd),
-        }
-    }
-
     pub(super) fn stat(&self) -> Result<Stat> {
         match self {
-            At::Name(dir, name) => dir.stat(name.as_name()),
-            At::Dir(dir) => dir.stat_self(),
-            At::Fd(fd) => fd.stat(),
+            At::Lower(entry) => entry.stat(),
+            At::Upper(at) => at.stat(),
         }
     }
 
-    /// Opens a file; a directory is no file.
-    pub(super) fn open(&self, flags: OFlags) -> Result<File> {
+    /// What users see of it, where the kernel says `stat`.
+    pub(super) fn shown(&self, owners: Owners, stat: Stat) -> Result<Stat> {
         match self {
-            At::Name(dir, name) => dir.open_file(name.as_os_str(), flags, 0),
-            At::Dir(_) => Err(Errno::ISDIR),
-            At::Fd(fd) => fd.open(flags),
+            At::Lower(entry) => entry.shown(owners, stat),
+            At::Upper(at) => owners.stat(at.of(), stat),
         }
     }
 
     /// Opens a file for reading, and leaves the time of its last access as it is.
     pub(super) fn open_quietly(&self) -> Result<File> {
         match self {
-            At::Name(dir, name) => dir.open_file_quietly(name.as_os_str(), OFlags::RDONLY),
-            At::Dir(_) => Err(Errno::ISDIR),
-            At::Fd(fd) => fd.open_quietly(OFlags::RDONLY),
+            At::Lower(entry) => entry.open(),
+            At::Upper(UpperAt::Name(dir, name)) => dir.open_file_quietly(name.as_os_str(), OFlags::RDONLY),
+            At::Upper(UpperAt::Dir(_)) => Err(Errno::ISDIR),
+            At::Upper(UpperAt::Fd(fd)) => fd.open_quietly(OFlags::RDONLY),
+        }
+    }
+
+    /// Target of a symbolic link.
+    pub(super) fn read_link(&self) -> Result<OsString> {
+        match self {
+            At::Lower(entry) => entry.read_link(),
+            At::Upper(UpperAt::Name(dir, name)) => dir.read_link(name.as_name()),
+            At::Upper(other) => other.path_fd()?.read_link(),
+        }
+    }
+
+    /// The attribute called `key` on disk.
+    pub(super) fn xattr(&self, key: &OsStr) -> Result<Option<Vec<u8>>> {
+        match self {
+            At::Lower(entry) => entry.xattr(key),
+            At::Upper(at) => xattr::get(at.of(), key),
+        }
+    }
+
+    pub(super) fn xattr_strict(&self, key: &OsStr) -> Result<Vec<u8>> {
+        match self {
+            At::Lower(entry) => entry.xattr_strict(key),
+            At::Upper(at) => xattr::get_strict(at.of(), key),
+        }
+    }
+
+    /// All attributes on disk.
+    pub(super) fn xattrs(&self) -> Result<Vec<OsString>> {
+        match self {
+            At::Lower(entry) => entry.xattrs(),
+            At::Upper(at) => xattr::list(at.of()),
+        }
+    }
+
+    /// Those of the file's own, as they are called on disk.
+    pub(super) fn own_xattrs(&self, policy: Policy) -> Result<Vec<OsString>> {
+        match self {
+            At::Lower(entry) => entry.own_xattrs(policy),
+            At::Upper(at) => policy.own_xattrs(at.of()),
+        }
+    }
+
+    /// # Errors
+    /// `EROFS` for what is below.
+    pub(super) fn upper(&self) -> Result<&UpperAt> {
+        match self {
+            At::Lower(_) => Err(Errno::ROFS),
+            At::Upper(at) => Ok(at),
+        }
+    }
+}
+
+impl UpperAt {
+    pub(super) fn of(&self) -> Of<'_> {
+        match self {
+            UpperAt::Name(dir, name) => Of::Name(dir, name.as_name()),
+            UpperAt::Dir(dir) => Of::Dir(dir),
+            UpperAt::Fd(fd) => Of::fd(&**fd),
+        }
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat> {
+        match self {
+            UpperAt::Name(dir, name) => dir.stat(name.as_name()),
+            UpperAt::Dir(dir) => dir.stat_self(),
+            UpperAt::Fd(fd) => fd.stat(),
+        }
+    }
+
+    /// Opens a file; a directory is no file.
+    pub(super) fn open(&self, flags: OFlags) -> Result<File> {
+        match self {
+            UpperAt::Name(dir, name) => dir.open_file(name.as_os_str(), flags, 0),
+            UpperAt::Dir(_) => Err(Errno::ISDIR),
+            UpperAt::Fd(fd) => fd.open(flags),
         }
     }
 
     pub(super) fn set_perm(&self, perm: u32) -> Result<()> {
         match self {
-            At::Name(dir, name) => dir.set_perm(name.as_name(), perm),
-            At::Dir(dir) => dir.set_own_perm(perm),
-            At::Fd(fd) => fd.set_perm(perm),
+            UpperAt::Name(dir, name) => dir.set_perm(name.as_name(), perm),
+            UpperAt::Dir(dir) => dir.set_own_perm(perm),
+            UpperAt::Fd(fd) => fd.set_perm(perm),
         }
     }
 
     pub(super) fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         match self {
-            At::Name(dir, name) => dir.set_owner(name.as_name(), uid, gid),
-            At::Dir(dir) => dir.set_own_owner(uid, gid),
-            At::Fd(fd) => fd.set_owner(uid, gid),
+            UpperAt::Name(dir, name) => dir.set_owner(name.as_name(), uid, gid),
+            UpperAt::Dir(dir) => dir.set_own_owner(uid, gid),
+            UpperAt::Fd(fd) => fd.set_owner(uid, gid),
         }
     }
 
     pub(super) fn set_times(&self, atime: SetTime, mtime: SetTime) -> Result<()> {
         match self {
-            At::Name(dir, name) => dir.set_times(name.as_name(), atime, mtime),
-            At::Dir(dir) => dir.set_own_times(atime, mtime),
-            At::Fd(fd) => fd.set_times(atime, mtime),
+            UpperAt::Name(dir, name) => dir.set_times(name.as_name(), atime, mtime),
+            UpperAt::Dir(dir) => dir.set_own_times(atime, mtime),
+            UpperAt::Fd(fd) => fd.set_times(atime, mtime),
         }
     }
 
     pub(super) fn path_fd(&self) -> Result<Arc<PathFd>> {
         match self {
-            At::Name(dir, name) => dir.open_path(name.as_os_str()).map(Arc::new),
-            At::Dir(dir) => dir.to_path_fd().map(Arc::new),
-            At::Fd(fd) => Ok(fd.clone()),
+            UpperAt::Name(dir, name) => dir.open_path(name.as_os_str()).map(Arc::new),
+            UpperAt::Dir(dir) => dir.to_path_fd().map(Arc::new),
+            UpperAt::Fd(fd) => Ok(fd.clone()),
         }
     }
 }
@@ -100,12 +177,12 @@ impl Layers for Union {
         self.stack.data_only()
     }
 
-    fn root(&self, layer: usize) -> Result<&LayerDir> {
-        self.stack.root(layer)
+    fn layer(&self, which: usize) -> Result<&LowerLayer> {
+        self.stack.layer(which)
     }
 
-    fn open(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        self.descriptors.dir(DirKey::Lower(dir.serial()), || self.stack.root(dir.layer())?.open_dir(dir.path()))
+    fn open(&self, dir: &LowerDir) -> Result<Arc<OpenLowerDir>> {
+        self.descriptors.lower_dir(dir.serial(), || dir.open(self))
     }
 
     fn namespace(&self) -> Namespace {
@@ -115,29 +192,22 @@ impl Layers for Union {
     fn follows_redirects(&self) -> bool {
         self.stack.follows_redirects()
     }
+
+    fn copy_of(&self, _: &LowerFile, found: &Found) -> Result<Option<(Part, Found)>> {
+        let Some(index) = &self.index else { return Ok(None) };
+        let number = self.table.id_of(Real::of(&found.stat)).0;
+        let Some(indexed) = index.of_number(number) else { return Ok(None) };
+        match index.dir()?.see(indexed.name.as_name())? {
+            Seen::Entry(copy) => Ok(Some((Part::Index(indexed), copy))),
+            Seen::Nothing | Seen::Whiteout => Ok(None),
+        }
+    }
 }
 
 impl Union {
-    /// The descriptor of one directory of one lower layer.
-    pub(super) fn lower_fd(&self, dir: &LowerDir) -> Result<Arc<LayerDir>> {
-        Layers::open(self, dir)
-    }
-
     /// One file of one lower layer.
     pub(super) fn lower_at(&self, file: &LowerFile) -> Result<At> {
-        Ok(At::Name(self.lower_fd(&file.dir)?, file.name.clone()))
-    }
-
-    /// Opens a file of a lower layer for reading, and leaves the time of its last access as it is.
-    pub(super) fn open_lower(&self, file: &LowerFile) -> Result<File> {
-        if file.is_in_contents() {
-            // Nobody has needed its directory, and maybe nobody will.
-            match self.stack.root(file.dir.layer())?.open_file_quietly(file.path(), OFlags::RDONLY) {
-                Err(Errno::NAMETOOLONG) => {}
-                other => return other,
-            }
-        }
-        self.lower_at(file)?.open_quietly()
+        file.reach(self).map(At::Lower)
     }
 
     /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
@@ -166,14 +236,13 @@ impl Union {
                     }
                 }
             };
-            let key = DirKey::Upper(here.id);
-            let opened = match (self.descriptors.open_dir(key), &place, &parent) {
+            let opened = match (self.descriptors.open_upper_dir(here.id), &place, &parent) {
                 (Some(open), ..) => Ok(open),
                 (None, None, _) => {
-                    self.descriptors.dir(key, || Ok(known(self.upper()?.root().open_dir(".")?, adopted)))
+                    self.descriptors.upper_dir(here.id, || Ok(known(self.upper()?.root().open_dir(".")?, adopted)))
                 }
                 (None, Some(place), Some((id, dir))) if *id == place.parent.id => {
-                    self.descriptors.dir(key, || Ok(known(open_child(dir, place, real)?, adopted)))
+                    self.descriptors.upper_dir(here.id, || Ok(known(open_child(dir, place, real)?, adopted)))
                 }
                 (None, Some(place), _) => {
                     let above = place.parent.clone();
@@ -220,10 +289,10 @@ impl Union {
                     let lower = content.lower.first();
                     drop(state);
                     let top = match self.upper_fd(node)? {
-                        Some(upper) => upper,
-                        None => self.lower_fd(&lower.ok_or(Errno::STALE)?)?,
+                        Some(upper) => At::Upper(UpperAt::Dir(upper)),
+                        None => At::Lower(lower.ok_or(Errno::STALE)?.reach(self)?),
                     };
-                    return act(&At::Dir(top));
+                    return act(&top);
                 }
                 Content::Lower(lower) => {
                     let file = lower.file.clone();
@@ -231,9 +300,9 @@ impl Union {
                     return act(&self.lower_at(&file)?);
                 }
                 Content::Upper(upper) => match &upper.at {
-                    Anchor::Unlinked(fd) => return act(&At::Fd(fd.clone())),
+                    Anchor::Unlinked(fd) => return act(&At::Upper(UpperAt::Fd(fd.clone()))),
                     Anchor::Index(indexed) => {
-                        return act(&At::Name(self.index()?.dir()?, indexed.name.clone()));
+                        return act(&At::Upper(UpperAt::Name(self.index()?.dir()?, indexed.name.clone())));
                     }
                     Anchor::Place => state.places.first().ok_or(Errno::STALE)?.clone(),
                 },
@@ -243,14 +312,19 @@ impl Union {
             let state = node.state.read();
             let placed = matches!(&state.content, Content::Upper(upper) if matches!(upper.at, Anchor::Place));
             if placed && is_first_place(&state, &place) {
-                return act(&At::Name(parent, place.name));
+                return act(&At::Upper(UpperAt::Name(parent, place.name)));
             }
         }
     }
 
-    /// What users shall see of a file that the kernel describes by `stat`.
-    pub(super) fn shown(&self, of: Of<'_>, stat: Stat) -> Result<Stat> {
-        Ok(self.squashed(self.stack.owners.stat(of, stat)?))
+    /// As [`at`](Self::at), where `node` is in the upper layer.
+    pub(super) fn at_upper<T>(&self, node: &Node, act: impl FnOnce(&UpperAt) -> Result<T>) -> Result<T> {
+        self.at(node, |at| act(at.upper()?))
+    }
+
+    /// What users shall see of what is there, where the kernel says `stat`.
+    pub(super) fn shown(&self, at: &At, stat: Stat) -> Result<Stat> {
+        Ok(self.squashed(at.shown(self.stack.owners, stat)?))
     }
 
     pub(super) fn squashed(&self, stat: Stat) -> Stat {

@@ -15,12 +15,7 @@ use super::node::{
 use super::table::Table;
 use super::{Attr, DirItem, Union};
 
-/// What the layers of a directory say of a name.
-#[derive(Clone, Debug)]
-pub(super) struct Sight {
-    pub(super) is: Resolution<Part>,
-    pub(super) data: Option<Box<DataBelow>>,
-}
+pub(super) use crate::layer::Look as Sight;
 
 /// A node that was looked up, until it is dropped.
 pub(super) struct Used<'a> {
@@ -87,37 +82,14 @@ impl Union {
         (content, among): (&DirContent, Among),
         name: Name<'_>,
     ) -> Result<Sight> {
-        let looked = layer::look_among(self, upper, (&content.lower, among), name)?;
-        let mut sight = Sight { is: looked.is, data: None };
-        if let Some((file, stat)) = looked.data {
-            let path = self.path_below(content, name, &sight.is);
-            sight.data = Some(Box::new(DataBelow { file, path, blocks: stat.blocks }));
-        }
-        let several = match &sight.is {
-            Resolution::Leaf(Part::Lower(file), found) if found.stat.nlink > 1 => Some((file.clone(), found.clone())),
-            _ => None,
-        };
-        match several {
-            Some((file, found)) => self.through_index(content, (file, found), sight),
-            None => Ok(sight),
-        }
+        layer::look_among(self, upper, (&content.lower, among), name)
     }
 
-    /// What a lower file of several names is now: it may have been copied up by another of them.
-    fn through_index(&self, content: &DirContent, (file, found): (LowerFile, Found), below: Sight) -> Result<Sight> {
-        let Some(index) = &self.index else { return Ok(below) };
-        let number = self.table.id_of(Real::of(&found.stat)).0;
-        let Some(indexed) = index.of_number(number) else { return Ok(below) };
-        let layer::Seen::Entry(copy) = index.dir()?.see(indexed.name.as_name())? else {
-            return Ok(below);
-        };
-        let data = copy.metacopy.then(|| {
-            below.data.unwrap_or_else(|| {
-                let path = content.path.join(file.name.as_os_str()).into();
-                Box::new(DataBelow { path, file, blocks: found.stat.blocks })
-            })
-        });
-        Ok(Sight { is: Resolution::Leaf(Part::Index(indexed), copy), data })
+    /// Where the data of a metadata-only file is.
+    fn data_below(&self, content: &DirContent, name: Name<'_>, sight: &Sight) -> Option<Box<DataBelow>> {
+        let (file, stat) = sight.data.as_ref()?;
+        let path = self.path_below(content, name, &sight.is);
+        Some(Box::new(DataBelow { file: file.clone(), path, blocks: stat.blocks }))
     }
 
     /// By which path the layers below together know what a directory shows of them as `name`.
@@ -140,15 +112,26 @@ impl Union {
     ) -> Result<Option<(Arc<Node>, Stat)>> {
         let Some((top, found)) = sight.is.top() else { return Ok(None) };
         let mut stat = match top {
-            Part::Upper => self.shown(Of::Name(upper.ok_or(Errno::IO)?, name), found.stat)?,
+            Part::Upper => {
+                let of = Of::Name(upper.ok_or(Errno::IO)?, name);
+                self.squashed(self.stack.owners.stat(of, found.stat)?)
+            }
             Part::Lower(file) => match file.record() {
                 Some(record) => self.squashed(record.shown),
-                None => self.shown(self.lower_at(file)?.of(), found.stat)?,
+                None => self.shown(&self.lower_at(file)?, found.stat)?,
             },
-            Part::Index(indexed) => self.shown(Of::Name(&*self.index()?.dir()?, indexed.name.as_name()), found.stat)?,
+            Part::Index(indexed) => {
+                let (dir, name) = (self.index()?.dir()?, indexed.name.as_name());
+                self.squashed(self.stack.owners.stat(Of::Name(&dir, name), found.stat)?)
+            }
         };
         let merges = matches!(&sight.is, Resolution::Dir(parts) if parts.len() > 1);
-        adjust(&mut stat, merges, self.indexed(top, found).as_deref(), sight.data.as_deref());
+        adjust(
+            &mut stat,
+            merges,
+            self.indexed(top, found).as_deref(),
+            sight.data.as_ref().map(|(_, data)| data.blocks),
+        );
         let real = Real::of(&found.stat);
         let id = self.identify(&sight.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
@@ -206,20 +189,17 @@ impl Union {
     }
 
     pub(super) fn content_of(&self, parent: &DirContent, name: Name<'_>, sight: &Sight) -> Content {
-        let upper = |at| Content::Upper(UpperContent { at, data: sight.data.clone() });
+        let upper = |at| Content::Upper(UpperContent { at, data: self.data_below(parent, name, sight) });
         match &sight.is {
             Resolution::Leaf(Part::Lower(file), _) => {
-                Content::Lower(LowerContent { file: file.clone(), data: sight.data.clone() })
+                Content::Lower(LowerContent { file: file.clone(), data: self.data_below(parent, name, sight) })
             }
             Resolution::Leaf(part, found) => upper(self.indexed(part, found).map_or(Anchor::Place, Anchor::Index)),
             Resolution::Missing => upper(Anchor::Place),
             Resolution::Dir(parts) => {
                 let above = parts.first().filter(|(part, _)| matches!(part, Part::Upper)).map(|(_, found)| found);
                 let path: Arc<Path> = self.path_below(parent, name, &sight.is).into();
-                let lower = parts.iter().filter_map(|(part, _)| match part {
-                    Part::Lower(file) => Some(file),
-                    Part::Upper | Part::Index(_) => None,
-                });
+                let lower = parts.iter().filter_map(|(part, _)| part.lower());
                 Content::Dir(Box::new(DirContent {
                     upper: if above.is_some() { UpperPart::Here } else { UpperPart::None },
                     lower: LowerDirs::of(lower, &path),

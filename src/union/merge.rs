@@ -3,13 +3,12 @@
 //! An entry's offset is derived from its name, so that a reader who goes on after names came and went
 //! meets no name twice and misses none that was there all along, even when the list was made anew.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Among, LayerDir, Owners, Part, Resolution, Seen};
-use crate::sys::xattr::Of;
-use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Result};
+use crate::layer::{Among, LayerDir, Part, Resolution, Seen, each_part};
+use crate::sys::{DirEntry, Errno, Kind, Name, NameBuf, Result};
 
 use super::Union;
 use super::node::{DirContent, Node, NodeId, Real};
@@ -19,29 +18,6 @@ const DOT: u64 = 1;
 const DOT_DOT: u64 = 2;
 /// How many entries are handed out at a time; fewer are the last.
 pub const DIR_BATCH: usize = 512;
-
-/// Which layer of a directory has an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layer {
-    Upper,
-    Lower,
-}
-
-/// What one layer shows of a directory.
-struct Shown<'a> {
-    layer: Layer,
-    /// Its place among the lower directories.
-    which: Option<u32>,
-    /// Unless a table of contents answers for it.
-    dir: Option<&'a LayerDir>,
-    known_dev: Option<u64>,
-    /// Those that no newer layer has or hides.
-    entries: Vec<&'a DirEntry>,
-    /// The others.
-    hidden: Vec<&'a DirEntry>,
-    /// The names that it says are gone.
-    gone: &'a [NameBuf],
-}
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,11 +157,12 @@ impl Union {
     /// `ENOTEMPTY`, and what a layer answers.
     pub(super) fn whiteouts_alone(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Vec<NameBuf>> {
         let mut whiteouts = Vec::new();
-        self.each_part(upper, content, |part| {
+        let listed = upper.map(|upper| Ok((upper, upper.list()?))).transpose()?;
+        each_part(self, listed, &content.lower, |part| {
             if !part.entries.is_empty() {
                 return Err(Errno::NOTEMPTY);
             }
-            if part.layer == Layer::Upper {
+            if part.which.is_none() {
                 whiteouts = part.gone.to_vec();
             }
             Ok(())
@@ -196,17 +173,18 @@ impl Union {
     fn list(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Listing> {
         let mut listing = Listing::default();
         let mixed = content.impure.load(Ordering::Relaxed) || !content.lower.is_empty();
-        self.each_part(upper, content, |part| {
-            let dev = part.known_dev.map_or_else(|| part.dir.ok_or(Errno::IO)?.stat_self().map(|stat| stat.dev), Ok)?;
+        let listed = upper.map(|upper| Ok((upper, upper.list()?))).transpose()?;
+        each_part(self, listed, &content.lower, |part| {
+            let dev = part.dev()?;
             for entry in &part.entries {
                 let real = Real { dev, ino: entry.ino };
-                let id = match (part.layer, part.dir) {
-                    (Layer::Upper, Some(dir)) if mixed => self.number_in_upper(dir, content, entry, real),
+                let id = match (part.which, upper) {
+                    (None, Some(upper)) if mixed => self.number_in_upper(upper, content, entry, real),
                     _ => Some(self.table.id_of(real)),
                 };
                 // Gone between listing and asking.
                 let Some(id) = id else { continue };
-                let kind = part.dir.map_or(Ok(entry.kind), |dir| self.shown_kind(dir, entry))?;
+                let kind = part.shown_kind(entry, self.stack.owners)?;
                 let among = part.which.map_or(Among::NONE, Among::from);
                 listing.add(Listed { name: entry.name.clone(), kind, id, among });
             }
@@ -230,52 +208,6 @@ impl Union {
             }),
         };
         found.map_or_else(|_| Some(self.table.id_of(real)), |found| self.identify(&found))
-    }
-
-    /// Calls `act` with what each layer shows, from the newest on.
-    fn each_part(
-        &self,
-        upper: Option<&LayerDir>,
-        content: &DirContent,
-        mut act: impl FnMut(Shown<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let mut above: HashSet<NameBuf> = HashSet::new();
-        let count = content.lower.len() + usize::from(upper.is_some());
-        let parts = upper.map(|_| None).into_iter().chain(content.lower.iter().map(Some));
-        for (depth, part) in parts.enumerate() {
-            let opened;
-            let (dir, layer, known_dev, listed) = match (part, upper) {
-                (None, Some(upper)) => (Some(upper), Layer::Upper, None, upper.list()?),
-                (None, None) => continue,
-                (Some(lower), _) => match (lower.known_dev(), lower.listed()) {
-                    (Some(dev), Some(listed)) => (None, Layer::Lower, Some(dev), listed),
-                    _ => {
-                        opened = self.lower_fd(&lower)?;
-                        (Some(&*opened), Layer::Lower, None, opened.list_quietly()?)
-                    }
-                },
-            };
-            let (hidden, entries) = listed.entries.iter().partition(|entry| above.contains(&entry.name));
-            let which = (layer == Layer::Lower).then(|| (depth - usize::from(upper.is_some())) as u32);
-            act(Shown { layer, which, dir, known_dev, entries, hidden, gone: &listed.gone })?;
-            if depth + 1 < count {
-                above.extend(listed.entries.into_iter().map(|entry| entry.name).chain(listed.gone));
-            }
-        }
-        Ok(())
-    }
-
-    /// A recorded device lies on disk as a regular file.
-    fn shown_kind(&self, dir: &Dir, entry: &DirEntry) -> Result<Kind> {
-        let name = entry.name.as_name();
-        if self.stack.owners == Owners::Real || entry.kind != Kind::Regular {
-            return Ok(entry.kind);
-        }
-        match dir.stat(name) {
-            Ok(stat) => Ok(self.stack.owners.stat(Of::Name(dir, name), stat)?.kind),
-            Err(Errno::NOENT) => Ok(entry.kind),
-            Err(e) => Err(e),
-        }
     }
 }
 

@@ -42,6 +42,7 @@
 //! descriptors. Two unrelated directories are locked in the order of their numbers, under `renaming`; so are
 //! two entries of directories that are locked. No lock is held while the content of a file is copied, but
 //! `copying` of that file.
+#![doc = include_str!("semantics.md")]
 
 mod attr;
 mod copy_up;
@@ -64,13 +65,15 @@ mod table;
 mod trace;
 mod xattr;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 
+use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::layer::{Asked, Index, LowerDirs, Mark, Names, Namespace, Stack};
+use crate::layer::{Asked, Index, LinkedNames, LowerDirs, Mark, Namespace, Stack};
 use crate::sys::{self, Errno, FsStat, Kind, Result};
 
 pub use crate::layer::{OpenError, Owners, RedirectDir, Tables};
@@ -86,6 +89,9 @@ pub use xattr::Wanted;
 use descriptors::Descriptors;
 use node::{Content, DirContent, Node, Places, Real, State, UpperPart};
 use table::{FileSystem, Table};
+
+/// Of so many layers the names of files with several stay in memory: about fifty bytes for each name.
+const NAMES_KEPT: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// What a union is made of.
 #[derive(Clone, Debug)]
@@ -158,8 +164,8 @@ pub struct Union {
     stack: Stack,
     /// With an upper layer.
     index: Option<Index>,
-    /// Of each lower layer, once one of its files of several names is copied up.
-    names: Vec<OnceLock<Names>>,
+    /// Of the lower layers that files of several names were last copied up from.
+    names: Mutex<LruCache<usize, Arc<LinkedNames>>>,
     table: Table,
     descriptors: Descriptors,
     renaming: Mutex<()>,
@@ -203,7 +209,7 @@ impl Union {
         };
         let trusted = stack.upper.as_ref().is_some_and(|upper| upper.policy.marks == Namespace::Trusted);
         Ok(Union {
-            names: stack.lower.iter().map(|_| OnceLock::new()).collect(),
+            names: Mutex::new(LruCache::new(NAMES_KEPT)),
             stack,
             index,
             table,
@@ -256,10 +262,9 @@ impl Union {
 fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
     let mut known: Vec<FileSystem> = Vec::new();
     for layer in stack.lower.iter().rev() {
-        let dev =
-            layer.contents().map_or_else(|| layer.root().stat_self().map(|stat| stat.dev), |known| Ok(known.dev()))?;
+        let dev = layer.dev()?;
         if known.iter().all(|file_system| file_system.dev != dev) {
-            known.push(FileSystem { dev, uuid: sys::filesystem_uuid(layer.root()).unwrap_or_default() });
+            known.push(FileSystem { dev, uuid: layer.filesystem_uuid().unwrap_or_default() });
         }
     }
     Ok(known)
@@ -267,11 +272,10 @@ fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
 
 /// The root merges every layer down to the first that is opaque.
 fn root_node(stack: &Stack) -> Result<Node> {
-    let top = match &stack.upper {
-        Some(upper) => upper.root(),
-        None => stack.lower.first().ok_or(Errno::NOENT)?.root(),
+    let stat = match &stack.upper {
+        Some(upper) => upper.root().stat_self()?,
+        None => stack.lower.first().ok_or(Errno::NOENT)?.stat()?,
     };
-    let stat = top.stat_self()?;
     let mut content = DirContent {
         upper: if stack.upper.is_some() { UpperPart::Here } else { UpperPart::None },
         lower: LowerDirs::default(),
@@ -283,17 +287,7 @@ fn root_node(stack: &Stack) -> Result<Node> {
     let upper = stack.upper.as_ref().map(|upper| upper.root());
     *content.impure.get_mut() = upper.map_or(Ok(false), |upper| Ok(upper.marks()?.get(Mark::Impure).is_some()))?;
     if !upper.map_or(Ok(false), |upper| upper.is_opaque())? {
-        let known: Vec<_> = stack.lower.iter().map(|layer| layer.contents().cloned()).collect();
-        let all = LowerDirs::roots(stack.lower.len(), known.iter().any(Option::is_some).then(|| Arc::new(known)));
-        let mut count = 0;
-        for (layer, root) in stack.lower.iter().zip(all.iter()) {
-            count += 1;
-            let known = root.record().map(|record| record.found.opaque);
-            if known.map_or_else(|| layer.root().is_opaque(), Ok)? {
-                break;
-            }
-        }
-        content.lower = all.topmost(count);
+        content.lower = LowerDirs::merging_roots(stack)?;
     }
     Ok(Node::new(NodeId::ROOT, Kind::Directory, Real::of(&stat), Places::new(), Content::Dir(Box::new(content))))
 }

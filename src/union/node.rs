@@ -275,10 +275,10 @@ impl State {
 }
 
 impl State {
-    /// What `stat` shows otherwise than the file that holds the attributes.
+    /// What `stat` shows otherwise than the file that holds the attributes; `blocks` are those of data that is elsewhere.
     pub(super) fn adjust(&self, stat: &mut Stat) {
         let merges = self.dir().is_some_and(|dir| dir.lower.len() + usize::from(self.is_upper()) > 1);
-        adjust(stat, merges, self.indexed().map(|indexed| &**indexed), self.data_below());
+        adjust(stat, merges, self.indexed().map(|indexed| &**indexed), self.data_below().map(|data| data.blocks));
         // Removed while in use: the layer that has it knows nothing of that.
         if matches!(self.content, Content::Lower(_)) && self.places.is_empty() {
             stat.nlink = 0;
@@ -286,8 +286,8 @@ impl State {
     }
 }
 
-/// What `stat` shows otherwise than the file that holds the attributes.
-pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, data: Option<&DataBelow>) {
+/// What `stat` shows otherwise than the file that holds the attributes; `blocks` are those of data that is elsewhere.
+pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, blocks: Option<u64>) {
     // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
     if merges {
         stat.nlink = 1;
@@ -295,8 +295,8 @@ pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, d
     if let Some(indexed) = indexed {
         stat.nlink = indexed.links(stat.nlink);
     }
-    if let Some(data) = data {
-        stat.blocks = data.blocks;
+    if let Some(blocks) = blocks {
+        stat.blocks = blocks;
     }
 }
 

@@ -7,6 +7,7 @@ use crate::sys::{Errno, ExtendedFlags, File, FileFlags, OFlags, Result};
 
 use super::Union;
 use super::copy_up::Need;
+use super::locate::{At, UpperAt};
 use super::node::{Node, NodeId};
 
 impl Protection {
@@ -97,7 +98,7 @@ impl Union {
 
     fn protect(&self, node: &Arc<Node>, protection: Protection) -> Result<()> {
         let namespace = self.stack.namespace;
-        self.at(node, |at| match protection.encode() {
+        self.at_upper(node, |at| match protection.encode() {
             Some(value) => namespace.set(at.of(), Mark::Protection, value),
             None => namespace.clear(at.of(), Mark::Protection),
         })?;
@@ -112,8 +113,9 @@ impl Union {
             return match upper {
                 Some(upper) => open(&upper),
                 None => self.at(node, |at| match at {
-                    super::locate::At::Dir(dir) => open(dir),
-                    _ => Err(Errno::NOTDIR),
+                    At::Lower(dir) => dir.open_directory().map(Arc::new),
+                    At::Upper(UpperAt::Dir(dir)) => open(dir),
+                    At::Upper(_) => Err(Errno::NOTDIR),
                 }),
             };
         }

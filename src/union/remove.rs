@@ -8,7 +8,6 @@ use crate::sys::{Errno, Kind, Name, NameBuf, PathFd, Rename, Result, Stat};
 
 use super::Union;
 use super::copy_up::{Need, UpperDir};
-use super::descriptors::DirKey;
 use super::lookup::Sight;
 use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 
@@ -214,7 +213,7 @@ impl Union {
 
     /// A directory of the upper layer, open; `node` is the one that it is known as.
     pub(super) fn open_entry(&self, upper: &UpperDir, name: Name<'_>, node: Option<&Node>) -> Result<Arc<LayerDir>> {
-        match node.and_then(|node| self.descriptors.open_dir(DirKey::Upper(node.id))) {
+        match node.and_then(|node| self.descriptors.open_upper_dir(node.id)) {
             Some(open) => Ok(open),
             None => {
                 let dir = upper.open_dir(name.as_os_str())?;

@@ -22,7 +22,7 @@ impl Union {
         }
         let mut found = None;
         let lacks = node.lacks(Lack::SetId, || {
-            let stat = self.at(&node, |at| self.shown(at.of(), at.stat()?))?;
+            let stat = self.at(&node, |at| self.shown(at, at.stat()?))?;
             found = Some(stat);
             Ok(stat.perm & (SET_USER_ID | SET_GROUP_ID) == 0)
         })?;

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::sys::xattr::{self, Set};
+use crate::sys::xattr::Set;
 use crate::sys::{Errno, Result};
 
 use super::Union;
+use super::locate::At;
 use super::node::{Lack, NodeId};
 
 /// Whether an attribute that is set must, must not, or may exist.
@@ -28,7 +29,7 @@ impl Union {
         }
         let mut found = Err(Errno::NODATA);
         let mut find = || {
-            found = self.at(&node, |at| xattr::get_strict(at.of(), &key));
+            found = self.at(&node, |at| at.xattr_strict(&key));
             Ok(matches!(found, Err(Errno::NODATA)))
         };
         match *key == *CAPABILITY {
@@ -46,7 +47,7 @@ impl Union {
         if self.record(&node).is_some_and(|record| !record.has_xattrs) {
             return Ok(Vec::new());
         }
-        let keys = self.at(&node, |at| xattr::list(at.of()))?;
+        let keys = self.at(&node, At::xattrs)?;
         Ok(keys.iter().filter_map(|key| policy.shown(key).map(Cow::into_owned)).collect())
     }
 
@@ -72,7 +73,7 @@ impl Union {
         // A removal that will fail copies nothing up.
         self.upper()?;
         node.protection().permits_change()?;
-        match self.at(&node, |at| xattr::get_strict(at.of(), &key)) {
+        match self.at(&node, |at| at.xattr_strict(&key)) {
             // An ACL that says no more than the mode is gone already.
             Err(Errno::NODATA) if key.as_bytes().starts_with(b"system.posix_acl_") => return Ok(()),
             other => other?,

@@ -432,9 +432,13 @@ fn a_page_and_json_are_written_and_files_that_are_none_are_refused_before() {
     need!(fuse);
     let place = Place::new();
     let path = |name: &str| place.dir.path().join(name).to_str().expect("text").to_owned();
-    let (page, json) = (path("page.html"), path("report.json"));
-    let output = place.run(&["tar", "--subjects", OURS, "--runs", "1", "--html", &page, "--json", &json]);
+    let (page, json, picture) = (path("page.html"), path("report.json"), path("picture.svg"));
+    let files = ["--html", &page, "--json", &json, "--svg", &picture];
+    let output = place.run(&[&["tar", "--subjects", OURS, "--runs", "1"], &files[..]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(fs::read_to_string(&picture).expect("read").contains("Time as a multiple of native"));
+    let alone = place.run(&["tar", "--subjects", "overfuse", "--runs", "1", "--svg", &picture]);
+    assert!(text(&alone.stderr).contains("name two subjects"), "{}", text(&alone.stderr));
     assert!(fs::read_to_string(&page).expect("read").contains("tar-first"));
     let report: Value = serde_json::from_slice(&fs::read(&json).expect("read")).expect("JSON");
     assert_eq!(report["format"], 1);
@@ -444,6 +448,7 @@ fn a_page_and_json_are_written_and_files_that_are_none_are_refused_before() {
     for (args, said) in [
         (["--json", "/no/such/dir/x"], "cannot write /no/such/dir/x"),
         (["--html", "/"], "is a directory"),
+        (["--svg", "/no/such/dir/x"], "cannot write /no/such/dir/x"),
         (["--baseline", &path("none.json")], "No such file"),
         (["--baseline", &path("not.json")], "is not what overfuse bench --json writes"),
         (["--baseline", &path("other.json")], "has format 2"),

@@ -6,6 +6,7 @@ mod support;
 mod command;
 mod commit;
 mod containers;
+mod faults;
 mod load;
 mod many_layers;
 mod parcel;

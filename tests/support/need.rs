@@ -44,6 +44,7 @@ fn has(what: &str) -> bool {
         "cc" => has_program("cc"),
         "sqlite" => has_program("sqlite3"),
         "git" => has_program("git"),
+        "strace" => has_program("strace"),
         "dpkg" => has_program("dpkg-deb"),
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),

@@ -32,7 +32,7 @@ pub(super) const PALETTE: [Shade; 7] = [
 ];
 
 /// All charts are so wide, in pixels; narrow enough to be read on a phone.
-const WIDTH: u32 = 520;
+pub(super) const WIDTH: u32 = 520;
 
 /// As a style sheet writes it.
 pub(super) fn hex(colour: RGBColor) -> String {

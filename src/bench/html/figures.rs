@@ -13,6 +13,21 @@ const ROWS_MOST: usize = 9;
 /// For each group the geometric mean of its ratios.
 pub(super) fn glance(report: &Report) -> String {
     let Some(base) = &report.method.relative_to else { return String::new() };
+    let about = format!("Geometric means of the time of each group of workloads, as multiples of {base}'s.");
+    let drawn = split(means(report, base)).into_iter().map(|(part, rows)| {
+        figure(
+            report,
+            &format!("Time, as a multiple of {base}'s{part}"),
+            "geometric mean of the group",
+            Some(base),
+            &ratio_bars(&about, &rows),
+        )
+    });
+    charts(drawn)
+}
+
+/// One row of bars for each group of workloads: the geometric mean of its ratios to `base`.
+pub(super) fn means(report: &Report, base: &str) -> Vec<BarRow> {
     let rows = telling(&report.rows, &curves(&report.rows));
     let mut groups: Vec<BarRow> = Vec::new();
     for group in groups_of(report) {
@@ -26,7 +41,7 @@ pub(super) fn glance(report: &Report) -> String {
                 continue;
             }
             let value = (ratios.iter().map(|ratio| ratio.value.ln()).sum::<f64>() / ratios.len() as f64).exp();
-            // A mean of what is not to be quoted is not, either.
+            // A mean of ratios that are not to be quoted is not to be quoted either.
             let unsure = 2 * ratios.iter().filter(|ratio| ratio.is_meaningless()).count() > ratios.len();
             let mut label = if unsure { format!("({})", number::ratio(value)) } else { number::ratio(value) };
             if ratios.len() < of_group.len() {
@@ -39,17 +54,7 @@ pub(super) fn glance(report: &Report) -> String {
             groups.push(BarRow { name: format!("{group} ({count})"), bars });
         }
     }
-    let about = format!("Geometric means of the time of each group of workloads, as multiples of {base}'s.");
-    let drawn = split(groups).into_iter().map(|(part, rows)| {
-        figure(
-            report,
-            &format!("Time, as a multiple of {base}'s{part}"),
-            "geometric mean of the group",
-            Some(base),
-            &ratio_bars(&about, &rows),
-        )
-    });
-    charts(drawn)
+    groups
 }
 
 /// Every workload of every group, as ratios or, when there is nobody to compare with, as times.
@@ -275,7 +280,7 @@ fn values(rows: &[BarRow]) -> impl Iterator<Item = f64> + '_ {
     })
 }
 
-fn ratio_bars(about: &str, rows: &[BarRow]) -> String {
+pub(super) fn ratio_bars(about: &str, rows: &[BarRow]) -> String {
     let axis = Axis::over(values(rows).chain([1.0]));
     chart::bars(about, rows, &axis, Some(1.0), |value| format!("{}×", number::plain(value)))
 }

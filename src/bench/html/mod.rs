@@ -5,6 +5,7 @@
 
 mod curves;
 mod figures;
+mod picture;
 mod style;
 mod tables;
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod tests;
 
 use super::number;
 use super::result::{Report, State};
+
+pub use picture::picture;
 
 /// Draws and writes everything that `report` holds.
 pub fn page(report: &Report) -> String {
@@ -43,8 +46,12 @@ pub fn page(report: &Report) -> String {
         summary = summary(report),
         json = json(report),
     );
-    // What no document may hold, whoever put it into a name.
-    page.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    without_controls(&page)
+}
+
+/// XML must hold no control characters; a name may.
+fn without_controls(document: &str) -> String {
+    document.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// `text`, to stand between tags or in an attribute.

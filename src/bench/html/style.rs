@@ -50,15 +50,24 @@ td.text { min-width: 0 }
 }
 ";
 
-/// The style sheet; in the dark each colour of the charts gives way to its other shade.
+/// The style sheet of a page.
 pub(super) fn sheet() -> String {
-    let dark: String = [INK, GRID]
+    SHEET.replace("@DARK@", &dark_colours())
+}
+
+/// The style sheet of a picture that stands alone.
+pub(super) fn dark_sheet() -> String {
+    format!("@media screen and (prefers-color-scheme: dark) {{\n{}}}\n", dark_colours())
+}
+
+/// Gives each colour of the charts its other shade.
+fn dark_colours() -> String {
+    [INK, GRID]
         .iter()
         .chain(&PALETTE)
         .map(|(light, dark)| {
             let (light, dark) = (hex(*light), hex(*dark));
             format!("[fill=\"{light}\"] {{ fill: {dark} }}\n[stroke=\"{light}\"] {{ stroke: {dark} }}\n")
         })
-        .collect();
-    SHEET.replace("@DARK@", &dark)
+        .collect()
 }

@@ -3,7 +3,7 @@
 use super::super::result::{
     Counts, Daemon, FORMAT, Latency, Machine, Method, Outcome, Parameters, Report, Row, State, Subject, Unit, Written,
 };
-use super::page;
+use super::{page, picture};
 
 const HOSTILE: &str = "<script>alert(\"1\")</script>&'\u{1b}[31m\u{0}]]>--";
 
@@ -201,4 +201,25 @@ fn what_is_not_to_be_quoted_is_in_brackets() {
     // Two subjects, in the chart of the group and in the one of all groups.
     assert_eq!(text.matches("(1.00×)").count(), 4);
     assert_eq!(text.matches("spread too wide").count(), 2);
+}
+
+#[test]
+fn a_picture_is_xml_that_needs_nothing_else_and_names_each_subject_once() {
+    let report = report(HOSTILE);
+    let drawn = picture(&report).expect("there is somebody to compare with");
+    let document = parse(&drawn);
+    assert_eq!(document.root_element().tag_name().namespace(), Some("http://www.w3.org/2000/svg"));
+    let texts: Vec<&str> =
+        document.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
+    let shown = HOSTILE.replace(['\u{1b}', '\u{0}'], "\u{fffd}");
+    assert_eq!(texts.iter().filter(|text| **text == shown).count(), 1, "{texts:?}");
+    assert_eq!(texts.iter().filter(|text| text.trim() == "lookup (2 rows)").count(), 1, "{texts:?}");
+    assert!(!drawn.contains("<script"), "{drawn}");
+}
+
+#[test]
+fn without_a_subject_to_compare_with_there_is_no_picture() {
+    let mut report = report("other");
+    report.method.relative_to = None;
+    assert_eq!(picture(&report), None);
 }

@@ -20,13 +20,14 @@ use self::output::Outputs;
 use self::progress::Progress;
 use self::subjects::Found;
 use super::output::{Table, print};
-use super::{Exit, rootless};
+use super::{Exit, ids};
 use crate::bench::baseline::Comparison;
 use crate::bench::workload::{self, Selected, When};
 use crate::bench::{self, Kind, Plan, Report, Scale, Stopped, User};
 use crate::image::Instant;
+use crate::privilege::{self, Privilege};
 use crate::sys::signal::Messages;
-use crate::sys::{self, Namespaces, namespace, orphans};
+use crate::sys::{self, orphans};
 
 /// The signal of Ctrl-C, in the exit code that shells give it.
 const INTERRUPT: u8 = 2;
@@ -91,6 +92,9 @@ pub(super) struct BenchArgs {
     /// Write a page with charts, for a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Draw the ratios of each group of workloads as one picture, for a README
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Compare with what --json wrote before, and say what moved beyond the noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -102,7 +106,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit> {
     }
     let workloads = args.selected()?;
     let baseline = args.baseline.as_deref().map(output::read).transpose()?;
-    let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref())?;
+    let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref(), args.svg.as_deref())?;
     let mut found = Found::look(&args.subjects)?;
     let user = enter()?;
     // Until everything is removed, a signal ends the work and not this process.
@@ -177,6 +181,9 @@ fn measure(
         Some(name) => Some(name.clone()),
         None => ["overlayfs", "native"].into_iter().find(|name| names.contains(name)).map(Into::into),
     };
+    if args.svg.is_some() && (relative_to.is_none() || names.len() < 2) {
+        bail!("--svg draws ratios, and there is nobody to compare with: name two subjects");
+    }
     let runs = args.runs.map_or(if args.quick { 3 } else { 5 }, usize::from);
     let plan = Plan {
         dir,
@@ -234,17 +241,17 @@ impl BenchArgs {
 /// Who this process is to the file systems, after it became what it can be. To be called before any thread is made.
 fn enter() -> Result<User> {
     if sys::effective_uid() != 0 {
-        return match rootless::enter_to_run() {
-            Ok(rootless::Privilege::Ordinary) => Ok(User::Ordinary),
+        return match privilege::enter_to_run(ids::programs().as_ref()) {
+            Ok(Privilege::Ordinary) => Ok(User::Ordinary),
             Ok(_) => Ok(User::InNamespace),
             Err(error) => {
+                let error = anyhow::Error::from(error);
                 eprintln!("overfuse: {error:#}; only what fusermount3 mounts is measured");
                 Ok(User::Ordinary)
             }
         };
     }
-    let alone = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
-    match (alone, sys::is_root_of_host()) {
+    match (privilege::separate_mounts(), sys::is_root_of_host()) {
         (Ok(()), true) => Ok(User::Root),
         (Ok(()), false) => Ok(User::InNamespace),
         (Err(_), _) => Ok(User::Ordinary),

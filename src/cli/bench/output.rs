@@ -18,6 +18,7 @@ use crate::bench::{Report, html, number};
 pub(super) struct Outputs {
     json: Option<Target>,
     html: Option<Target>,
+    svg: Option<Target>,
 }
 
 #[derive(Debug)]
@@ -66,20 +67,25 @@ impl Target {
 impl Outputs {
     /// # Errors
     /// For a file that cannot be written.
-    pub(super) fn reserve(json: Option<&Path>, html: Option<&Path>) -> Result<Outputs> {
+    pub(super) fn reserve(json: Option<&Path>, html: Option<&Path>, svg: Option<&Path>) -> Result<Outputs> {
         let reserve = |path: Option<&Path>| path.map(Target::reserve).transpose();
-        Ok(Outputs { json: reserve(json)?, html: reserve(html)? })
+        Ok(Outputs { json: reserve(json)?, html: reserve(html)?, svg: reserve(svg)? })
     }
 
     /// # Errors
     /// As `write(2)`.
     pub(super) fn write(self, report: &Report, comparison: Option<&Comparison>) -> Result<()> {
-        let to_standard = [&self.json, &self.html].into_iter().any(|target| matches!(target, Some(Target::Standard)));
+        let targets = [&self.json, &self.html, &self.svg];
+        let to_standard = targets.into_iter().any(|target| matches!(target, Some(Target::Standard)));
         if let Some(target) = self.json {
             target.write(&(serde_json::to_string_pretty(report)? + "\n"))?;
         }
         if let Some(target) = self.html {
             target.write(&html::page(report))?;
+        }
+        if let Some(target) = self.svg {
+            let picture = html::picture(report).context("--svg: nothing was measured that has a ratio")?;
+            target.write(&picture)?;
         }
         if to_standard {
             return Ok(());

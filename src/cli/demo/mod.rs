@@ -21,9 +21,9 @@ use tempfile::TempDir;
 use self::show::Source;
 use self::watch::Run;
 use super::output::{self, Table};
-use super::rootless::{self, Privilege};
-use super::{Exit, diff};
+use super::{Exit, diff, ids};
 use crate::layer::Policy;
+use crate::privilege::{self, Privilege};
 use crate::store::{self, Image, Load, Store};
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
@@ -43,7 +43,7 @@ pub(super) struct DemoArgs {}
 
 pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
     check_fuse()?;
-    let privilege = rootless::enter_to_run()?;
+    let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     // Until everything is removed, a signal ends the work and not this process.
     let signals = Messages::receive_with_children().context("receiving signals")?;
     let place = place()?;
@@ -163,7 +163,7 @@ fn perform(privilege: Privilege, dir: &Path) -> Result<()> {
     output::print(&show::comparison(&before, &after))?;
 
     show::heading(4, "What the container changed of its image: overfuse diff")?;
-    let changes = diff::changes(&store, &container)?;
+    let changes = store.changes(&container)?;
     output::print(&show::indent(&changes.iter().map(diff::line).collect::<String>()))?;
 
     let digests_after = digests(&lower)?;

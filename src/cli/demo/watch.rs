@@ -14,10 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::cli::rootless::Privilege;
 use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
 use crate::fuse::{self, Session};
 use crate::layer::Policy;
+use crate::privilege::Privilege;
 use crate::store::{Container, Image};
 use crate::sys::process::{self, Status};
 use crate::sys::{Channel, Namespaces};

@@ -1,6 +1,7 @@
 //! What stands between a container and the host's kernel beside namespaces: capabilities, devices, masks, keys.
 //!
 //! Owns the defaults, which are docker's where nothing else is said, and what turns them off.
+#![doc = include_str!("isolation.md")]
 
 pub(super) mod devices;
 pub(super) mod masks;

@@ -55,7 +55,7 @@ use format::{HEADER, Header, ROW, Row};
 use kept::TableId;
 
 pub use format::Shown;
-pub use section::{Record, Section};
+pub use section::{Child, Record, Section};
 pub use write::write;
 
 /// The section of the layer's own entry.

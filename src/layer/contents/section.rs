@@ -36,6 +36,17 @@ pub struct Record {
     entry: Entry,
 }
 
+/// What a table has of the directory that an entry is.
+#[derive(Clone, Debug)]
+pub enum Child {
+    /// It is no directory, or none that a table tells of.
+    None,
+    /// The directory could not be read when the table was written.
+    Unknown,
+    Damaged,
+    Section(Section),
+}
+
 impl Section {
     pub(super) fn new(contents: &Arc<Contents>, number: u32) -> Option<Section> {
         contents.section(number)?;
@@ -60,6 +71,24 @@ impl Section {
     pub fn each_name(&self, mut act: impl FnMut(&[u8])) -> Option<()> {
         let view = self.view()?;
         (0..view.count).try_for_each(|place| view.name(&view.entry(place)?).map(&mut act))
+    }
+
+    /// Calls `act` with each entry that is no whiteout, as it is on disk; `None` where the layer has to be asked.
+    pub fn each_entry(&self, mut act: impl FnMut(Name<'_>, &Stat, Child)) -> Option<()> {
+        let view = self.view()?;
+        for place in 0..view.count {
+            let entry = view.entry(place)?;
+            if entry.flags.has(Flags::WHITEOUT) {
+                continue;
+            }
+            let child = match entry.section {
+                None => Child::None,
+                Some(section) if self.contents.row(section).is_some_and(|row| row.unknown) => Child::Unknown,
+                Some(section) => Section::new(&self.contents, section).map_or(Child::Damaged, Child::Section),
+            };
+            act(Name::new(OsStr::from_bytes(view.name(&entry)?)).ok()?, &entry.stat, child);
+        }
+        Some(())
     }
 
     /// What the layer says of `name`; `None` where it has to be asked itself.

@@ -54,6 +54,7 @@ struct Processor {
     name: &'static str,
     sibling_name: &'static str,
     go_name: &'static str,
+    target: TargetArch,
     own: Abi,
     sibling: Abi,
 }
@@ -63,6 +64,7 @@ const PROCESSOR: Processor = Processor {
     name: "SCMP_ARCH_X86_64",
     sibling_name: "SCMP_ARCH_X86",
     go_name: "amd64",
+    target: TargetArch::x86_64,
     own: Abi { audit: 0xc000_003e, number: |name| Some(name.parse::<syscalls::x86_64::Sysno>().ok()?.id() as u32) },
     sibling: Abi { audit: 0x4000_0003, number: |name| Some(name.parse::<syscalls::x86::Sysno>().ok()?.id() as u32) },
 };
@@ -72,6 +74,7 @@ const PROCESSOR: Processor = Processor {
     name: "SCMP_ARCH_AARCH64",
     sibling_name: "SCMP_ARCH_ARM",
     go_name: "arm64",
+    target: TargetArch::aarch64,
     own: Abi { audit: 0xc000_00b7, number: |name| Some(name.parse::<syscalls::aarch64::Sysno>().ok()?.id() as u32) },
     sibling: Abi { audit: 0x4000_0028, number: |name| Some(name.parse::<syscalls::arm::Sysno>().ok()?.id() as u32) },
 };
@@ -171,8 +174,7 @@ fn filter(abi: &Abi, rules: &[&Rule], action: Action, other: Action) -> Result<B
         chains.insert(number, Vec::new());
     }
     // The crate kills what comes from another processor. Here each has its own filters.
-    let native = TargetArch::try_from(std::env::consts::ARCH).map_err(failed)?;
-    let filter = SeccompFilter::new(chains, of(other), of(action), native).map_err(failed)?;
+    let filter = SeccompFilter::new(chains, of(other), of(action), PROCESSOR.target).map_err(failed)?;
     let mut program = BpfProgram::try_from(filter).map_err(failed)?;
     match &mut program[..] {
         [_, is_native, kill, ..] if is_native.k == PROCESSOR.own.audit && is_native.code == JUMP_IF_EQUAL => {

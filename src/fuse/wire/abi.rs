@@ -9,67 +9,69 @@ macro_rules! layout {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
         #[repr(C)]
-        pub(super) struct $name { $(pub(super) $field: $type,)* }
+        pub(in crate::fuse) struct $name { $(pub(in crate::fuse) $field: $type,)* }
     )* };
 }
 
-pub(super) const MAJOR: u32 = 7;
+pub(in crate::fuse) const MAJOR: u32 = 7;
 /// What this speaks; the kernel falls back to it.
-pub(super) const MINOR: u32 = 40;
+pub(in crate::fuse) const MINOR: u32 = 40;
 /// What Linux 5.4 spoke. The system calls on layers want a newer one.
-pub(super) const MINOR_LEAST: u32 = 31;
+pub(in crate::fuse) const MINOR_LEAST: u32 = 31;
 
+/// In bytes: the most that one request writes or reads.
+pub(in crate::fuse) const MAX_WRITE: u32 = 1 << 20;
 /// No message is shorter for the kernel to hand it out.
-pub(super) const READ_BUFFER_LEAST: usize = 8192;
+pub(in crate::fuse) const READ_BUFFER_LEAST: usize = 8192;
 
 /// What a connection can do; the kernel offers, and this side takes.
-pub(super) mod init {
-    pub(in super::super) const ASYNC_READ: u64 = 1 << 0;
-    pub(in super::super) const BIG_WRITES: u64 = 1 << 5;
-    pub(in super::super) const DONT_MASK: u64 = 1 << 6;
-    pub(in super::super) const DO_READDIRPLUS: u64 = 1 << 13;
-    pub(in super::super) const READDIRPLUS_AUTO: u64 = 1 << 14;
-    pub(in super::super) const ASYNC_DIO: u64 = 1 << 15;
-    pub(in super::super) const WRITEBACK_CACHE: u64 = 1 << 16;
-    pub(in super::super) const NO_OPEN_SUPPORT: u64 = 1 << 17;
-    pub(in super::super) const PARALLEL_DIROPS: u64 = 1 << 18;
-    pub(in super::super) const POSIX_ACL: u64 = 1 << 20;
-    pub(in super::super) const MAX_PAGES: u64 = 1 << 22;
-    pub(in super::super) const CACHE_SYMLINKS: u64 = 1 << 23;
-    pub(in super::super) const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
-    pub(in super::super) const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
-    pub(in super::super) const INIT_EXT: u64 = 1 << 30;
-    pub(in super::super) const PASSTHROUGH: u64 = 1 << 37;
-    pub(in super::super) const NO_EXPORT_SUPPORT: u64 = 1 << 38;
-    pub(in super::super) const OVER_IO_URING: u64 = 1 << 41;
+pub(in crate::fuse) mod init {
+    pub(in crate::fuse) const ASYNC_READ: u64 = 1 << 0;
+    pub(in crate::fuse) const BIG_WRITES: u64 = 1 << 5;
+    pub(in crate::fuse) const DONT_MASK: u64 = 1 << 6;
+    pub(in crate::fuse) const DO_READDIRPLUS: u64 = 1 << 13;
+    pub(in crate::fuse) const READDIRPLUS_AUTO: u64 = 1 << 14;
+    pub(in crate::fuse) const ASYNC_DIO: u64 = 1 << 15;
+    pub(in crate::fuse) const WRITEBACK_CACHE: u64 = 1 << 16;
+    pub(in crate::fuse) const NO_OPEN_SUPPORT: u64 = 1 << 17;
+    pub(in crate::fuse) const PARALLEL_DIROPS: u64 = 1 << 18;
+    pub(in crate::fuse) const POSIX_ACL: u64 = 1 << 20;
+    pub(in crate::fuse) const MAX_PAGES: u64 = 1 << 22;
+    pub(in crate::fuse) const CACHE_SYMLINKS: u64 = 1 << 23;
+    pub(in crate::fuse) const NO_OPENDIR_SUPPORT: u64 = 1 << 24;
+    pub(in crate::fuse) const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    pub(in crate::fuse) const INIT_EXT: u64 = 1 << 30;
+    pub(in crate::fuse) const PASSTHROUGH: u64 = 1 << 37;
+    pub(in crate::fuse) const NO_EXPORT_SUPPORT: u64 = 1 << 38;
+    pub(in crate::fuse) const OVER_IO_URING: u64 = 1 << 41;
 }
 
 /// How an open file is to be treated.
-pub(super) const FOPEN_KEEP_CACHE: u32 = 1 << 1;
-pub(super) const FOPEN_PASSTHROUGH: u32 = 1 << 7;
+pub(in crate::fuse) const FOPEN_KEEP_CACHE: u32 = 1 << 1;
+pub(in crate::fuse) const FOPEN_PASSTHROUGH: u32 = 1 << 7;
 
 /// Which fields of a [`Setattr`] are meant.
-pub(super) mod fattr {
-    pub(in super::super) const MODE: u32 = 1 << 0;
-    pub(in super::super) const UID: u32 = 1 << 1;
-    pub(in super::super) const GID: u32 = 1 << 2;
-    pub(in super::super) const SIZE: u32 = 1 << 3;
-    pub(in super::super) const ATIME: u32 = 1 << 4;
-    pub(in super::super) const MTIME: u32 = 1 << 5;
-    pub(in super::super) const ATIME_NOW: u32 = 1 << 7;
-    pub(in super::super) const MTIME_NOW: u32 = 1 << 8;
+pub(in crate::fuse) mod fattr {
+    pub(in crate::fuse) const MODE: u32 = 1 << 0;
+    pub(in crate::fuse) const UID: u32 = 1 << 1;
+    pub(in crate::fuse) const GID: u32 = 1 << 2;
+    pub(in crate::fuse) const SIZE: u32 = 1 << 3;
+    pub(in crate::fuse) const ATIME: u32 = 1 << 4;
+    pub(in crate::fuse) const MTIME: u32 = 1 << 5;
+    pub(in crate::fuse) const ATIME_NOW: u32 = 1 << 7;
+    pub(in crate::fuse) const MTIME_NOW: u32 = 1 << 8;
 }
 
 /// The write comes from the page cache.
-pub(super) const WRITE_CACHE: u32 = 1 << 0;
+pub(in crate::fuse) const WRITE_CACHE: u32 = 1 << 0;
 /// The write takes set-id bits away.
-pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+pub(in crate::fuse) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 
-pub(super) const FSYNC_DATA_ONLY: u32 = 1 << 0;
+pub(in crate::fuse) const FSYNC_DATA_ONLY: u32 = 1 << 0;
 
 /// What is not an answer to a request: the code of the notice stands where an error does.
-pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
-pub(super) const NOTIFY_STORE: i32 = 4;
+pub(in crate::fuse) const NOTIFY_INVAL_INODE: i32 = 2;
+pub(in crate::fuse) const NOTIFY_STORE: i32 = 4;
 
 layout! {
     /// Before each request.
@@ -143,14 +145,19 @@ layout! {
     struct NotifyStoreOut { nodeid: u64, offset: u64, size: u32, _padding: u32, }
 }
 
+impl EntryOut {
+    /// Names no node.
+    pub(in crate::fuse) const NOTHING: EntryOut = zerocopy::transmute!([0_u8; size_of::<EntryOut>()]);
+}
+
 impl OutHeader {
     /// Before `len` bytes.
-    pub(super) fn before(len: usize, error: i32, unique: u64) -> OutHeader {
+    pub(in crate::fuse) fn before(len: usize, error: i32, unique: u64) -> OutHeader {
         OutHeader { len: (size_of::<OutHeader>() + len) as u32, error, unique }
     }
 
     /// A message of which `body` is all that follows.
-    pub(super) fn with(self, body: &(impl IntoBytes + Immutable)) -> Vec<u8> {
+    pub(in crate::fuse) fn with(self, body: &(impl IntoBytes + Immutable)) -> Vec<u8> {
         [self.as_bytes(), body.as_bytes()].concat()
     }
 }

@@ -4,14 +4,14 @@ macro_rules! opcodes {
     ($($opcode:ident = $number:literal $name:literal,)*) => {
         /// What a request asks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Opcode { $($opcode,)* }
+        pub(in crate::fuse) enum Opcode { $($opcode,)* }
 
         /// The names, in the order of [`Opcode`].
-        pub(super) const NAMES: [&str; [$($name),*].len()] = [$($name),*];
+        pub(in crate::fuse) const NAMES: [&str; [$($name),*].len()] = [$($name),*];
 
         impl Opcode {
             /// `None` for what this does not know: it is answered `ENOSYS`.
-            pub(super) fn of(number: u32) -> Option<Opcode> {
+            pub(in crate::fuse) fn of(number: u32) -> Option<Opcode> {
                 match number {
                     $($number => Some(Opcode::$opcode),)*
                     _ => None,
@@ -64,7 +64,7 @@ opcodes! {
 }
 
 impl Opcode {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::fuse) fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 }

@@ -8,50 +8,47 @@ use crate::union::Attr;
 use super::abi;
 use super::convert;
 
-/// In seconds. Lower layers never change and the upper is ours alone.
-pub(super) const FOR_EVER: u64 = u32::MAX as u64;
-
 /// What follows the header of an answer.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
+pub(in crate::fuse) struct Answer<'a> {
     room: &'a mut [u8],
     len: usize,
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(room: &'a mut [u8]) -> Answer<'a> {
+    pub(in crate::fuse) fn new(room: &'a mut [u8]) -> Answer<'a> {
         Answer { room, len: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::fuse) fn len(&self) -> usize {
         self.len
     }
 
     /// No more than `most` bytes in all.
-    pub(super) fn limit(&mut self, most: u32) {
+    pub(in crate::fuse) fn limit(&mut self, most: u32) {
         let room = std::mem::take(&mut self.room);
         let most = room.len().min(most as usize);
         self.room = &mut room[..most];
     }
 
     /// Nothing was put yet.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::fuse) fn clear(&mut self) {
         self.len = 0;
     }
 
     /// Room that the answer does not take yet.
-    pub(super) fn spare(&mut self) -> &mut [u8] {
+    pub(in crate::fuse) fn spare(&mut self) -> &mut [u8] {
         &mut self.room[self.len..]
     }
 
     /// Whether `more` bytes still fit.
-    pub(super) fn has_room(&self, more: usize) -> bool {
+    pub(in crate::fuse) fn has_room(&self, more: usize) -> bool {
         more <= self.room.len() - self.len
     }
 
     /// # Errors
     /// `ERANGE` when there is no room.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(in crate::fuse) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let to = self.room[self.len..].get_mut(..bytes.len()).ok_or(Errno::RANGE)?;
         to.copy_from_slice(bytes);
         self.len += bytes.len();
@@ -60,12 +57,12 @@ impl<'a> Answer<'a> {
 
     /// # Errors
     /// As [`bytes`](Self::bytes).
-    pub(super) fn put<T: IntoBytes + Immutable>(&mut self, part: &T) -> Result<()> {
+    pub(in crate::fuse) fn put<T: IntoBytes + Immutable>(&mut self, part: &T) -> Result<()> {
         self.bytes(part.as_bytes())
     }
 
     /// What `read` puts into a buffer of at most `size` bytes.
-    pub(super) fn fill(&mut self, size: u32, read: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result<()> {
+    pub(in crate::fuse) fn fill(&mut self, size: u32, read: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result<()> {
         let room = &mut self.room[self.len..];
         let size = room.len().min(size as usize);
         self.len += read(&mut room[..size])?.min(size);
@@ -76,7 +73,7 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// `ERANGE` when the value is longer.
-    pub(super) fn value(&mut self, value: &[u8], size: u32) -> Result<()> {
+    pub(in crate::fuse) fn value(&mut self, value: &[u8], size: u32) -> Result<()> {
         match size {
             0 => self.put(&abi::GetxattrOut { size: value.len() as u32, _padding: 0 }),
             _ if value.len() > size as usize => Err(Errno::RANGE),
@@ -85,16 +82,16 @@ impl<'a> Answer<'a> {
     }
 
     /// A node's attributes, which may be kept for `valid` seconds.
-    pub(super) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
+    pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr) })
     }
 
     /// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
-    pub(super) fn entry(&mut self, attr: &Attr, valid: u64) -> Result<()> {
+    pub(in crate::fuse) fn entry(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&convert::entry(attr, valid))
     }
 
-    pub(super) fn stat_fs(&mut self, fs: &FsStat) -> Result<()> {
+    pub(in crate::fuse) fn stat_fs(&mut self, fs: &FsStat) -> Result<()> {
         self.put(&abi::StatfsOut {
             blocks: fs.blocks,
             bfree: fs.blocks_free,

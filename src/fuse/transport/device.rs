@@ -2,13 +2,12 @@
 
 use zerocopy::IntoBytes;
 
+use crate::fuse::ops::server::{Outcome, Server};
+use crate::fuse::wire::abi::MAX_WRITE;
+use crate::fuse::wire::abi::{self, OutHeader};
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FuseDevice, Result};
-
-use super::abi::{self, OutHeader};
-use super::answer::Answer;
-use super::init::MAX_WRITE;
-use super::request::Request;
-use super::server::{Outcome, Server};
 
 const HEADER: usize = size_of::<OutHeader>();
 /// Before what a request writes come its header and its arguments; before what an answer reads comes its header.
@@ -16,7 +15,7 @@ const BUFFER: usize = MAX_WRITE as usize + abi::READ_BUFFER_LEAST;
 
 /// One thread's side of a connection.
 #[derive(Debug)]
-pub(super) struct Worker<'a> {
+pub(in crate::fuse) struct Worker<'a> {
     device: &'a FuseDevice,
     // Both are zeroed by the kernel when touched first: a thread costs what the largest message took.
     question: Vec<u8>,
@@ -24,7 +23,7 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(device: &'a FuseDevice) -> Worker<'a> {
+    pub(in crate::fuse) fn new(device: &'a FuseDevice) -> Worker<'a> {
         Worker { device, question: vec![0; BUFFER], answer: vec![0; BUFFER] }
     }
 
@@ -32,7 +31,7 @@ impl<'a> Worker<'a> {
     ///
     /// # Errors
     /// As `read(2)` of the device; `EIO` when what comes is no request.
-    pub(super) fn run(mut self, server: &Server) -> Result<()> {
+    pub(in crate::fuse) fn run(mut self, server: &Server) -> Result<()> {
         while let Some(request) = next(self.device, &mut self.question)? {
             let (header, room) = self.answer.split_at_mut(HEADER);
             let mut answer = Answer::new(room);
@@ -52,7 +51,7 @@ impl<'a> Worker<'a> {
 }
 
 /// The next request; `None` when the mount is gone.
-pub(super) fn next<'b>(device: &FuseDevice, buffer: &'b mut [u8]) -> Result<Option<Request<'b>>> {
+pub(in crate::fuse) fn next<'b>(device: &FuseDevice, buffer: &'b mut [u8]) -> Result<Option<Request<'b>>> {
     let len = loop {
         match device.receive(buffer) {
             Ok(len) => break len,

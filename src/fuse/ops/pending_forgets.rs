@@ -16,11 +16,11 @@ const PAUSES: usize = 20;
 
 /// How many threads are hearing now of files that nobody knows.
 #[derive(Debug, Default)]
-pub(super) struct Forgetting(AtomicUsize);
+pub(in crate::fuse) struct PendingForgets(AtomicUsize);
 
-impl Forgetting {
+impl PendingForgets {
     /// Does what forgets files.
-    pub(super) fn during<T>(&self, forget: impl FnOnce() -> T) -> T {
+    pub(in crate::fuse) fn during<T>(&self, forget: impl FnOnce() -> T) -> T {
         self.0.fetch_add(1, Ordering::AcqRel);
         let result = forget();
         self.0.fetch_sub(1, Ordering::AcqRel);
@@ -28,7 +28,7 @@ impl Forgetting {
     }
 
     /// Waits until all that was told has been heard, but not for long. Whether to try again.
-    pub(super) fn settle(&self, device: &FuseDevice) -> bool {
+    pub(in crate::fuse) fn settle(&self, device: &FuseDevice) -> bool {
         (0..PAUSES).any(|_| {
             sleep(PAUSE);
             let told = poll::now(&[(device.as_fd(), Interest::Read)]).is_ok_and(|ready| ready[0]);

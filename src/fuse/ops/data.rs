@@ -5,25 +5,25 @@ use std::os::unix::ffi::OsStrExt;
 
 use zerocopy::IntoBytes;
 
+use crate::fuse::wire::abi::{self, OutHeader};
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::convert::{self, FOR_EVER};
+use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, OFlags, Result, SeekTo};
 use crate::union::{Mode, New, NodeId};
 
-use super::abi::{self, OutHeader};
-use super::answer::{Answer, FOR_EVER};
-use super::convert;
 use super::opens::{Opened, WORTH_PASSING, mappable};
-use super::request::Request;
 use super::server::Server;
 
 /// The most that is copied for one request: others wait for the kernel's lock on the file.
 const COPY_MOST: u64 = 1 << 30;
 
 impl Server {
-    pub(super) fn readlink(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn readlink(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         to.bytes(self.union()?.read_link(request.node())?.as_bytes())
     }
 
-    pub(super) fn open(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn open(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::OpenIn { flags, .. } = request.take()?;
         if flags & OFlags::RWMODE.bits() != OFlags::RDONLY.bits() {
@@ -54,7 +54,7 @@ impl Server {
         let _ = self.union().and_then(|union| union.with_short(id, &mut room[..short], give));
     }
 
-    pub(super) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         // Where no open is told, MKNOD does as well, and no RELEASE comes after it.
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
@@ -71,14 +71,14 @@ impl Server {
     }
 
     /// Where opening is not asked, of files that were created: those the kernel takes for opened.
-    pub(super) fn release(&self, request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn release(&self, request: Request<'_>) -> Result<()> {
         if let Some(opens) = &self.opens {
             opens.release(request.node(), &self.device);
         }
         Ok(())
     }
 
-    pub(super) fn read(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn read(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::ReadIn { offset, size, flags, .. } = request.take()?;
         let (union, node) = (self.union()?, request.node());
         let quiet = self.no_atime || flags & OFlags::NOATIME.bits() != 0;
@@ -88,7 +88,7 @@ impl Server {
         })
     }
 
-    pub(super) fn write(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn write(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::WriteIn { offset, size, write_flags, .. } = request.take()?;
         let (union, node) = (self.union()?, request.node());
         if write_flags & abi::WRITE_KILL_SUIDGID != 0 {
@@ -102,18 +102,18 @@ impl Server {
         written(union.write(node, offset, request.bytes(size)?)?, to)
     }
 
-    pub(super) fn sync(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn sync(&self, mut request: Request<'_>) -> Result<()> {
         let abi::FsyncIn { fsync_flags, .. } = request.take()?;
         self.union()?.sync(request.node(), fsync_flags & abi::FSYNC_DATA_ONLY != 0)
     }
 
-    pub(super) fn fallocate(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn fallocate(&self, mut request: Request<'_>) -> Result<()> {
         let abi::FallocateIn { offset, length, mode, .. } = request.take()?;
         self.drop_set_id(request.node(), &request)?;
         self.union()?.allocate(request.node(), mode, offset, length)
     }
 
-    pub(super) fn lseek(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn lseek(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::LseekIn { offset, whence, .. } = request.take()?;
         // SEEK_DATA and SEEK_HOLE; the kernel does the others itself.
         let what = match whence {
@@ -128,7 +128,7 @@ impl Server {
         to.put(&abi::LseekOut { offset: self.union()?.seek(request.node(), what, offset)? })
     }
 
-    pub(super) fn copy_file_range(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn copy_file_range(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::CopyFileRangeIn { off_in, nodeid_out, off_out, len, .. } = request.take()?;
         let target = NodeId(nodeid_out);
         self.drop_set_id(target, &request)?;

@@ -4,9 +4,11 @@ use crate::sys::{Errno, Result, SetTime, Timestamp};
 use crate::union::{Attr, Change, How};
 
 use super::abi::{self, fattr};
-use super::answer::FOR_EVER;
 
-pub(super) fn attr(attr: &Attr) -> abi::Attr {
+/// In seconds. Lower layers never change and the upper is ours alone.
+pub(in crate::fuse) const FOR_EVER: u64 = u32::MAX as u64;
+
+pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
     let stat = &attr.stat;
     abi::Attr {
         ino: attr.id.0,
@@ -29,7 +31,7 @@ pub(super) fn attr(attr: &Attr) -> abi::Attr {
 }
 
 /// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
-pub(super) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
+pub(in crate::fuse) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
     abi::EntryOut {
         nodeid: of.id.0,
         generation: 0,
@@ -42,7 +44,7 @@ pub(super) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
 }
 
 /// What a request to set attributes is to change.
-pub(super) fn change(wanted: &abi::SetattrIn) -> Change {
+pub(in crate::fuse) fn change(wanted: &abi::SetattrIn) -> Change {
     let given = |bit: u32| wanted.valid & bit != 0;
     let time = |set, now, sec: u64, nsec| match (given(set), given(now)) {
         (false, _) => SetTime::Keep,
@@ -60,7 +62,7 @@ pub(super) fn change(wanted: &abi::SetattrIn) -> Change {
 }
 
 /// What a rename does with an existing target, and whether it leaves a whiteout behind.
-pub(super) fn rename_how(flags: u32) -> Result<(How, bool)> {
+pub(in crate::fuse) fn rename_how(flags: u32) -> Result<(How, bool)> {
     const NOREPLACE: u32 = 1 << 0;
     const EXCHANGE: u32 = 1 << 1;
     const WHITEOUT: u32 = 1 << 2;

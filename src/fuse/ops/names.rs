@@ -1,21 +1,21 @@
 //! Requests about names: looking up, making, removing, renaming.
 
+use crate::fuse::wire::abi;
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::convert::{FOR_EVER, rename_how};
+use crate::fuse::wire::request::Request;
 use crate::sys::{Kind, Result};
 use crate::union::{Mode, New, NodeId, Remove, Slot};
 
-use super::abi;
-use super::answer::{Answer, FOR_EVER};
-use super::convert::rename_how;
-use super::request::Request;
 use super::server::Server;
 
 impl Server {
-    pub(super) fn lookup(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn lookup(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let dir = request.node();
         match self.union()?.lookup(dir, request.name()?)? {
             Some(attr) => {
-                if self.listings.is_due(dir) {
-                    self.listings.take_away(dir, &self.device);
+                if self.readdir_cache.is_due(dir) {
+                    self.readdir_cache.take_away(dir, &self.device);
                 }
                 to.entry(&attr, self.lifetime(attr.id))
             }
@@ -25,7 +25,7 @@ impl Server {
     }
 
     /// Nobody waits for an answer.
-    pub(super) fn forget(&self, id: NodeId, count: u64) {
+    pub(in crate::fuse) fn forget(&self, id: NodeId, count: u64) {
         if let Ok(union) = self.union()
             && union.forget(id, count)
             && let Some(opens) = &self.opens
@@ -34,7 +34,7 @@ impl Server {
         }
     }
 
-    pub(super) fn forget_many(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn forget_many(&self, mut request: Request<'_>) -> Result<()> {
         let abi::BatchForgetIn { count, .. } = request.take()?;
         for _ in 0..count {
             let abi::ForgetOne { nodeid, nlookup } = request.take()?;
@@ -43,7 +43,7 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn mknod(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn mknod(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::MknodIn { mode, rdev, umask, .. } = request.take()?;
         let new = match Kind::of_mode(mode) {
             Kind::Regular => New::File,
@@ -52,12 +52,12 @@ impl Server {
         self.make(request, new, Mode { perm: mode & 0o7777, umask }, to)
     }
 
-    pub(super) fn mkdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn mkdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::MkdirIn { mode, umask } = request.take()?;
         self.make(request, New::Dir, Mode { perm: mode & 0o7777, umask }, to)
     }
 
-    pub(super) fn symlink(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn symlink(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let at = request;
         // The name comes first, and stands before what it leads to.
         request.name()?;
@@ -71,22 +71,22 @@ impl Server {
         to.entry(&attr, self.lifetime(attr.id))
     }
 
-    pub(super) fn link(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn link(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::LinkIn { oldnodeid } = request.take()?;
         let attr = self.union()?.link(NodeId(oldnodeid), request.node(), request.name()?)?;
         to.entry(&attr, self.lifetime(attr.id))
     }
 
-    pub(super) fn remove(&self, mut request: Request<'_>, kind: Remove) -> Result<()> {
+    pub(in crate::fuse) fn remove(&self, mut request: Request<'_>, kind: Remove) -> Result<()> {
         self.union()?.remove(request.node(), request.name()?, kind)
     }
 
-    pub(super) fn rename(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn rename(&self, mut request: Request<'_>) -> Result<()> {
         let abi::RenameIn { newdir } = request.take()?;
         self.rename_to(request, newdir, 0)
     }
 
-    pub(super) fn rename2(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn rename2(&self, mut request: Request<'_>) -> Result<()> {
         let abi::Rename2In { newdir, flags, .. } = request.take()?;
         self.rename_to(request, newdir, flags)
     }

@@ -3,45 +3,46 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use crate::fuse::idle::IdlePolling;
+use crate::fuse::stats::Counters;
+use crate::fuse::wire::abi::{self, OutHeader};
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::convert::FOR_EVER;
+use crate::fuse::wire::opcode::Opcode;
+use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FuseDevice, Result, credentials};
 use crate::union::{NodeId, Owner, Remove, Union};
 
-use super::abi::{self, OutHeader};
-use super::answer::{Answer, FOR_EVER};
-use super::forgetting::Forgetting;
-use super::idle::IdlePolling;
-use super::kept_listings::KeptListings;
-use super::opcode::Opcode;
 use super::opens::Opens;
-use super::request::Request;
-use super::stats::Counters;
+use super::pending_forgets::PendingForgets;
+use super::readdir_cache::ReaddirCache;
 
 /// Answers requests from a union.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) device: FuseDevice,
+pub(in crate::fuse) struct Server {
+    pub(in crate::fuse) device: FuseDevice,
     /// Set before the first request is answered.
-    pub(super) union: OnceLock<Union>,
+    pub(in crate::fuse) union: OnceLock<Union>,
     /// Whether the requests of programs come by rings.
-    pub(super) rings: bool,
+    pub(in crate::fuse) rings: bool,
     /// Reading moves no time of access.
-    pub(super) no_atime: bool,
+    pub(in crate::fuse) no_atime: bool,
     /// The kernel is to have what programs read, and no more.
-    pub(super) no_read_ahead: bool,
+    pub(in crate::fuse) no_read_ahead: bool,
     /// Everything that is created belongs to root: the only user there is.
-    pub(super) all_root: bool,
+    pub(in crate::fuse) all_root: bool,
     /// Where files are passed through.
-    pub(super) opens: Option<Opens>,
-    pub(super) counters: Counters,
-    pub(super) forgetting: Forgetting,
-    pub(super) listings: KeptListings,
+    pub(in crate::fuse) opens: Option<Opens>,
+    pub(in crate::fuse) counters: Counters,
+    pub(in crate::fuse) pending_forgets: PendingForgets,
+    pub(in crate::fuse) readdir_cache: ReaddirCache,
     /// Where idle CPUs are to poll.
-    pub(super) idle: Option<IdlePolling>,
+    pub(in crate::fuse) idle: Option<IdlePolling>,
 }
 
 /// What comes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::fuse) enum Outcome {
     /// The kernel waits for what was put together.
     Answered,
     Refused(Errno),
@@ -51,7 +52,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// What precedes an answer of which `len` bytes were put together, and how many of them go with it.
-    pub(super) fn header(self, len: usize, unique: u64) -> (OutHeader, usize) {
+    pub(in crate::fuse) fn header(self, len: usize, unique: u64) -> (OutHeader, usize) {
         let (len, error) = match self {
             Outcome::Answered | Outcome::Silent => (len, 0),
             Outcome::Refused(error) => (0, -error.raw_os_error()),
@@ -62,7 +63,7 @@ impl Outcome {
 
 impl Server {
     /// Does what is asked, and puts the answer together.
-    pub(super) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
+    pub(in crate::fuse) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
         let Some(opcode) = Opcode::of(request.header.opcode) else { return Outcome::Refused(Errno::NOSYS) };
         if let Some(idle) = &self.idle {
             idle.request();
@@ -75,10 +76,10 @@ impl Server {
             catch_unwind(AssertUnwindSafe(|| self.act(opcode, request, to))).unwrap_or(Err(Errno::IO))
         };
         let mut result = match opcode {
-            Opcode::Forget | Opcode::BatchForget => self.forgetting.during(|| act(to)),
+            Opcode::Forget | Opcode::BatchForget => self.pending_forgets.during(|| act(to)),
             _ => act(to),
         };
-        if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.forgetting.settle(&self.device) {
+        if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.pending_forgets.settle(&self.device) {
             to.clear();
             result = act(to);
         }
@@ -145,12 +146,12 @@ impl Server {
         }
     }
 
-    pub(super) fn union(&self) -> Result<&Union> {
+    pub(in crate::fuse) fn union(&self) -> Result<&Union> {
         self.union.get().ok_or(Errno::NOTCONN)
     }
 
     /// To whom that belongs which a request creates.
-    pub(super) fn owner(&self, request: &Request<'_>) -> Owner {
+    pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Owner {
         if self.all_root {
             Owner { uid: 0, gid: 0 }
         } else {
@@ -159,7 +160,7 @@ impl Server {
     }
 
     /// How long the kernel may keep the attributes of a node, in seconds.
-    pub(super) fn lifetime(&self, id: NodeId) -> u64 {
+    pub(in crate::fuse) fn lifetime(&self, id: NodeId) -> u64 {
         match &self.opens {
             Some(opens) if opens.changes_unseen(id) => 0,
             _ => FOR_EVER,
@@ -167,7 +168,7 @@ impl Server {
     }
 
     /// Makes the kernel ask for the attributes of a node.
-    pub(super) fn forget_attributes(&self, id: NodeId) {
+    pub(in crate::fuse) fn forget_attributes(&self, id: NodeId) {
         // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
         let notice = abi::NotifyInvalInodeOut { ino: id.0, off: -1, len: 0 };
         let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
@@ -176,7 +177,7 @@ impl Server {
     }
 
     /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
-    pub(super) fn drop_set_id(&self, id: NodeId, by: &Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn drop_set_id(&self, id: NodeId, by: &Request<'_>) -> Result<()> {
         if self.union()?.drop_set_id(id, || credentials(by.header.pid))? {
             self.forget_attributes(id);
         }

@@ -16,11 +16,11 @@ use crate::union::{NodeId, Union};
 const SHARDS: u64 = 16;
 
 /// In bytes: what is smaller and never changes is read once and kept. Registering it at each open takes longer.
-pub(super) const WORTH_PASSING: u64 = 64 << 10;
+pub(in crate::fuse) const WORTH_PASSING: u64 = 64 << 10;
 
 /// The files that are open on one connection.
 #[derive(Debug)]
-pub(super) struct Opens {
+pub(in crate::fuse) struct Opens {
     shards: Vec<Mutex<Shard>>,
     /// Whether the kernel takes backing files from this process and of this file system; known from the first on.
     possible: OnceLock<bool>,
@@ -45,7 +45,7 @@ struct Open {
 
 /// How an open goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Opened {
+pub(in crate::fuse) enum Opened {
     /// Through the page cache of the mount and this process.
     Cached,
     /// Through the file of this number.
@@ -55,7 +55,7 @@ pub(super) enum Opened {
 }
 
 impl Opens {
-    pub(super) fn new() -> Opens {
+    pub(in crate::fuse) fn new() -> Opens {
         Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
     }
 
@@ -64,7 +64,7 @@ impl Opens {
     ///
     /// # Errors
     /// As `open(2)` of the file in its layer.
-    pub(super) fn open(
+    pub(in crate::fuse) fn open(
         &self,
         union: &Union,
         id: NodeId,
@@ -99,7 +99,7 @@ impl Opens {
     }
 
     /// Uncounts an open. After the last one the file is registered no more.
-    pub(super) fn release(&self, id: NodeId, device: &FuseDevice) {
+    pub(in crate::fuse) fn release(&self, id: NodeId, device: &FuseDevice) {
         let mut shard = self.shard(id).lock();
         if let Entry::Occupied(mut open) = shard.open.entry(id) {
             open.get_mut().count -= 1;
@@ -113,14 +113,14 @@ impl Opens {
     }
 
     /// The kernel knows the node no more: nobody has it open, nor a map of it.
-    pub(super) fn forget(&self, id: NodeId) {
+    pub(in crate::fuse) fn forget(&self, id: NodeId) {
         let mut shard = self.shard(id).lock();
         shard.mapped.remove(&id);
         shard.seen.remove(&id);
     }
 
     /// Whether a node's times may change unseen by the kernel's FUSE.
-    pub(super) fn changes_unseen(&self, id: NodeId) -> bool {
+    pub(in crate::fuse) fn changes_unseen(&self, id: NodeId) -> bool {
         self.shard(id).lock().mapped.contains(&id)
     }
 
@@ -130,6 +130,6 @@ impl Opens {
 }
 
 /// Who maps a file to write it must have it open for both.
-pub(super) fn mappable(flags: u32) -> bool {
+pub(in crate::fuse) fn mappable(flags: u32) -> bool {
     flags & OFlags::RWMODE.bits() == OFlags::RDWR.bits()
 }

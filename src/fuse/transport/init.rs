@@ -1,20 +1,19 @@
 //! The first request, in which the kernel and this agree on what the connection can do.
 
+use crate::fuse::wire::abi::{self, InitIn, InitMore, InitOut, OutHeader, init};
+use crate::fuse::wire::opcode::Opcode;
+use crate::fuse::wire::request::Request;
+use crate::fuse::{Io, IoUring, Options};
 use crate::sys::{Errno, FuseDevice, Result, page_size, rings_work};
 
-use super::abi::{self, InitIn, InitMore, InitOut, OutHeader, init};
-use super::opcode::Opcode;
-use super::request::Request;
-use super::{Io, IoUring, Options, connection};
+use super::device;
 
 /// Requests that the kernel may have waiting while their senders go on.
 const MAX_BACKGROUND: u16 = 64;
-/// In bytes: the most that one request writes or reads.
-pub(super) const MAX_WRITE: u32 = 1 << 20;
 
 /// What was agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Agreed {
+pub(in crate::fuse) struct Agreed {
     /// Files can be passed through.
     pub passthrough: bool,
     /// Requests come by rings, as soon as there is one for each CPU; until then none comes.
@@ -25,9 +24,9 @@ pub(super) struct Agreed {
 ///
 /// # Errors
 /// As `read(2)` and `write(2)` of the device; `EPROTO` for a kernel that is too old.
-pub(super) fn shake_hands(device: &FuseDevice, options: &Options) -> Result<Agreed> {
+pub(in crate::fuse) fn shake_hands(device: &FuseDevice, options: &Options) -> Result<Agreed> {
     let mut buffer = vec![0; abi::READ_BUFFER_LEAST];
-    let request = connection::next(device, &mut buffer)?.ok_or(Errno::NODEV)?;
+    let request = device::next(device, &mut buffer)?.ok_or(Errno::NODEV)?;
     if Opcode::of(request.header.opcode) != Some(Opcode::Init) {
         return Err(Errno::PROTO);
     }
@@ -62,9 +61,9 @@ fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
         flags: taken as u32,
         max_background: MAX_BACKGROUND,
         congestion_threshold: MAX_BACKGROUND / 4 * 3,
-        max_write: MAX_WRITE,
+        max_write: abi::MAX_WRITE,
         time_gran: 1,
-        max_pages: MAX_WRITE.div_ceil(page_size()) as u16,
+        max_pages: abi::MAX_WRITE.div_ceil(page_size()) as u16,
         map_alignment: 0,
         flags2: (taken >> 32) as u32,
         // Layers may lie on a file system of one storey, and one more may be built upon this.

@@ -2,17 +2,17 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use crate::fuse::wire::abi;
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::convert;
+use crate::fuse::wire::request::Request;
 use crate::sys::Result;
 use crate::union::{DIR_BATCH, DirItem, NodeId};
 
-use super::abi;
-use super::answer::Answer;
-use super::convert;
-use super::request::Request;
 use super::server::Server;
 
 impl Server {
-    pub(super) fn readdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn readdir(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::ReadIn { offset, size, .. } = request.take()?;
         to.limit(size);
         let dir = request.node();
@@ -22,16 +22,16 @@ impl Server {
             names += u32::from(room);
             if room { put_dirent(to, item, item.id.0).map(|()| true) } else { Ok(false) }
         })?;
-        self.listings.listed(dir, names);
+        self.readdir_cache.listed(dir, names);
         Ok(())
     }
 
     /// With a lookup of each entry.
-    pub(super) fn readdirplus(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn readdirplus(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::ReadIn { offset, size, .. } = request.take()?;
         to.limit(size);
         let dir = request.node();
-        let known = offset == 0 && self.listings.begun(dir);
+        let known = offset == 0 && self.readdir_cache.begun(dir);
         self.list(dir, offset, |item| {
             if !to.has_room(size_of::<abi::EntryOut>() + dirent_size(item)) {
                 return Ok(false);
@@ -91,11 +91,6 @@ impl Server {
             }
         }
     }
-}
-
-impl abi::EntryOut {
-    /// Names no node.
-    pub(super) const NOTHING: abi::EntryOut = zerocopy::transmute!([0_u8; size_of::<abi::EntryOut>()]);
 }
 
 /// Entries begin at multiples of eight bytes.

@@ -5,20 +5,20 @@
 
 use zerocopy::IntoBytes;
 
+use crate::fuse::ops::server::Server;
+use crate::fuse::wire::abi::MAX_WRITE;
+use crate::fuse::wire::abi::{OutHeader, READ_BUFFER_LEAST};
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FuseDevice, FuseRing, Result, RingMessage, stay_on};
 
-use super::abi::{OutHeader, READ_BUFFER_LEAST};
-use super::answer::Answer;
-use super::connection::Worker;
-use super::init::MAX_WRITE;
-use super::request::Request;
-use super::server::Server;
+use super::device::Worker;
 
 /// Answers the requests of programs on one CPU until the mount is gone.
 ///
 /// # Errors
 /// When there can be no ring; as `io_uring_enter(2)`; `EIO` when what comes is no request.
-pub(super) fn run(server: &Server, device: &FuseDevice, cpu: u16) -> Result<()> {
+pub(in crate::fuse) fn run(server: &Server, device: &FuseDevice, cpu: u16) -> Result<()> {
     stay_on(cpu);
     let mut ring = FuseRing::new(device, cpu, MAX_WRITE as usize)?;
     let mut small = vec![0; READ_BUFFER_LEAST];

@@ -12,7 +12,7 @@ use super::abi::InHeader;
 
 /// One request of the kernel: who asks, and what is left of the arguments.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
+pub(in crate::fuse) struct Request<'a> {
     pub header: InHeader,
     /// The first argument of those that have a size, where it does not stand with the others.
     first: Option<&'a [u8]>,
@@ -21,7 +21,7 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// `None` for what is no request.
-    pub(super) fn parse(message: &'a [u8]) -> Option<Request<'a>> {
+    pub(in crate::fuse) fn parse(message: &'a [u8]) -> Option<Request<'a>> {
         let (header, rest) = InHeader::read_from_prefix(message).ok()?;
         (header.len as usize == message.len()).then_some(Request { header, first: None, rest })
     }
@@ -30,13 +30,13 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `EIO` when the header is cut short.
-    pub(super) fn of(header: &[u8], first: &'a [u8], rest: &'a [u8]) -> Result<Request<'a>> {
+    pub(in crate::fuse) fn of(header: &[u8], first: &'a [u8], rest: &'a [u8]) -> Result<Request<'a>> {
         let (header, _) = InHeader::read_from_prefix(header).map_err(|_| Errno::IO)?;
         Ok(Request { header, first: Some(first), rest })
     }
 
     /// The node that is asked about.
-    pub(super) fn node(&self) -> NodeId {
+    pub(in crate::fuse) fn node(&self) -> NodeId {
         NodeId(self.header.nodeid)
     }
 
@@ -44,7 +44,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `EIO` when the message is too short.
-    pub(super) fn take<T: FromBytes>(&mut self) -> Result<T> {
+    pub(in crate::fuse) fn take<T: FromBytes>(&mut self) -> Result<T> {
         if let Some(first) = self.first.take() {
             return T::read_from_prefix(first).map(|(value, _)| value).map_err(|_| Errno::IO);
         }
@@ -57,7 +57,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `EIO` when it does not end.
-    pub(super) fn string(&mut self) -> Result<&'a OsStr> {
+    pub(in crate::fuse) fn string(&mut self) -> Result<&'a OsStr> {
         let end = self.rest.iter().position(|&byte| byte == 0).ok_or(Errno::IO)?;
         let (string, rest) = self.rest.split_at(end);
         self.rest = &rest[1..];
@@ -68,7 +68,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `EIO` when it does not end; as [`Name::new`].
-    pub(super) fn name(&mut self) -> Result<Name<'a>> {
+    pub(in crate::fuse) fn name(&mut self) -> Result<Name<'a>> {
         Name::new(self.string()?)
     }
 
@@ -76,7 +76,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// `EIO` when there are fewer.
-    pub(super) fn bytes(&mut self, size: u32) -> Result<&'a [u8]> {
+    pub(in crate::fuse) fn bytes(&mut self, size: u32) -> Result<&'a [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(size as usize).ok_or(Errno::IO)?;
         self.rest = rest;
         Ok(bytes)

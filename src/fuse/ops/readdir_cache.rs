@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
+use crate::fuse::wire::abi::{self, OutHeader};
 use crate::sys::FuseDevice;
 use crate::union::NodeId;
-
-use super::abi::{self, OutHeader};
 
 /// Directories that are known at a time; of others nothing is taken away.
 const DIRECTORIES: usize = 64;
@@ -26,7 +25,7 @@ const NONE: NodeId = NodeId(0);
 
 /// The directories that were listed without attributes.
 #[derive(Debug)]
-pub(super) struct KeptListings {
+pub(in crate::fuse) struct ReaddirCache {
     slots: [Slot; DIRECTORIES],
     /// One is being taken away.
     busy: Arc<AtomicBool>,
@@ -56,19 +55,19 @@ impl Slot {
     }
 }
 
-impl Default for KeptListings {
-    fn default() -> KeptListings {
-        KeptListings { slots: std::array::from_fn(|_| Slot::default()), busy: Arc::default() }
+impl Default for ReaddirCache {
+    fn default() -> ReaddirCache {
+        ReaddirCache { slots: std::array::from_fn(|_| Slot::default()), busy: Arc::default() }
     }
 }
 
-impl KeptListings {
+impl ReaddirCache {
     fn slot(&self, dir: NodeId) -> &Slot {
         &self.slots[(dir.0 ^ (dir.0 >> 8)) as usize % DIRECTORIES]
     }
 
     /// After `names` entries of `dir` were listed without attributes.
-    pub(super) fn listed(&self, dir: NodeId, names: u32) {
+    pub(in crate::fuse) fn listed(&self, dir: NodeId, names: u32) {
         let slot = self.slot(dir);
         if !slot.is_of(dir) {
             slot.give_to(dir);
@@ -78,7 +77,7 @@ impl KeptListings {
 
     /// Before `dir` is listed from its beginning: whether its entries were just listed with attributes, because the
     /// listing without was taken away. Then who lists again is served best by names.
-    pub(super) fn begun(&self, dir: NodeId) -> bool {
+    pub(in crate::fuse) fn begun(&self, dir: NodeId) -> bool {
         let slot = self.slot(dir);
         let taken = slot.is_of(dir) && slot.taken.load(Ordering::Relaxed);
         if slot.is_of(dir) {
@@ -88,7 +87,7 @@ impl KeptListings {
     }
 
     /// After an entry of `dir` was looked up: whether its listing is to be taken away.
-    pub(super) fn is_due(&self, dir: NodeId) -> bool {
+    pub(in crate::fuse) fn is_due(&self, dir: NodeId) -> bool {
         let slot = self.slot(dir);
         if !slot.is_of(dir) {
             return false;
@@ -104,7 +103,7 @@ impl KeptListings {
 
     /// Takes the kernel's listing of `dir` away, by a thread that answers nobody: the kernel waits for whoever is being
     /// given a piece of that listing, and he may wait for one of our answers, when he reads into a map of a file of the mount.
-    pub(super) fn take_away(&self, dir: NodeId, device: &FuseDevice) {
+    pub(in crate::fuse) fn take_away(&self, dir: NodeId, device: &FuseDevice) {
         let Ok(device) = device.duplicate() else { return };
         if self.busy.swap(true, Ordering::AcqRel) {
             return;
@@ -129,13 +128,13 @@ mod tests {
 
     const DIR: NodeId = NodeId(77);
 
-    fn lookups_until_due(listings: &KeptListings) -> Option<u32> {
+    fn lookups_until_due(listings: &ReaddirCache) -> Option<u32> {
         (1..10_000).find(|_| listings.is_due(DIR))
     }
 
     #[test]
     fn a_listing_goes_once_after_lookups_in_proportion_to_its_names() {
-        let listings = KeptListings::default();
+        let listings = ReaddirCache::default();
         for names in [2048, 6400] {
             (0..64).for_each(|_| listings.listed(DIR, names / 64));
             assert_eq!(lookups_until_due(&listings), Some(names / NAMES_PER_LOOKUP));
@@ -147,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_small_listing_stays_and_so_does_one_of_which_nothing_is_known() {
-        let listings = KeptListings::default();
+        let listings = ReaddirCache::default();
         assert_eq!(lookups_until_due(&listings), None);
         listings.listed(DIR, MANY - 1);
         assert_eq!(lookups_until_due(&listings), None);

@@ -2,24 +2,24 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use crate::fuse::stats;
+use crate::fuse::wire::abi;
+use crate::fuse::wire::answer::Answer;
+use crate::fuse::wire::convert;
+use crate::fuse::wire::opcode::Opcode;
+use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FlagsRequest, Kind, Result};
 use crate::union::{Change, NodeId, Wanted};
 
-use super::abi;
-use super::answer::Answer;
-use super::convert;
-use super::opcode::Opcode;
-use super::request::Request;
 use super::server::Server;
-use super::stats;
 
 impl Server {
-    pub(super) fn getattr(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn getattr(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let attr = self.union()?.attr(request.node())?;
         to.attr(&attr, self.lifetime(attr.id))
     }
 
-    pub(super) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let change = convert::change(&request.take()?);
         // A change of nothing is `chown` to nobody, or a write that the kernel makes itself to a set-id file.
         if change.size.is_some() || change.changes_owner() || change == Change::default() {
@@ -30,7 +30,7 @@ impl Server {
     }
 
     /// Asked only where the kernel does not check: then its one user may do what the files on disk allow.
-    pub(super) fn access(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn access(&self, mut request: Request<'_>) -> Result<()> {
         const WRITE: u32 = 2;
         const EXECUTE: u32 = 1;
         let abi::AccessIn { mask, .. } = request.take()?;
@@ -42,7 +42,7 @@ impl Server {
         if mask & EXECUTE != 0 && !runs { Err(Errno::ACCESS) } else { Ok(()) }
     }
 
-    pub(super) fn setxattr(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn setxattr(&self, mut request: Request<'_>) -> Result<()> {
         let abi::SetxattrIn { size, flags } = request.take()?;
         // XATTR_CREATE and XATTR_REPLACE.
         let wanted = match flags {
@@ -54,7 +54,7 @@ impl Server {
         self.union()?.set_xattr(request.node(), key, request.bytes(size)?, wanted)
     }
 
-    pub(super) fn getxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn getxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::GetxattrIn { size, .. } = request.take()?;
         let key = request.string()?;
         if request.node() == NodeId::ROOT && key == stats::KEY {
@@ -65,18 +65,18 @@ impl Server {
         to.value(&self.union()?.xattr(request.node(), key)?, size)
     }
 
-    pub(super) fn listxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn listxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::GetxattrIn { size, .. } = request.take()?;
         let keys = self.union()?.xattrs(request.node())?;
         let joined: Vec<u8> = keys.iter().flat_map(|key| key.as_bytes().iter().copied().chain([0])).collect();
         to.value(&joined, size)
     }
 
-    pub(super) fn removexattr(&self, mut request: Request<'_>) -> Result<()> {
+    pub(in crate::fuse) fn removexattr(&self, mut request: Request<'_>) -> Result<()> {
         self.union()?.remove_xattr(request.node(), request.string()?)
     }
 
-    pub(super) fn ioctl(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn ioctl(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::IoctlIn { cmd, in_size, .. } = request.take()?;
         let (union, node) = (self.union()?, request.node());
         let done = abi::IoctlOut { result: 0, flags: 0, in_iovs: 0, out_iovs: 0 };

@@ -1,0 +1,5 @@
+//! How requests come and answers go: the first request, the device, and the rings of io_uring.
+
+pub(super) mod device;
+pub(super) mod init;
+pub(super) mod ring;

@@ -1,0 +1,59 @@
+//! What a container changed of its image: told as a list, and packed as one more layer.
+
+use std::path::Path;
+
+use super::commit::Commit;
+use super::error::{Result, StoreError, io_at};
+use super::{Container, Image, InUse, Store};
+use crate::layer;
+use crate::sys::Dir;
+use crate::tar::{self, Change, Over};
+
+/// A container's upper directory, and the layers of its image below it.
+struct Stack {
+    upper: Dir,
+    /// Topmost first.
+    lower: Vec<Dir>,
+    /// Where the upper keeps what has several names.
+    index: Option<Dir>,
+}
+
+impl Stack {
+    fn over(&self) -> Over<'_> {
+        Over { upper: &self.upper, lower: &self.lower, index: self.index.as_ref() }
+    }
+}
+
+impl Store {
+    /// What `container` changed, sorted by path.
+    ///
+    /// # Errors
+    /// [`StoreError::Compare`], [`StoreError::Io`] when its directories cannot be opened, and those of
+    /// [`Store::image`].
+    pub fn changes(&self, container: &Container) -> Result<Vec<Change>> {
+        let stack = self.stack(container, &self.image(&container.image.to_string())?)?;
+        tar::changes(stack.over(), self.policy()?).map_err(StoreError::Compare)
+    }
+
+    /// Makes an image of `container`: its image, and what it changed as one more layer. Nothing else may use the
+    /// container: a mount could hold changes that are not in the upper directory yet, and more may come.
+    ///
+    /// # Errors
+    /// As [`Store::commit`] and [`Store::changes`].
+    pub fn commit_container(&self, container: &Container, _in_use: &InUse, commit: &Commit<'_>) -> Result<Image> {
+        let image = self.image(&container.image.to_string())?;
+        let policy = self.policy()?;
+        let stack = self.stack(container, &image)?;
+        self.commit(&image, commit, &mut |to| tar::pack(stack.over(), policy, to).map(drop))
+    }
+
+    fn stack(&self, container: &Container, image: &Image) -> Result<Stack> {
+        let open = |path: &Path| Dir::open_host(path).map_err(io_at("open", path));
+        let index = container.work().join(layer::INDEX);
+        Ok(Stack {
+            upper: open(&container.upper())?,
+            lower: self.lower_dirs(image).iter().map(|dir| open(dir)).collect::<Result<_>>()?,
+            index: if index.exists() { Some(open(&index)?) } else { None },
+        })
+    }
+}
