@@ -15,6 +15,7 @@ mod inspect;
 mod load;
 mod mount;
 mod output;
+mod protect;
 mod ps;
 mod rm;
 mod rmi;

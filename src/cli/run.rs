@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Global, ids, root};
+use super::{Exit, Global, ids, protect, root};
 use crate::container::{
-    self, Access, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Variable, Volume,
-    Wishes,
+    self, Access, Device, First, Input, Isolation, LaunchError, Network, Plan, Process, RunError, Sandbox, Security,
+    SecurityOption, Variable, Volume, Wishes,
 };
 use crate::fuse;
 use crate::mount::{self, Source};
@@ -67,6 +67,15 @@ pub(super) struct RunArgs {
     /// Let process 1 be one that passes signals on and takes orphans away, instead of the command
     #[arg(long, conflicts_with = "chroot")]
     init: bool,
+    /// Show a device of this host in the container
+    #[arg(long = "device", value_name = "SOURCE[:TARGET]", conflicts_with = "chroot")]
+    devices: Vec<Device>,
+    /// `no-new-privileges`; `seccomp=FILE` with docker's JSON, or `seccomp=unconfined`: which system calls work
+    #[arg(long = "security-opt", value_name = "OPTION")]
+    security_options: Vec<SecurityOption>,
+    /// Give the container every capability, its device nodes, and all of /proc and /sys
+    #[arg(long)]
+    privileged: bool,
     /// Change the root and nothing else, where namespaces are not to be had; needs root
     #[arg(long)]
     chroot: bool,
@@ -107,6 +116,7 @@ pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>)
     if args.interactive && args.tty && !io::stdin().is_terminal() {
         bail!("standard input is no terminal: leave out -t, or -i");
     }
+    protect::protect()?;
     let Some((image, command)) = args.image_and_command.split_first() else { bail!("no image to run") };
     let volumes = args.resolved_volumes()?;
     let root = root::path(global)?;
@@ -148,6 +158,15 @@ impl RunArgs {
     /// Empty where it is the image's own.
     pub(super) fn command(&self) -> &[OsString] {
         self.image_and_command.get(1..).unwrap_or_default()
+    }
+
+    fn security(&self) -> Result<Security> {
+        let devices = self.devices.clone();
+        let mut security = Security { privileged: self.privileged, devices, ..Security::default() };
+        for option in &self.security_options {
+            security.set(option.clone())?;
+        }
+        Ok(security)
     }
 
     /// Enters the namespaces that this process needs to serve the container.
@@ -198,6 +217,7 @@ impl Run<'_> {
             root: container.merged(),
             process,
             isolation: self.isolation(container, hostname)?,
+            security: self.args.security()?,
             input: if self.args.interactive { Input::Attached } else { Input::Nothing },
             window: container::host_window(),
         };

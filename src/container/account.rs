@@ -30,7 +30,13 @@ pub enum UnknownAccount {
     User(String),
     #[error("the image's /etc/group has no group {0:?}")]
     Group(String),
+    /// The kernel takes the highest number for "none", and tools take the upper half for negative.
+    #[error("{0} is no user or group: numbers go up to {ID_MAX}")]
+    OutOfRange(u64),
 }
+
+/// As docker has it.
+const ID_MAX: u32 = i32::MAX as u32;
 
 impl fmt::Display for UserSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,23 +59,39 @@ impl UserSpec {
     /// in group 0 and at home in `/`; a group that is named leaves out all others that the user is in.
     ///
     /// # Errors
-    /// For a name without an entry.
+    /// For a name without an entry, and for numbers that are too high, the image's own as well.
     pub fn resolve(&self, passwd: &str, group: &str) -> Result<Identity, UnknownAccount> {
-        let number = self.user.parse::<u32>().ok();
-        let entry = users(passwd).find(|u| number.map_or(u.name == self.user, |uid| u.uid == uid));
-        let uid = entry.as_ref().map(|u| u.uid).or(number).ok_or_else(|| UnknownAccount::User(self.user.clone()))?;
+        let own = number(&self.user)?;
+        let entry = users(passwd).find(|u| own.map_or(u.name == self.user, |uid| u.uid == uid));
+        let uid = entry.as_ref().map(|u| u.uid).or(own).ok_or_else(|| UnknownAccount::User(self.user.clone()))?;
         let home = entry.as_ref().map(|u| u.home).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
         if let Some(name) = &self.group {
-            let found = name.parse().ok().or_else(|| groups(group).find(|g| g.name == name).map(|g| g.gid));
-            let gid = found.ok_or_else(|| UnknownAccount::Group(name.clone()))?;
-            return Ok(Identity { uid, gid, groups: Vec::new(), home });
+            let named = || groups(group).find(|g| g.name == name).map(|g| g.gid);
+            let gid = number(name)?.or_else(named).ok_or_else(|| UnknownAccount::Group(name.clone()))?;
+            return Identity { uid, gid, groups: Vec::new(), home }.checked();
         }
         let gid = entry.as_ref().map_or(0, |u| u.gid);
         let member = |g: &Group<'_>| entry.as_ref().is_some_and(|u| g.members.split(',').any(|name| name == u.name));
         let mut others: Vec<u32> = groups(group).filter(member).map(|g| g.gid).collect();
         others.sort_unstable();
         others.dedup();
-        Ok(Identity { uid, gid, groups: others, home })
+        Identity { uid, gid, groups: others, home }.checked()
+    }
+}
+
+/// `None` for what is no number, and so is a name.
+fn number(text: &str) -> Result<Option<u32>, UnknownAccount> {
+    let Ok(number) = text.parse::<u64>() else { return Ok(None) };
+    u32::try_from(number).map(Some).map_err(|_| UnknownAccount::OutOfRange(number))
+}
+
+impl Identity {
+    fn checked(self) -> Result<Identity, UnknownAccount> {
+        let mut ids = [self.uid, self.gid].into_iter().chain(self.groups.iter().copied());
+        match ids.find(|&id| id > ID_MAX) {
+            Some(id) => Err(UnknownAccount::OutOfRange(id.into())),
+            None => Ok(self),
+        }
     }
 }
 
@@ -114,8 +136,12 @@ mod tests {
         app:x:1000:100::/srv/app:/bin/sh\n\
         broken:x:many:0::/:\n\
         7:x:77:8::/seven:\n\
-        short:x:5:6\n";
-    const GROUP: &str = "root:x:0:\nusers:x:100:\nvideo:x:44:app,root\naudio:x:29:app\nagain:x:29:app\n";
+        short:x:5:6\n\
+        none:x:4294967295:0::/:\n\
+        high:x:1:2147483648::/:\n\
+        joins:x:2:2::/:\n";
+    const GROUP: &str =
+        "root:x:0:\nusers:x:100:\nvideo:x:44:app,root\naudio:x:29:app\nagain:x:29:app\nhigh:x:4294967294:joins\n";
 
     fn identity(uid: u32, gid: u32, groups: &[u32], home: &str) -> Identity {
         Identity { uid, gid, groups: groups.to_vec(), home: home.into() }
@@ -140,6 +166,15 @@ mod tests {
             ("broken", Err(UnknownAccount::User("broken".into()))),
             ("-1", Err(UnknownAccount::User("-1".into()))),
             ("app:none", Err(UnknownAccount::Group("none".into()))),
+            ("2147483647:2147483647", Ok(identity(2_147_483_647, 2_147_483_647, &[], "/"))),
+            ("2147483648", Err(UnknownAccount::OutOfRange(2_147_483_648))),
+            ("4294967295", Err(UnknownAccount::OutOfRange(4_294_967_295))),
+            ("4294967296", Err(UnknownAccount::OutOfRange(4_294_967_296))),
+            ("app:4294967295", Err(UnknownAccount::OutOfRange(4_294_967_295))),
+            ("none", Err(UnknownAccount::OutOfRange(4_294_967_295))),
+            ("high", Err(UnknownAccount::OutOfRange(2_147_483_648))),
+            ("joins", Err(UnknownAccount::OutOfRange(4_294_967_294))),
+            ("app:high", Err(UnknownAccount::OutOfRange(4_294_967_294))),
         ] {
             let spec = UserSpec::parse(text).unwrap();
             assert_eq!(spec.resolve(PASSWD, GROUP), expected, "{text}");

@@ -12,10 +12,13 @@ use super::account::{Identity, UserSpec};
 use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
+use super::isolation::Security;
 use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
 use crate::sys::pty::{self, Pair};
-use crate::sys::{Channel, Detached, Dir, Errno, Kind, Name, Namespaces, Root, namespace, process};
+use crate::sys::{
+    Channel, Detached, Dir, Errno, Kind, Name, Namespaces, Reach, Refuse, Root, keyring, namespace, process,
+};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -31,7 +34,7 @@ const ACCOUNTS_MAX: u64 = 16 << 20;
 
 /// The namespaces that the process is to be made in. That of mounts comes when there is a root to be mounted.
 pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
-    let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS);
+    let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS).and(Namespaces::CGROUP);
     match isolation {
         Isolation::Chroot => Namespaces::empty(),
         Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
@@ -66,6 +69,9 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 /// `None` when the process that made this one changed its mind, or is gone.
 fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
+    // Else a directory of the host would be in reach for as long as this process is ours.
+    process::close_all_but(channel).doing("close the descriptors of others")?;
+    keyring::join_new_session().doing("begin a keyring")?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
     }
@@ -76,9 +82,14 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     let mapped = namespace::mapped_ids().doing("read /proc/self/uid_map")?;
 
     let root = match &plan.isolation {
-        Isolation::Namespaces(sandbox) => Place::Pivot(enter(&plan.root, sandbox)?),
+        Isolation::Namespaces(sandbox) => Place::Pivot(enter(&plan.root, sandbox, &plan.security)?),
         Isolation::Chroot => {
-            Place::Chroot(Dir::open_host(&plan.root).map(Root::from).doing(format!("open {}", plan.root.display()))?)
+            let root = Dir::open_host(&plan.root).doing(format!("open {}", plan.root.display()))?;
+            if !plan.security.allows_nodes() {
+                let refused = Detached::refuse(&root, Refuse::DEVICES, Reach::Top);
+                refused.doing(format!("refuse devices on {}", plan.root.display()))?;
+            }
+            Place::Chroot(Root::from(root))
         }
     };
     let identity = resolve(root.root(), &plan.process.user)?;
@@ -87,14 +98,25 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
         false => None,
     };
     let workdir = &plan.process.workdir;
-    root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
+    let workdir = root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
     root.switch(&plan.isolation)?;
+    let capabilities = plan.security.capabilities(&plan.isolation);
 
     let input = match (&terminal, plan.input) {
         (None, Input::Nothing) => Some(null),
         _ => None,
     };
-    Ok(Some(Command { process: plan.process, identity, may_set_groups, mapped, terminal, input }))
+    Ok(Some(Command {
+        capabilities,
+        security: plan.security,
+        process: plan.process,
+        workdir,
+        identity,
+        may_set_groups,
+        mapped,
+        terminal,
+        input,
+    }))
 }
 
 /// The new root while it can still be seen from outside.
@@ -130,14 +152,14 @@ impl Place {
     }
 }
 
-fn enter(path: &Path, sandbox: &Sandbox) -> Result<Rootfs> {
+fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> {
     namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
     if sandbox.network == Network::None {
         namespace::loopback_up().doing("switch the loopback interface on")?;
     }
-    rootfs::assemble(path, sandbox)
+    rootfs::assemble(path, sandbox, security)
 }
 
 fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
+use super::isolation::Security;
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
-use crate::sys::{Capabilities, Channel, Errno, pty, signal};
+use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -19,7 +20,11 @@ type Result<T> = std::result::Result<T, LaunchError>;
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) process: Process,
+    /// Resolved below the root before the switch to it: its path is not asked again.
+    pub(super) workdir: Dir,
     pub(super) identity: Identity,
+    pub(super) capabilities: Capabilities,
+    pub(super) security: Security,
     /// A user namespace that one user made alone has no say over groups.
     pub(super) may_set_groups: bool,
     /// How many users and groups exist here.
@@ -42,10 +47,13 @@ impl Command {
         process::new_session().doing("begin a session")?;
         self.take_streams().doing("set up standard input and output")?;
         signal::reset_all().doing("reset signals")?;
-        let dir = c_string(self.process.workdir.as_os_str())?;
-        process::change_dir(&dir).doing(format!("change to {}", self.process.workdir.display()))?;
+        process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
-        Capabilities::CONTAINER.bound().doing("bound the capabilities")?;
+        self.capabilities.bound().doing("bound the capabilities")?;
+        // While there is the right to: what follows is among the calls that every profile of use allows.
+        if !self.security.no_new_privileges {
+            self.filter_calls()?;
+        }
         let Identity { uid, gid, ref groups, .. } = self.identity;
         let groups = self.may_set_groups.then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
@@ -55,7 +63,10 @@ impl Command {
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
         }
-        Capabilities::CONTAINER.keep().doing("drop capabilities")?;
+        self.capabilities.keep().doing("drop capabilities")?;
+        if self.security.no_new_privileges {
+            process::gain_no_privileges().doing("give up further privileges")?;
+        }
         process::set_umask(0o022);
 
         // Becoming another user undid the tie. Should the process outside be gone already, it would come too late.
@@ -63,7 +74,18 @@ impl Command {
         if outside.is_closed().doing("look for the process outside")? {
             process::exit_now(0);
         }
-        process::close_on_execute_from(3).doing("close descriptors")
+        process::close_on_execute_from(3).doing("close descriptors")?;
+        if self.security.no_new_privileges {
+            self.filter_calls()?;
+        }
+        Ok(())
+    }
+
+    fn filter_calls(&self) -> Result<()> {
+        for filter in self.security.filter().filters(self.capabilities)? {
+            seccomp::install(&filter).doing("filter system calls")?;
+        }
+        Ok(())
     }
 
     fn take_streams(&self) -> std::result::Result<(), Errno> {

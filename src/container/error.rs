@@ -1,10 +1,12 @@
 //! Why a container did not start, in a form that crosses from the container's first process to ours.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::account::UnknownAccount;
+use super::isolation::FilterError;
 use crate::sys::Errno;
 
 /// Why a container did not start.
@@ -23,6 +25,14 @@ pub enum LaunchError {
          more come from /etc/subuid and /etc/subgid"
     )]
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("{} is no device", .0.display())]
+    NoDevice(PathBuf),
+    #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]
+    OverProc(PathBuf),
+    #[error("volumes are not mounted on {}: that is the container's root", .0.display())]
+    OverRoot(PathBuf),
     /// A program that is nowhere in the container.
     #[error("exec: {program:?}: {}", .reason)]
     NotFound { program: OsString, reason: Absent },

@@ -17,6 +17,7 @@ mod command;
 mod error;
 mod files;
 mod init;
+mod isolation;
 mod launch;
 mod plan;
 mod relay;
@@ -27,6 +28,9 @@ mod spec;
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
 pub use files::{name_files, skeleton};
+pub use isolation::{
+    Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
+};
 pub use launch::Launched;
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
 pub use relay::host_window;

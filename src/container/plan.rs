@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::isolation::Security;
 use super::spec::Process;
 use crate::sys::pty::WindowSize;
 
@@ -12,6 +13,7 @@ pub struct Plan {
     pub root: PathBuf,
     pub process: Process,
     pub isolation: Isolation,
+    pub security: Security,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,

@@ -33,6 +33,23 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
+    /// To make device nodes.
+    pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
+    /// To read and send packets of any kind, on every interface that is to be seen.
+    pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
+
+    /// Whether that of this name, `CAP_SYS_ADMIN` for example, is among them.
+    pub fn has(self, name: &str) -> bool {
+        let known = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
+        known.is_some_and(|one| self.0.contains(one))
+    }
+
+    #[must_use]
+    pub const fn without(self, others: Capabilities) -> Capabilities {
+        Capabilities(self.0.difference(others.0))
+    }
+
     /// No program that this process executes from now on gets more than these.
     ///
     /// # Errors

@@ -19,6 +19,12 @@ use super::{Dir, Errno, Kind, Result, Stat};
 #[derive(Debug)]
 pub struct Detached(OwnedFd);
 
+impl From<Detached> for OwnedFd {
+    fn from(mount: Detached) -> OwnedFd {
+        mount.0
+    }
+}
+
 /// What a mount refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refuse(MountAttrFlags);

@@ -27,3 +27,11 @@ pub fn raise_descriptor_limit() -> usize {
 pub fn page_size() -> u32 {
     rustix::param::page_size() as u32
 }
+
+/// The kernel's version: major and minor number.
+pub fn kernel_release() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let text = name.release().to_string_lossy();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

@@ -22,6 +22,7 @@ mod fuse_ring;
 mod fusermount;
 mod handle;
 mod idle;
+pub mod keyring;
 mod limits;
 mod map;
 mod memory;
@@ -29,12 +30,14 @@ mod mount;
 mod name;
 pub mod namespace;
 pub mod orphans;
+pub mod own_program;
 mod path_fd;
 pub mod poll;
 pub mod process;
 pub mod pty;
 mod remove;
 mod root;
+pub mod seccomp;
 pub mod signal;
 mod stat;
 pub mod xattr;
@@ -52,11 +55,12 @@ pub use fuse_ring::{FuseRing, RingMessage, RingsEnabled, possible_cpus, rings_wo
 pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;
-pub use limits::{effective_gid, effective_uid, page_size, raise_descriptor_limit};
+pub use limits::{effective_gid, effective_uid, kernel_release, page_size, raise_descriptor_limit};
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{
-    FuseMount, FuseMountError, Without, fuse_mounted_without, mount_overlay, remount, set_read_ahead, unmount,
+    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_proc, is_same_file, mount_overlay, remount,
+    set_read_ahead, unmount,
 };
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;

@@ -101,6 +101,23 @@ pub fn fuse_mounted_without(at: &Path) -> Result<Without> {
     })
 }
 
+/// Whether `fd` stands for something in a procfs.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_on_proc(fd: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
+/// Whether both descriptors stand for the same file or directory.
+///
+/// # Errors
+/// As `fstat(2)`.
+pub fn is_same_file(one: impl AsFd, other: impl AsFd) -> Result<bool> {
+    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
 /// How far the kernel reads ahead on the file system of which `at` is the root, in KiB. Asks that file system nothing.
 ///
 /// # Errors

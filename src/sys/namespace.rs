@@ -22,6 +22,7 @@ impl Namespaces {
     pub const PID: Namespaces = Namespaces(UnshareFlags::NEWPID);
     pub const IPC: Namespaces = Namespaces(UnshareFlags::NEWIPC);
     pub const UTS: Namespaces = Namespaces(UnshareFlags::NEWUTS);
+    pub const CGROUP: Namespaces = Namespaces(UnshareFlags::NEWCGROUP);
     pub const NET: Namespaces = Namespaces(UnshareFlags::NEWNET);
 
     pub const fn empty() -> Namespaces {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +17,9 @@ use super::{Channel, Errno, Kind, Namespaces, Result};
 
 /// What a child that panicked exits with.
 const PANICKED: i32 = 101;
+
+/// Descriptors below are standard input, output and error.
+const FIRST_BESIDE_STREAMS: libc::c_uint = 3;
 
 /// A child of this process that nobody has waited for yet; its number cannot have gone to another process.
 #[derive(Debug)]
@@ -219,6 +222,14 @@ pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
 }
 
+/// Programs that this process executes from now on gain nothing by set-id bits or file capabilities.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn gain_no_privileges() -> Result<()> {
+    rth::set_no_new_privs(true)
+}
+
 /// Permission bits that files made from now on shall not have.
 pub fn set_umask(mask: u32) {
     rps::umask(Mode::from_raw_mode(mask));
@@ -228,6 +239,16 @@ pub fn set_umask(mask: u32) {
 /// As `chdir(2)`.
 pub fn change_dir(path: &CStr) -> Result<()> {
     rps::chdir(path)
+}
+
+/// Makes `dir` the working directory, if it lies below this process's root.
+///
+/// # Errors
+/// As `fchdir(2)`; `EXDEV` for a directory that no path from the root leads to.
+pub fn enter_dir(dir: impl AsFd) -> Result<()> {
+    rps::fchdir(dir)?;
+    // Elsewhere the kernel puts "(unreachable)" before the path.
+    if rps::getcwd(Vec::new())?.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::XDEV) }
 }
 
 /// Makes `dir` the root and the working directory of this process.
@@ -251,6 +272,27 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rth::set_thread_res_gid(gid, gid, gid)?;
     rth::set_thread_res_uid(uid, uid, uid)
+}
+
+/// Closes every descriptor but the standard streams and `kept`. For a child that was just forked: what its parent had
+/// open, and whoever started that one, is none of its own.
+///
+/// The values that own these descriptors here are copies of the parent's, which this process must never use again.
+///
+/// # Errors
+/// As `close_range(2)`.
+pub fn close_all_but(kept: impl AsFd) -> Result<()> {
+    let close = |first: libc::c_uint, last: libc::c_uint| -> Result<()> {
+        if first > last {
+            return Ok(());
+        }
+        // SAFETY: the child's code never reaches the values that own these: `spawn` ends it before they are dropped.
+        let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if status == 0 { Ok(()) } else { Err(last_error()) }
+    };
+    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
+    close(FIRST_BESIDE_STREAMS, kept.saturating_sub(1))?;
+    close(kept.saturating_add(1).max(FIRST_BESIDE_STREAMS), libc::c_uint::MAX)
 }
 
 /// No descriptor from `first` on outlives the next [`execute`].
@@ -337,6 +379,29 @@ pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Result<Infalli
     // SAFETY: NUL-terminated strings in arrays that end with a null pointer, all alive during the call.
     unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
     Err(last_error())
+}
+
+/// The same with the program that is open as `file`. The descriptor ends with this process's program.
+///
+/// # Errors
+/// As `execveat(2)`.
+pub fn execute_file(file: impl AsFd, args: &[CString], env: &[CString]) -> Result<Infallible> {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: NUL-terminated strings in arrays that end with a null pointer, all alive during the call, as is `file`.
+    unsafe {
+        libc::syscall(libc::SYS_execveat, fd, c"".as_ptr(), args.as_ptr(), env.as_ptr(), libc::AT_EMPTY_PATH);
+    }
+    Err(last_error())
+}
+
+/// What this process is called in lists of processes: at most 15 bytes.
+pub fn set_name(name: &CStr) {
+    // A name is worth no failure.
+    let _ = rth::set_name(name);
 }
 
 /// The name of the user `uid`, wherever this host keeps its users.

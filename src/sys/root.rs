@@ -68,7 +68,8 @@ impl Root {
     /// The directory at `path`, made with mode 755 where it is missing, as are those that lead to it.
     ///
     /// # Errors
-    /// `ENOTDIR` when something else stands in the way, `ELOOP` for links in a circle; else as `mkdirat(2)`.
+    /// `ENOTDIR` when something else stands in the way, `ELOOP` for links in a circle and for those of `/proc` to open
+    /// files; else as `mkdirat(2)`.
     pub fn make_dirs(&self, path: impl AsRef<Path>) -> Result<Dir> {
         let mut links = 0;
         let mut done = PathBuf::new();
@@ -82,6 +83,11 @@ impl Root {
             let name = Name::new(step.as_os_str())?;
             match parent.stat(name).map(|stat| stat.kind) {
                 Ok(Kind::Symlink) => {
+                    // A link of /proc to whatever a process has open has a text, which is not where it leads.
+                    let whole = in_root(&done.join(&step));
+                    if self.open_path(whole).err() == Some(Errno::LOOP) {
+                        return Err(Errno::LOOP);
+                    }
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(Errno::LOOP);

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::host::{Host, hosts, root};
+use crate::image::Twist;
 use crate::need;
 
 #[test]
@@ -69,9 +70,9 @@ fn volumes_show_the_hosts_files_as_far_as_they_may_be_changed() {
 #[test]
 fn links_of_an_image_lead_no_mount_out_to_the_host() {
     need!(root, fuse, busybox);
-    let host = Host::root_with_links(|dir| {
+    let host = Host::root_with(|dir| {
         let outside = dir.join("outside").display().to_string();
-        vec![("out".into(), outside), ("dev".into(), "/out/dev".into()), ("up".into(), "../../../../..".into())]
+        Twist::links(&[("out", &outside), ("dev", "/out/dev"), ("up", "../../../../..")])
     });
     fs::create_dir(host.path("outside")).unwrap();
     let volume = |target: &str| format!("{}:{target}", host.path("image.tar").display());

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::image;
+use crate::image::{self, Twist};
 use crate::support::need::{self, PLAIN_USER, USER, User};
 
 /// See the module.
@@ -21,11 +21,16 @@ pub(crate) struct Host {
 
 /// Root, a user with subordinate ids and one without, as far as this machine has them; skips aloud what it has not.
 pub(crate) fn hosts() -> Vec<Host> {
+    hosts_with(|_| Twist::default())
+}
+
+/// The same with an image that is not the usual one.
+pub(crate) fn hosts_with(twist: impl Fn(&Path) -> Twist) -> Vec<Host> {
     let mut hosts = Vec::new();
     if need::all(&["root", "fuse", "busybox"]) {
-        hosts.push(Host::of(None));
+        hosts.push(Host::with(None, &twist));
         if need::all(&["users"]) {
-            hosts.extend([USER, PLAIN_USER].map(|name| Host::of(Some(need::user(name).unwrap()))));
+            hosts.extend([USER, PLAIN_USER].map(|name| Host::with(Some(need::user(name).unwrap()), &twist)));
         }
     }
     hosts
@@ -43,15 +48,15 @@ pub(crate) fn ordinary(name: &str) -> Option<Host> {
 
 impl Host {
     fn of(user: Option<User>) -> Host {
-        Self::with_links(user, |_| Vec::new())
+        Self::with(user, |_| Twist::default())
     }
 
-    /// Root with an image that has links, whose targets may depend on where the host's files are.
-    pub(crate) fn root_with_links(links: impl FnOnce(&Path) -> Vec<(String, String)>) -> Host {
-        Self::with_links(None, links)
+    /// Root with an image that is not the usual one, which may depend on where the host's files are.
+    pub(crate) fn root_with(twist: impl FnOnce(&Path) -> Twist) -> Host {
+        Self::with(None, twist)
     }
 
-    fn with_links(user: Option<User>, links: impl FnOnce(&Path) -> Vec<(String, String)>) -> Host {
+    fn with(user: Option<User>, twist: impl FnOnce(&Path) -> Twist) -> Host {
         let dir = tempfile::Builder::new().prefix("overfuse-run-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         // Where the build directory is, only root may look.
@@ -63,9 +68,7 @@ impl Host {
         }
         let host = Host { dir, program, user };
         let archive = host.path("image.tar");
-        let links = links(host.dir.path());
-        let links: Vec<(&str, &str)> = links.iter().map(|(name, target)| (name.as_str(), target.as_str())).collect();
-        image::write(&archive, &links);
+        image::write(&archive, &twist(host.dir.path()));
         let loaded = host.overfuse().arg("load").arg(&archive).output().unwrap();
         assert!(loaded.status.success(), "{host}: {}", String::from_utf8_lossy(&loaded.stderr));
         host

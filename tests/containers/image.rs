@@ -12,24 +12,55 @@ pub(crate) const NAME: &str = "tiny";
 
 const APPLETS: &[&str] = &[
     "cat", "chown", "echo", "env", "false", "grep", "head", "hostname", "id", "ifconfig", "kill", "ls", "mkdir",
-    "mount", "pwd", "readlink", "rm", "sh", "sleep", "stat", "stty", "sync", "touch", "true", "tty", "umask", "wc",
+    "mknod", "mount", "pwd", "readlink", "rm", "sh", "sleep", "stat", "stty", "sync", "touch", "true", "tty", "umask",
+    "wc",
 ];
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
 pub(crate) const GROUP: &str = "root:x:0:\napp:x:1001:\nvideo:x:44:app\n";
 
-/// Writes the archive to `path`. `links` are symbolic links of the image: name and target.
-pub(crate) fn write(path: &Path, links: &[(&str, &str)]) {
-    let layer = layer(links);
+/// In what an image differs from the usual one.
+#[derive(Debug, Default)]
+pub(crate) struct Twist {
+    /// Symbolic links: name and target. One that is named like a directory of the image takes its place.
+    pub(crate) links: Vec<(String, String)>,
+    /// Character devices that everybody may read and write: name, major and minor number.
+    pub(crate) devices: Vec<(String, u32, u32)>,
+    /// Further files: name and content.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// What the configuration says in place of the usual.
+    pub(crate) config: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Twist {
+    /// With a configuration that says `value` for `key`.
+    pub(crate) fn says(key: &str, value: impl Into<serde_json::Value>) -> Twist {
+        Twist { config: [(key.to_owned(), value.into())].into_iter().collect(), ..Twist::default() }
+    }
+
+    /// With symbolic links.
+    pub(crate) fn links(links: &[(&str, &str)]) -> Twist {
+        let links = links.iter().map(|(name, target)| ((*name).into(), (*target).into())).collect();
+        Twist { links, ..Twist::default() }
+    }
+}
+
+/// Writes the archive to `path`.
+pub(crate) fn write(path: &Path, twist: &Twist) {
+    let layer = layer(twist);
+    let mut inner = json!({
+        "Env": ["PATH=/bin", "COLOR=green"],
+        "WorkingDir": "/srv",
+        "Entrypoint": ["/bin/sh"],
+        "Cmd": ["-c", "echo the image speaks"],
+    });
+    for (key, value) in &twist.config {
+        inner[key] = value.clone();
+    }
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": {
-            "Env": ["PATH=/bin", "COLOR=green"],
-            "WorkingDir": "/srv",
-            "Entrypoint": ["/bin/sh"],
-            "Cmd": ["-c", "echo the image speaks"],
-        },
+        "config": inner,
         "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
     });
     let config = config.to_string().into_bytes();
@@ -53,7 +84,7 @@ pub(crate) fn write(path: &Path, links: &[(&str, &str)]) {
     archive.finish().unwrap();
 }
 
-fn layer(links: &[(&str, &str)]) -> Vec<u8> {
+fn layer(twist: &Twist) -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
     for (name, mode) in
         [("bin", 0o755), ("etc", 0o755), ("home", 0o755), ("home/app", 0o777), ("root", 0o700), ("tmp", 0o1777)]
@@ -67,8 +98,17 @@ fn layer(links: &[(&str, &str)]) -> Vec<u8> {
     for applet in APPLETS {
         link(&mut layer, &format!("bin/{applet}"), "busybox");
     }
-    for (name, target) in links {
+    for (name, target) in &twist.links {
         link(&mut layer, name, target);
+    }
+    for (name, content) in &twist.files {
+        file(&mut layer, name, content, 0o755);
+    }
+    for (name, major, minor) in &twist.devices {
+        let mut header = header(tar::EntryType::Char, 0o666, 0);
+        header.set_device_major(*major).unwrap();
+        header.set_device_minor(*minor).unwrap();
+        layer.append_data(&mut header, name, &[][..]).unwrap();
     }
     layer.into_inner().unwrap()
 }

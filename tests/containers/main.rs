@@ -6,6 +6,7 @@
 mod support;
 
 mod environment;
+mod escapes;
 mod exit_status;
 mod files;
 mod host;

@@ -55,6 +55,7 @@ fn has(what: &str) -> bool {
         "fuse" => std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok(),
         "overlay" => has_overlay(),
         "busybox" => has_static_busybox(),
+        "cc" => has_program("cc"),
         "sqlite" => has_program("sqlite3"),
         "git" => has_program("git"),
         "strace" => has_program("strace"),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Wishes};
+use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -61,6 +61,7 @@ impl Run<'_> {
                 volumes: Vec::new(),
                 first: First::Command,
             }),
+            security: Security::default(),
             input: Input::Nothing,
             window: None,
         })

@@ -1,0 +1,167 @@
+//! Devices: the few that every container has, and those of the host that one is given.
+//!
+//! `/dev` is a tmpfs of our own, reached by its descriptor alone: no path of the image leads there.
+
+use std::ffi::{CStr, OsStr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::super::error::{Doing, LaunchError};
+use super::masks::HARMLESS;
+use crate::sys::{Detached, Dir, Errno, Kind, Name, Refuse, Root};
+
+type Result<T> = std::result::Result<T, LaunchError>;
+
+/// Devices that every container has: name, major and minor number.
+const DEVICES: [(&str, u8, u8); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+    ("core", "/proc/kcore"),
+];
+
+/// A device of the host that a container is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub source: PathBuf,
+    /// In the container; absolute.
+    pub target: PathBuf,
+}
+
+/// Why a text names no device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    #[error("{0:?} is no device: expected SOURCE or SOURCE:TARGET, both absolute paths")]
+    Form(String),
+    #[error("{0:?}: a device is given whole (rwm), since no device cgroup limits how it is used")]
+    Rights(String),
+}
+
+impl FromStr for Device {
+    type Err = DeviceError;
+
+    /// `SOURCE[:TARGET][:rwm]`, as docker has it.
+    fn from_str(text: &str) -> std::result::Result<Device, DeviceError> {
+        let mut parts: Vec<&str> = text.split(':').collect();
+        if let [_, .., last] = parts[..]
+            && !last.starts_with('/')
+        {
+            if !["rwm", "rw"].contains(&last) {
+                let is_rights = !last.is_empty() && last.bytes().all(|b| b"rwm".contains(&b));
+                let text = text.to_owned();
+                return Err(if is_rights { DeviceError::Rights(text) } else { DeviceError::Form(text) });
+            }
+            parts.pop();
+        }
+        let (source, target) = match parts[..] {
+            [source] => (source, source),
+            [source, target] => (source, target),
+            _ => return Err(DeviceError::Form(text.to_owned())),
+        };
+        let is_path = |path: &str| path.starts_with('/') && path.bytes().any(|b| b != b'/');
+        if !is_path(source) || !is_path(target) {
+            return Err(DeviceError::Form(text.to_owned()));
+        }
+        Ok(Device { source: source.into(), target: target.into() })
+    }
+}
+
+/// Makes `/dev` and answers its directory.
+pub(in crate::container) fn mount(root: &Root) -> Result<Dir> {
+    // Not EXECUTION: programs map /dev/zero to get memory that they execute.
+    let dev = Detached::new(c"tmpfs", &[("mode", "755"), ("size", "65536k")], Refuse::SET_ID).doing("make /dev")?;
+    dev.attach(root.make_dirs("/dev").doing("make /dev")?).doing("mount /dev")?;
+    let dev = dev.into_dir();
+    for (name, major, minor) in DEVICES {
+        device(&dev, name, major, minor).doing(format!("make /dev/{name}"))?;
+    }
+    for (name, target) in LINKS {
+        Name::new(name)
+            .and_then(|name| dev.make_symlink(name, OsStr::new(target)))
+            .doing(format!("make /dev/{name}"))?;
+    }
+    let pts = terminals().doing("make /dev/pts")?;
+    inside(&dev, "pts", &pts)?;
+    let shm = Detached::new(c"tmpfs", &[("mode", "1777"), ("size", "65536k")], HARMLESS).doing("make /dev/shm")?;
+    inside(&dev, "shm", &shm)?;
+    match Detached::new(c"mqueue", &[], HARMLESS) {
+        Ok(queues) => inside(&dev, "mqueue", &queues)?,
+        Err(errno) => tracing::debug!(%errno, "no /dev/mqueue"),
+    }
+    Ok(dev)
+}
+
+/// The device itself, or where this user may not make it, the host's.
+fn device(dev: &Dir, name: &str, major: u8, minor: u8) -> std::result::Result<(), Errno> {
+    let checked = Name::new(name)?;
+    let number = u64::from(major) << 8 | u64::from(minor);
+    match dev.make_node(checked, Kind::CharDevice, 0o666, number) {
+        Err(Errno::PERM) => {
+            dev.make_node(checked, Kind::Regular, 0o666, 0)?;
+            let host = Detached::bind_host(&Path::new("/dev").join(name))?;
+            host.attach(dev.open_path(name)?)
+        }
+        other => other,
+    }
+}
+
+/// Terminals belong to group 5, which is `tty` everywhere; where that group is not mapped, to their user's.
+fn terminals() -> std::result::Result<Detached, Errno> {
+    const KIND: &CStr = c"devpts";
+    let refuse = Refuse::SET_ID.and(Refuse::EXECUTION);
+    let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    match Detached::new(KIND, &options, refuse) {
+        Err(Errno::INVAL) => Detached::new(KIND, &options[..3], refuse),
+        other => other,
+    }
+}
+
+fn inside(dev: &Dir, name: &str, mount: &Detached) -> Result<()> {
+    let attach = || -> std::result::Result<(), Errno> {
+        dev.make_dir(Name::new(name)?, 0o755)?;
+        mount.attach(dev.open_dir(name)?)
+    };
+    attach().doing(format!("mount /dev/{name}"))
+}
+
+/// Shows one device of the host; with the host's own rights, which are not changed by it.
+pub(in crate::container) fn give(root: &Root, device: &Device) -> Result<()> {
+    let (source, target) = (device.source.display(), device.target.display());
+    let mount = Detached::bind_host(&device.source).doing(format!("bind {source}"))?;
+    if !matches!(mount.kind().doing(format!("look at {source}"))?, Kind::CharDevice | Kind::BlockDevice) {
+        return Err(LaunchError::NoDevice(device.source.clone()));
+    }
+    let doing = || format!("mount {source} on {target}");
+    mount.attach(root.make_file(&device.target).doing(doing())?).doing(doing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_read_as_docker_reads_it() {
+        let device = |source: &str, target: &str| Ok(Device { source: source.into(), target: target.into() });
+        let form = |text: &str| Err(DeviceError::Form(text.into()));
+        for (text, expected) in [
+            ("/dev/fuse", device("/dev/fuse", "/dev/fuse")),
+            ("/dev/fuse:/dev/x", device("/dev/fuse", "/dev/x")),
+            ("/dev/fuse:/dev/x:rwm", device("/dev/fuse", "/dev/x")),
+            ("/dev/fuse:rw", device("/dev/fuse", "/dev/fuse")),
+            ("/dev/fuse:r", Err(DeviceError::Rights("/dev/fuse:r".into()))),
+            ("/dev/fuse:/dev/x:", form("/dev/fuse:/dev/x:")),
+            ("/dev/fuse:/dev/x:/dev/y", form("/dev/fuse:/dev/x:/dev/y")),
+            ("fuse", form("fuse")),
+            ("/dev/fuse:x", form("/dev/fuse:x")),
+            ("/", form("/")),
+            ("", form("")),
+        ] {
+            assert_eq!(text.parse::<Device>(), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What of `/proc` and `/sys` a container does not see, or does not change.
+//!
+//! Every path is resolved below the root of a mount that this launcher made, so that what is masked is that file system's
+//! own file, whatever the image has under such a name.
+
+use std::path::Path;
+
+use super::super::error::{Doing, LaunchError};
+use crate::sys::{Detached, Errno, Kind, Reach, Refuse, Root};
+
+type Result<T> = std::result::Result<T, LaunchError>;
+
+pub(in crate::container) const HARMLESS: Refuse = Refuse::SET_ID.and(Refuse::DEVICES).and(Refuse::EXECUTION);
+
+/// What tells of the host, or lets it be changed, and is no business of a container. The lists are docker's.
+const MASKED_IN_PROC: [&str; 10] = [
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+];
+
+const MASKED_IN_SYS: [&str; 2] = ["devices/virtual/powercap", "firmware"];
+
+const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// Masks what `proc`, the root of a procfs, and `sys`, that of a sysfs, should not tell.
+pub(in crate::container) fn apply(proc: &Root, sys: &Root) -> Result<()> {
+    for path in MASKED_IN_PROC {
+        mask(proc, "/proc", path)?;
+    }
+    for path in MASKED_IN_SYS {
+        mask(sys, "/sys", path)?;
+    }
+    for path in READ_ONLY_IN_PROC {
+        make_read_only(proc, "/proc", path)?;
+    }
+    Ok(())
+}
+
+/// An empty directory over a directory, `/dev/null` over a file; what is not there needs no mask.
+pub(in crate::container) fn mask(below: &Root, name: &str, path: &str) -> Result<()> {
+    let doing = || format!("mask {name}/{path}");
+    let at = match below.open_path(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.doing(doing())?,
+    };
+    let cover = if at.stat().doing(doing())?.kind == Kind::Directory {
+        Detached::new(c"tmpfs", &[("mode", "555")], HARMLESS.and(Refuse::WRITING))
+    } else {
+        // The host's: this namespace still has the host's root, and nothing of the container runs yet.
+        Detached::bind_host(Path::new("/dev/null"))
+    };
+    cover.doing(doing())?.attach(at).doing(doing())
+}
+
+fn make_read_only(below: &Root, name: &str, path: &str) -> Result<()> {
+    let doing = || format!("make {name}/{path} read-only");
+    let at = match below.open_path(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.doing(doing())?,
+    };
+    let once_more = Detached::bind(&at).doing(doing())?;
+    once_more.set(Refuse::WRITING, Reach::Tree).doing(doing())?;
+    once_more.attach(at).doing(doing())
+}

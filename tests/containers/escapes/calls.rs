@@ -1,0 +1,112 @@
+//! System calls that a container has no use for, and the profiles that say which those are.
+
+use std::fs;
+
+use crate::host::{Host, hosts, hosts_with};
+use crate::need;
+
+use super::probe;
+
+fn tries(host: &Host, flags: &[&str], what: &[(&str, &str)]) -> Vec<String> {
+    let arguments: Vec<&str> = what.iter().flat_map(|(call, argument)| [*call, *argument]).collect();
+    let output = host.run(&[flags, &["--entrypoint", "probe"]].concat(), &arguments);
+    assert!(output.status.success(), "{host}: {flags:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn calls_that_containers_have_no_use_for_are_refused_as_docker_refuses_them() {
+    need!(cc);
+    let refused = "Operation not permitted";
+    let missing = "Function not implemented";
+    let calls = [
+        ("unshare", "", refused),
+        ("clone", "", refused),
+        // So that C libraries take clone instead, whose flags a filter can see.
+        ("clone3", "", missing),
+        ("unknown", "", missing),
+        ("x32", "", missing),
+        ("mount", "", refused),
+        ("bpf", "", refused),
+        ("key", "x", refused),
+        ("vsock", "", refused),
+        ("personality", "262144", refused),
+        ("old-unshare", "", refused),
+        ("old-getpid", "", "ok"),
+        ("personality", "8", "ok"),
+        ("personality", "0", "ok"),
+        ("chroot", "", "ok"),
+        ("socket", "", "ok"),
+        ("mkdir", "/tmp/made", "ok"),
+    ];
+    let what: Vec<(&str, &str)> = calls.iter().map(|(call, argument, _)| (*call, *argument)).collect();
+    let expected: Vec<String> = calls.iter().map(|(call, _, answer)| format!("{call}: {answer}")).collect();
+    for host in hosts_with(|_| probe::image().unwrap()) {
+        for flags in [&[][..], &["--init"], &["--security-opt", "no-new-privileges"]] {
+            assert_eq!(tries(&host, flags, &what), expected, "{host}: {flags:?}");
+        }
+        let status = host.prints(&[], "grep Seccomp: /proc/self/status");
+        assert_eq!(status, "Seccomp:\t2", "{host}");
+    }
+}
+
+#[test]
+fn a_profile_of_ones_own_takes_the_place_of_dockers() {
+    need!(cc);
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [
+        {"names": ["mkdir", "mkdirat", "of-another-machine"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5},
+        {"names": ["socket"], "action": "SCMP_ACT_ERRNO",
+         "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]},
+        {"names": ["chroot"], "action": "SCMP_ACT_ERRNO", "excludes": {"caps": ["CAP_SYS_CHROOT"]}},
+        {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "includes": {"caps": ["CAP_SYS_ADMIN"]}}]}"#;
+    for host in hosts_with(|_| probe::image().unwrap()) {
+        fs::write(host.path("profile.json"), profile).unwrap();
+        let what = [("mkdir", "/tmp/made"), ("socket", ""), ("chroot", ""), ("personality", "262144")];
+        let seen = tries(&host, &["--security-opt", "seccomp=profile.json"], &what);
+        let expected =
+            ["mkdir: Input/output error", "socket: Operation not permitted", "chroot: ok", "personality: ok"];
+        assert_eq!(seen, expected, "{host}");
+    }
+}
+
+#[test]
+fn without_a_profile_nothing_is_filtered() {
+    for host in hosts() {
+        for flags in [&["--security-opt", "seccomp=unconfined"][..], &["--privileged"]] {
+            assert_eq!(host.prints(flags, "grep Seccomp: /proc/self/status"), "Seccomp:\t0", "{host}: {flags:?}");
+        }
+    }
+}
+
+#[test]
+fn a_profile_that_is_none_is_refused_in_one_line() {
+    for host in hosts() {
+        for (name, text, said) in [
+            ("gone", None, "seccomp profile gone: No such file or directory (os error 2)"),
+            ("text", Some("text"), "seccomp profile text: expected"),
+            ("list", Some("[]"), "seccomp profile list: invalid length"),
+            (
+                "notify",
+                Some(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#),
+                "seccomp profile: \"SCMP_ACT_NOTIFY\" is no action",
+            ),
+            (
+                "index",
+                Some(
+                    r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
+                "action": "SCMP_ACT_LOG", "args": [{"index": 9, "value": 1, "op": "SCMP_CMP_EQ"}]}]}"#,
+                ),
+                "the seccomp profile makes no filter: ",
+            ),
+        ] {
+            if let Some(text) = text {
+                fs::write(host.path(name), text).unwrap();
+            }
+            let output = host.run(&["--security-opt", &format!("seccomp={name}")], &["-c", "true"]);
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(stderr.starts_with(&format!("overfuse: {said}")), "{host}: {name}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{host}: {stderr}");
+            assert_eq!(output.status.code(), Some(125), "{host}: {name}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The program `probe` for containers: `probe WHAT ARGUMENT…` tries things and says what the kernel answered.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::image::Twist;
+use crate::support::need;
+
+/// The program; none where there is no C compiler.
+fn program() -> Option<&'static [u8]> {
+    static BUILT: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+    let build = || {
+        need::all(&["cc"]).then(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let source = dir.path().join("probe.c");
+            std::fs::write(&source, include_str!("probe.c")).unwrap();
+            let built = dir.path().join("probe");
+            let output = Command::new("cc").arg("-static").arg("-o").arg(&built).arg(&source).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            std::fs::read(built).unwrap()
+        })
+    };
+    BUILT.get_or_init(build).as_deref()
+}
+
+/// An image that has it as `/bin/probe`.
+pub(super) fn image() -> Option<Twist> {
+    Some(Twist { files: vec![("bin/probe".into(), program()?.to_vec())], ..Twist::default() })
+}
