@@ -80,7 +80,7 @@ const ONE_REQUEST: u64 = 4;
 impl Activity {
     fn begin(&self) {
         // Nobody else writes while the thread is not busy.
-        self.now.store(self.now.load(Ordering::Relaxed) + ONE_REQUEST | BUSY, Ordering::Relaxed);
+        self.now.store((self.now.load(Ordering::Relaxed) + ONE_REQUEST) | BUSY, Ordering::Relaxed);
     }
 
     /// Whether the request was slow.
@@ -140,7 +140,11 @@ impl<'a> Pool<'a> {
     ) -> Result<()> {
         let activity = Arc::<Activity>::default();
         let of_thread = activity.clone();
-        let spawned = thread::Builder::new().spawn_scoped(scope, move || self.work(&of_thread, give_up));
+        let counted = self.server.counters.thread();
+        let spawned = thread::Builder::new().spawn_scoped(scope, move || {
+            let _counted = counted;
+            self.work(&of_thread, give_up);
+        });
         spawned.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
         threads.all.push(activity);
         threads.prompt += 1;
@@ -149,7 +153,6 @@ impl<'a> Pool<'a> {
 
     /// One thread, from its start to its end.
     fn work(&self, activity: &Arc<Activity>, give_up: &(dyn Fn() + Sync)) {
-        let _counted = self.server.counters.thread();
         self.idle.fetch_add(1, Ordering::AcqRel);
         // A queue of answers of its own, so that threads do not contend; where there can be none, one is shared.
         let own = self.server.device.another().ok();

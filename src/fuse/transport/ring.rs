@@ -75,8 +75,9 @@ impl Rings<'_> {
         scope: &'scope Scope<'scope, 'env>,
         work: impl FnOnce() -> Result<()> + Send + 'scope,
     ) -> Result<()> {
+        let counted = self.server.counters.thread();
         let work = move || {
-            let _counted = self.server.counters.thread();
+            let _counted = counted;
             if let Err(error) = work() {
                 self.fail(error);
             }
