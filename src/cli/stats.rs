@@ -10,7 +10,7 @@ use super::output::{self, Table};
 use super::{Exit, Global};
 use crate::fuse;
 
-/// Show how many requests the kernel sent to a mount, and how many system calls these took
+/// Show how many requests the kernel sent to a mount, and how many system calls and threads these took
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
     /// Print one JSON object
@@ -28,7 +28,10 @@ pub(super) fn run(_global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     let request = if stats.io_uring { "REQUEST BY IO_URING" } else { "REQUEST" };
-    let tables = [table(request, &stats.requests), table("SYSTEM CALL", &stats.syscalls)];
+    let mut threads = Table::new(&["THREADS", "COUNT"]);
+    threads.row(["now".into(), stats.threads.to_string()]);
+    threads.row(["most at once".into(), stats.threads_most.to_string()]);
+    let tables = [table(request, &stats.requests), table("SYSTEM CALL", &stats.syscalls), threads.render()];
     output::print(&tables.join("\n"))?;
     Ok(Exit::Success)
 }

@@ -10,6 +10,12 @@
 //! | `ops` | each request turned into calls of the union, and what must be remembered between requests for that | `wire` |
 //! | `transport` | how requests come and answers go: the device, the rings, the threads that wait at both | `ops`, `wire` |
 //! | `session` | a mount, from mount(2) to its end | all |
+//!
+//! # Locks
+//!
+//! In `ops::opens`: the lock of an open node → that of its shard. The first is held over calls of the union (whose locks
+//! come after it), ioctls and notices to the kernel; the second never is, since every lookup takes it. In `transport::pool`:
+//! one lock over the list of threads, taken after a slow request and by the keeper, and never while a request is answered.
 #![doc = include_str!("options.md")]
 #![doc = include_str!("fuser.md")]
 

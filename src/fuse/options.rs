@@ -39,7 +39,10 @@ pub struct Options {
     pub recorded_owners: bool,
     /// Shown as the mount's source.
     pub source: Option<String>,
-    /// Threads that answer requests; unset: one a core, at least two. Of those that wait at rings, each CPU has as many.
+    /// The most threads that read the device; unset: 64. One for each core, and at least two, start with the mount, others
+    /// when requests take long. With io_uring: the most that wait for the requests of one CPU; unset: 16, and fewer on
+    /// machines of more than 16 CPUs, but at least two. These start as they are needed, and two threads are not counted:
+    /// one that starts them, and one that reads the device.
     pub threads: Option<usize>,
     pub io_uring: IoUring,
     pub idle: Idle,

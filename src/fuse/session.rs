@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, available_parallelism};
+use std::thread::available_parallelism;
 
 use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
 use crate::union::Union;
@@ -15,7 +15,7 @@ use super::ops::pending_forgets::PendingForgets;
 use super::ops::readdir_cache::ReaddirCache;
 use super::ops::server::Server;
 use super::stats::Counters;
-use super::transport::device::Worker;
+use super::transport::pool::{Bounds, Pool};
 use super::transport::{init, ring};
 use super::{Idle, IoUring, OptionError, Options};
 
@@ -47,8 +47,8 @@ pub enum RemountError {
 /// 128 KiB at a time. More than this makes no difference.
 const READ_AHEAD_KIB: u32 = 512;
 
-/// One that copies a large file up does not hold up the others.
-const THREADS_PER_CPU: usize = 2;
+/// Where no option says otherwise. The kernel has about as many requests under way that nobody waits for.
+const THREADS_MOST: usize = 64;
 
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
 #[derive(Debug)]
@@ -141,50 +141,22 @@ impl Session {
     pub fn serve(mut self) -> io::Result<()> {
         sys::obey_quotas()?;
         let Some(server) = self.server.take() else { return Ok(()) };
-        let serve = || if server.rings { self.serve_rings(&server) } else { self.serve_device(&server) };
         let served = match &server.idle {
-            Some(idle) => idle.during(serve),
-            None => serve(),
+            Some(idle) => idle.during(|| self.serve_by(&server)),
+            None => self.serve_by(&server),
         };
         Ok(served.inspect_err(|_| self.give_up())?)
     }
 
-    /// Each thread reads and writes the device.
-    fn serve_device(&self, server: &Server) -> sys::Result<()> {
+    fn serve_by(&self, server: &Server) -> sys::Result<()> {
+        let most = self.threads.unwrap_or(THREADS_MOST).max(1);
         let cores = available_parallelism().map_or(2, |n| n.get().max(2));
-        let threads = self.threads.unwrap_or(cores).max(1);
-        let devices = (1..threads).map(|_| server.device.another()).collect::<sys::Result<Vec<_>>>()?;
-        let serve = |device| Worker::new(device).run(server);
-        self.run(|| serve(&server.device), devices.iter().map(|device| move || serve(device)))
-    }
-
-    /// Each CPU has threads of its own; what nobody waits for still comes by the device.
-    fn serve_rings(&self, server: &Server) -> sys::Result<()> {
-        let cpus = sys::possible_cpus()?;
-        let each = self.threads.unwrap_or(THREADS_PER_CPU).max(1);
-        let all = (0..each).flat_map(|_| 0..cpus);
-        self.run(
-            || Worker::new(&server.device).run(server),
-            all.map(|cpu| move || ring::run(server, &server.device, cpu)),
-        )
-    }
-
-    /// Does `first`, and each of `others` in a thread of its own. When one fails, all end.
-    fn run<F: FnOnce() -> sys::Result<()> + Send>(
-        &self,
-        first: impl FnOnce() -> sys::Result<()>,
-        others: impl Iterator<Item = F>,
-    ) -> sys::Result<()> {
-        thread::scope(|scope| {
-            let start = |work: F| {
-                let work = || work().inspect_err(|_| self.give_up());
-                thread::Builder::new().spawn_scoped(scope, work).map_err(|error| errno(&error))
-            };
-            // Where one cannot be started, those that were end with the mount.
-            let others = others.map(start).collect::<sys::Result<Vec<_>>>().inspect_err(|_| self.give_up())?;
-            let first = first().inspect_err(|_| self.give_up());
-            others.into_iter().fold(first, |result, other| result.and(other.join().unwrap_or(Err(Errno::IO))))
-        })
+        let bounds = Bounds { least: cores.min(most), most };
+        let give_up = || self.give_up();
+        match server.rings {
+            true => ring::run(server, self.threads, bounds, &give_up),
+            false => Pool::run(server, bounds, &give_up),
+        }
     }
 
     /// Ends the mount, and with it all threads. Once: another mount may be in its place afterwards.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,12 @@ pub struct Stats {
     /// Whether the requests of programs come by io_uring.
     #[serde(default)]
     pub io_uring: bool,
+    /// Threads that answer requests now, or wait for some.
+    #[serde(default)]
+    pub threads: u64,
+    /// The most threads that there were at once.
+    #[serde(default)]
+    pub threads_most: u64,
     /// The kernel's requests, by the names that its FUSE protocol gives them.
     pub requests: BTreeMap<String, u64>,
     /// System calls on layers and the upper directory that answering took. Not among them are those that read
@@ -53,6 +60,18 @@ pub fn stats(at: &Path) -> Result<Stats, StatsError> {
 pub(super) struct Counters {
     requests: Tally<{ NAMES.len() }>,
     calls: Arc<Calls>,
+    threads: AtomicU64,
+    threads_most: AtomicU64,
+}
+
+/// A thread that is counted among those of a mount while this lives.
+#[derive(Debug)]
+pub(super) struct CountedThread<'a>(&'a Counters);
+
+impl Drop for CountedThread<'_> {
+    fn drop(&mut self) {
+        self.0.threads.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
@@ -63,6 +82,19 @@ impl Counters {
     }
 
     pub(super) fn stats(&self, io_uring: bool) -> Stats {
-        Stats { io_uring, requests: self.requests.by_name(&NAMES), syscalls: self.calls.by_name() }
+        Stats {
+            io_uring,
+            threads: self.threads.load(Ordering::Relaxed),
+            threads_most: self.threads_most.load(Ordering::Relaxed),
+            requests: self.requests.by_name(&NAMES),
+            syscalls: self.calls.by_name(),
+        }
+    }
+
+    /// Counts a thread.
+    pub(super) fn thread(&self) -> CountedThread<'_> {
+        let now = self.threads.fetch_add(1, Ordering::Relaxed) + 1;
+        self.threads_most.fetch_max(now, Ordering::Relaxed);
+        CountedThread(self)
     }
 }

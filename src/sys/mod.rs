@@ -51,7 +51,7 @@ pub use dir::{Dir, DirEntry, Rename};
 pub use file::{File, SeekTo};
 pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
 pub use fuse_device::FuseDevice;
-pub use fuse_ring::{FuseRing, RingMessage, RingsEnabled, possible_cpus, rings_work, stay_on};
+pub use fuse_ring::{FuseRing, RingEntry, RingMessage, RingsEnabled, possible_cpus, rings_work, stay_on};
 pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;

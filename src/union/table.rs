@@ -44,6 +44,8 @@ pub(super) struct Table {
     filesystems: RwLock<Vec<FileSystem>>,
     /// Files copied up since they were looked up: they keep the number they had below.
     moved: RwLock<HashMap<Real, NodeId>>,
+    /// How many those are: every lookup asks for one, and mostly there is none. Written under the lock of `moved`.
+    moved_count: AtomicUsize,
     /// How many nodes there are, and how many there were at most since memory was given back.
     count: AtomicUsize,
     most: AtomicUsize,
@@ -65,6 +67,7 @@ impl Table {
             shards: std::array::from_fn(|_| Mutex::default()),
             filesystems: RwLock::new(filesystems),
             moved: RwLock::default(),
+            moved_count: AtomicUsize::new(0),
             count: AtomicUsize::new(1),
             most: AtomicUsize::new(1),
         };
@@ -97,10 +100,18 @@ impl Table {
 
     /// The number of a file of the host.
     pub(super) fn id_of(&self, real: Real) -> NodeId {
-        match self.moved.read().get(&real) {
-            Some(&id) => id,
+        match self.was_moved(real) {
+            Some(id) => id,
             None => compose(self.filesystem(real.dev), real.ino),
         }
+    }
+
+    /// The number that a file keeps since it was copied up.
+    fn was_moved(&self, real: Real) -> Option<NodeId> {
+        if self.moved_count.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        self.moved.read().get(&real).copied()
     }
 
     /// Whether the node `id`, whose attributes are in `real`, has its number from elsewhere.
@@ -209,7 +220,11 @@ impl Table {
             drop(shard);
             {
                 let state = node.state.read();
-                self.moved.write().remove(&state.real);
+                if self.was_moved(state.real).is_some() {
+                    let mut moved = self.moved.write();
+                    moved.remove(&state.real);
+                    self.moved_count.store(moved.len(), Ordering::SeqCst);
+                }
                 due.extend(state.places.iter().map(|place| (place.parent.id, 1)));
             }
             gone.push(node);
@@ -236,7 +251,9 @@ impl Table {
     /// Keeps the number of a node whose content is now in another file, while it is known: not every file
     /// can carry a mark.
     pub(super) fn remember_moved(&self, real: Real, id: NodeId) {
-        self.moved.write().insert(real, id);
+        let mut moved = self.moved.write();
+        moved.insert(real, id);
+        self.moved_count.store(moved.len(), Ordering::SeqCst);
     }
 }
 

@@ -20,6 +20,10 @@ fn requests_and_what_they_cost_are_counted_and_the_question_is_not() {
     let after = counts(&place);
     assert_eq!(after["requests"]["LOOKUP"], 1, "{after}");
     assert!(after["syscalls"]["pread64"].as_u64() >= Some(1), "{after}");
+    assert!(
+        after["threads"].as_u64() >= Some(1) && after["threads_most"].as_u64() >= after["threads"].as_u64(),
+        "{after}"
+    );
     assert_eq!(place.overfuse("umount at").0, 0);
 }
 
@@ -31,6 +35,11 @@ fn the_counts_are_a_table_for_people() {
     fs::metadata(place.path().join("at/file")).unwrap();
     let said = place.printed("stats at");
     assert!(said.starts_with("REQUEST") && said.contains("LOOKUP") && said.contains("SYSTEM CALL"), "{said}");
+    let threads: Vec<_> = said.lines().skip_while(|line| !line.starts_with("THREADS")).skip(1).collect();
+    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+    let [now, most] = [count(threads[0]), count(threads[1])];
+    assert!(threads[0].starts_with("now") && threads[1].starts_with("most at once"), "{said}");
+    assert!(now >= Some(1) && most >= now, "{said}");
     assert_eq!(place.overfuse("umount at").0, 0);
 }
 

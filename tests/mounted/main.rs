@@ -47,6 +47,7 @@ mod rights;
 mod rmdir;
 mod running;
 mod set_id;
+mod slow;
 mod space;
 mod special;
 mod statfs;

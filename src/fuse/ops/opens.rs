@@ -4,9 +4,8 @@
 //! never both at once: so the first open decides until the last one is released. A file that may be copied up
 //! while it is open has no backing file; nor has one whose writes must be asked about.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -28,7 +27,9 @@ pub(in crate::fuse) struct Opens {
 
 #[derive(Debug, Default)]
 struct Shard {
-    open: HashMap<NodeId, Open>,
+    /// Each with a lock of its own, which is held while its file is opened, registered or read. It is taken before the
+    /// shard's, which is held for a look only.
+    open: HashMap<NodeId, Arc<Mutex<Open>>>,
     /// Known nodes that programs may write through maps, of which neither the kernel's FUSE nor this process hears:
     /// a map lasts longer than the open by which it was made, and nobody tells of its end.
     mapped: HashSet<NodeId>,
@@ -36,9 +37,11 @@ struct Shard {
     seen: HashSet<NodeId>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
     count: u64,
+    /// It is in the table no more.
+    gone: bool,
     /// The kernel's number of the file.
     backing: Option<u32>,
 }
@@ -72,43 +75,65 @@ impl Opens {
         device: &FuseDevice,
         first: impl FnOnce(),
     ) -> Result<Opened> {
-        let mut shard = self.shard(id).lock();
-        let open = match shard.open.entry(id) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(vacant) => {
-                let registered = union.backing(id, WORTH_PASSING)?.map(|file| device.back(&*file));
-                if let Some(registered) = &registered
-                    && !*self.possible.get_or_init(|| registered.is_ok())
-                {
-                    return Ok(Opened::Unasked);
-                }
-                // One that is not to be had, in a layer on another file system, is read by this process.
-                let backing = registered.and_then(Result::ok);
-                vacant.insert(Open { count: 0, backing })
+        loop {
+            let known = self.shard(id).lock().open.entry(id).or_default().clone();
+            let mut open = known.lock();
+            if open.gone {
+                continue;
             }
-        };
-        open.count += 1;
-        let opened = open.backing.map_or(Opened::Cached, Opened::Through);
-        if mappable(flags) && matches!(opened, Opened::Through(_)) {
-            shard.mapped.insert(id);
+            if open.count == 0 {
+                match self.register(union, id, device) {
+                    Ok(Some(backing)) => open.backing = backing,
+                    not => {
+                        self.remove(id, &mut open);
+                        return not.map(|_| Opened::Unasked);
+                    }
+                }
+            }
+            open.count += 1;
+            let opened = open.backing.map_or(Opened::Cached, Opened::Through);
+            if mappable(flags) && matches!(opened, Opened::Through(_)) {
+                self.shard(id).lock().mapped.insert(id);
+            }
+            if matches!(opened, Opened::Cached) && self.shard(id).lock().seen.insert(id) {
+                first();
+            }
+            return Ok(opened);
         }
-        if matches!(opened, Opened::Cached) && shard.seen.insert(id) {
-            first();
+    }
+
+    /// The number under which the kernel now has the node's file, if it is to have it; `None` where it takes none at all.
+    fn register(&self, union: &Union, id: NodeId, device: &FuseDevice) -> Result<Option<Option<u32>>> {
+        let registered = union.backing(id, WORTH_PASSING)?.map(|file| device.back(&*file));
+        if let Some(registered) = &registered
+            && !*self.possible.get_or_init(|| registered.is_ok())
+        {
+            return Ok(None);
         }
-        Ok(opened)
+        // One that is not to be had, in a layer on another file system, is read by this process.
+        Ok(Some(registered.and_then(Result::ok)))
+    }
+
+    fn remove(&self, id: NodeId, open: &mut Open) {
+        open.gone = true;
+        self.shard(id).lock().open.remove(&id);
     }
 
     /// Uncounts an open. After the last one the file is registered no more.
     pub(in crate::fuse) fn release(&self, id: NodeId, device: &FuseDevice) {
-        let mut shard = self.shard(id).lock();
-        if let Entry::Occupied(mut open) = shard.open.entry(id) {
-            open.get_mut().count -= 1;
-            if open.get().count == 0
-                && let Some(backing) = open.remove().backing
+        let Some(known) = self.shard(id).lock().open.get(&id).cloned() else { return };
+        let mut open = known.lock();
+        if open.gone {
+            return;
+        }
+        open.count = open.count.saturating_sub(1);
+        if open.count == 0 {
+            if let Some(backing) = open.backing
                 && let Err(error) = device.unback(backing)
             {
                 tracing::warn!(%error, "a file stays registered with the kernel");
             }
+            self.remove(id, &mut open);
         }
     }
 

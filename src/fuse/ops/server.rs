@@ -1,11 +1,12 @@
 //! What answers the kernel: the one place where errors become errno, with the one panic guard and the one log line.
 
+use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::fuse::idle::IdlePolling;
 use crate::fuse::stats::Counters;
-use crate::fuse::wire::abi::{self, OutHeader};
+use crate::fuse::wire::abi::{self, InHeader, OutHeader};
 use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::FOR_EVER;
 use crate::fuse::wire::opcode::Opcode;
@@ -84,11 +85,13 @@ impl Server {
             result = act(to);
         }
         if let Err(error) = &result {
-            // Misses and refusals are a file system's daily bread; input and output errors are not.
+            // Missing names and refusals are normal; these errors are worth a warning.
             if matches!(*error, Errno::IO | Errno::STALE | Errno::NOSPC | Errno::MFILE | Errno::NFILE) {
-                tracing::warn!(request = opcode.name(), %error, "failed");
+                let name = name_in(opcode, request).map(tracing::field::debug);
+                let InHeader { nodeid: node, pid, .. } = request.header;
+                tracing::warn!(request = opcode.name(), node, name, pid, %error, "a request failed");
             } else {
-                tracing::trace!(request = opcode.name(), %error, "refused");
+                tracing::trace!(request = opcode.name(), %error, "a request was refused");
             }
         }
         match (opcode, result) {
@@ -182,5 +185,53 @@ impl Server {
             self.forget_attributes(id);
         }
         Ok(())
+    }
+}
+
+/// The name of the directory entry that a request is about, if it is about one.
+fn name_in(opcode: Opcode, mut request: Request<'_>) -> Option<&OsStr> {
+    match opcode {
+        Opcode::Lookup | Opcode::Rmdir | Opcode::Symlink | Opcode::Unlink => {}
+        Opcode::Create => drop(request.take::<abi::CreateIn>().ok()?),
+        Opcode::Link => drop(request.take::<abi::LinkIn>().ok()?),
+        Opcode::Mkdir => drop(request.take::<abi::MkdirIn>().ok()?),
+        Opcode::Mknod => drop(request.take::<abi::MknodIn>().ok()?),
+        Opcode::Rename => drop(request.take::<abi::RenameIn>().ok()?),
+        Opcode::Rename2 => drop(request.take::<abi::Rename2In>().ok()?),
+        _ => return None,
+    }
+    request.string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_request_is_logged_with_the_name_that_it_is_about() {
+        let name = |opcode, argument: &[u8]| {
+            let body = [argument, b"name\0other\0"].concat();
+            let len = (size_of::<InHeader>() + body.len()) as u32;
+            let header =
+                InHeader { len, opcode: 0, unique: 7, nodeid: 5, uid: 0, gid: 0, pid: 9, _extensions: 0, _padding: 0 };
+            let message = [header.as_bytes(), &body].concat();
+            name_in(opcode, Request::parse(&message).unwrap()).map(OsStr::to_owned)
+        };
+        for (opcode, argument) in [
+            (Opcode::Lookup, 0),
+            (Opcode::Unlink, 0),
+            (Opcode::Symlink, 0),
+            (Opcode::Create, size_of::<abi::CreateIn>()),
+            (Opcode::Link, size_of::<abi::LinkIn>()),
+            (Opcode::Mkdir, size_of::<abi::MkdirIn>()),
+            (Opcode::Mknod, size_of::<abi::MknodIn>()),
+            (Opcode::Rename, size_of::<abi::RenameIn>()),
+            (Opcode::Rename2, size_of::<abi::Rename2In>()),
+        ] {
+            assert_eq!(name(opcode, &vec![0; argument]).as_deref(), Some("name".as_ref()), "{opcode:?}");
+        }
+        assert_eq!(name(Opcode::Getxattr, &[0; 8]), None);
     }
 }

@@ -3,8 +3,7 @@
 use zerocopy::IntoBytes;
 
 use crate::fuse::ops::server::{Outcome, Server};
-use crate::fuse::wire::abi::MAX_WRITE;
-use crate::fuse::wire::abi::{self, OutHeader};
+use crate::fuse::wire::abi::{self, MAX_WRITE, OutHeader};
 use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FuseDevice, Result};
@@ -27,27 +26,38 @@ impl<'a> Worker<'a> {
         Worker { device, question: vec![0; BUFFER], answer: vec![0; BUFFER] }
     }
 
-    /// Answers requests until the mount is gone.
+    /// Answers requests until the mount is gone, or `end` says that this thread is no longer needed. `begin` is called
+    /// after a request was read, and `end` after it was answered.
     ///
     /// # Errors
     /// As `read(2)` of the device; `EIO` when what comes is no request.
-    pub(in crate::fuse) fn run(mut self, server: &Server) -> Result<()> {
+    pub(super) fn run(mut self, server: &Server, begin: impl Fn(), end: impl Fn() -> bool) -> Result<Ended> {
         while let Some(request) = next(self.device, &mut self.question)? {
+            begin();
             let (header, room) = self.answer.split_at_mut(HEADER);
             let mut answer = Answer::new(room);
             let outcome = server.serve(request, &mut answer);
-            if outcome == Outcome::Silent {
-                continue;
+            if outcome != Outcome::Silent {
+                let (wanted, len) = outcome.header(answer.len(), request.header.unique);
+                header.copy_from_slice(wanted.as_bytes());
+                if let Err(error) = self.device.send(&self.answer[..HEADER + len]) {
+                    // Nobody waits for it: the mount goes, or the sender was killed.
+                    tracing::debug!(%error, "an answer was not taken");
+                }
             }
-            let (wanted, len) = outcome.header(answer.len(), request.header.unique);
-            header.copy_from_slice(wanted.as_bytes());
-            if let Err(error) = self.device.send(&self.answer[..HEADER + len]) {
-                // Nobody waits for it: the mount goes, or the sender was killed.
-                tracing::debug!(%error, "an answer was not taken");
+            if !end() {
+                return Ok(Ended::Surplus);
             }
         }
-        Ok(())
+        Ok(Ended::Unmounted)
     }
+}
+
+/// Why a thread stopped reading requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Unmounted,
+    Surplus,
 }
 
 /// The next request; `None` when the mount is gone.

@@ -2,4 +2,5 @@
 
 pub(super) mod device;
 pub(super) mod init;
+pub(super) mod pool;
 pub(super) mod ring;
