@@ -1,6 +1,6 @@
 //! Copies the content of a file: by reflink where the file system can, else inside the kernel, hole by hole.
 
-use super::count::{Call, count};
+use super::count::{Call, account_as};
 use super::{Errno, File, Result, SeekTo};
 
 /// The piece that one `copy_file_range` moves; between two pieces a signal can stop the copy.
@@ -15,8 +15,8 @@ pub fn contents(from: &File, to: &File, size: u64) -> Result<()> {
     if size == 0 {
         return Ok(());
     }
-    count(Call::Ioctl);
-    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+    let cloned = account_as(Call::Ioctl, true).and_then(|()| rustix::fs::ioctl_ficlone(to, from));
+    if cloned.is_ok() {
         return Ok(());
     }
     let mut at = 0;

@@ -1,9 +1,11 @@
-//! Counts of what is done, cheap enough to be always on.
+//! The door that every system call on files goes through, and the counts of them, cheap enough to be always on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::Result;
 
 /// As many as keep threads from sharing a cache line; with more threads than these, some do.
 const SHARDS: usize = 8;
@@ -101,13 +103,45 @@ impl Calls {
     }
 }
 
-/// Counts a call that this thread is about to make.
-pub(super) fn count(call: Call) {
+impl Call {
+    /// Whether the call changes a file or a directory, whatever its arguments. Opening and `ioctl` depend on theirs.
+    fn changes(self) -> bool {
+        match self {
+            Call::Mkdir | Call::Mknod | Call::Symlink | Call::Link | Call::Rename | Call::Unlink => true,
+            Call::Chmod | Call::Chown | Call::Utimens | Call::Setxattr | Call::Removexattr => true,
+            Call::Sync | Call::Write | Call::Truncate | Call::Allocate | Call::Copy => true,
+            Call::Open | Call::Stat | Call::StatFs | Call::Getdents | Call::Readlink => false,
+            Call::Getxattr | Call::Listxattr | Call::Read | Call::Seek | Call::Ioctl | Call::Handle => false,
+        }
+    }
+}
+
+/// The one door: every system call on a file or directory asks here first. Counts the call that this thread is about to
+/// make.
+///
+/// # Errors
+/// With the feature `faults`, the error that a test asked for in place of this call; without it, none.
+pub(super) fn account(call: Call) -> Result<()> {
+    account_as(call, call.changes())
+}
+
+/// As [`account`], for a call whose arguments tell whether it `changes` something.
+///
+/// # Errors
+/// As [`account`].
+pub(super) fn account_as(call: Call, changes: bool) -> Result<()> {
     CURRENT.with_borrow(|current| {
         if let Some(calls) = current {
             calls.0.add(call as usize);
         }
     });
+    #[cfg(feature = "faults")]
+    if changes {
+        super::faults::before(NAMES[call as usize])?;
+    }
+    #[cfg(not(feature = "faults"))]
+    let _ = changes;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{self as rfs, AtFlags, FlockOperation, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::retry_on_intr;
 
-use super::count::{Call, count};
+use super::count::{Call, account, account_as};
 use super::path_fd::{change_mode, change_own_mode, change_owner, change_times, proc_path, quietly};
 use super::{Errno, File, FsStat, Kind, Name, NameBuf, PathFd, Result, SetTime, Stat};
 
@@ -63,7 +63,7 @@ impl Dir {
     /// As `open(2)`; `ENOTDIR` for what is no directory.
     pub fn open_host(path: &Path) -> Result<Dir> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        count(Call::Open);
+        account(Call::Open)?;
         rfs::open(path, flags, Mode::empty()).map(Dir)
     }
 }
@@ -71,9 +71,11 @@ impl Dir {
 impl Dir {
     fn openat2(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // The bits of TMPFILE include that of DIRECTORY.
+        let changes = flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE);
         // EAGAIN: a rename elsewhere raced with the check that the walk stayed beneath.
         loop {
-            count(Call::Open);
+            account_as(Call::Open, changes)?;
             match rfs::openat2(&self.0, path, flags, Mode::from_raw_mode(mode), BENEATH) {
                 Err(Errno::AGAIN | Errno::INTR) => continue,
                 other => return other,
@@ -123,7 +125,7 @@ impl Dir {
     /// # Errors
     /// As `statx(2)`.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
-        count(Call::Stat);
+        account(Call::Stat)?;
         rfs::statx(&self.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS).map(Stat::from)
     }
 
@@ -132,7 +134,7 @@ impl Dir {
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat_self(&self) -> Result<Stat> {
-        count(Call::Stat);
+        account(Call::Stat)?;
         rfs::fstat(&self.0).map(Stat::from)
     }
 
@@ -141,7 +143,7 @@ impl Dir {
     /// # Errors
     /// As `fstatvfs(3)`.
     pub fn stat_fs(&self) -> Result<FsStat> {
-        count(Call::StatFs);
+        account(Call::StatFs)?;
         rfs::fstatvfs(&self.0).map(FsStat::from)
     }
 
@@ -150,7 +152,7 @@ impl Dir {
     /// # Errors
     /// As `readlinkat(2)`.
     pub fn read_link(&self, name: Name<'_>) -> Result<OsString> {
-        count(Call::Readlink);
+        account(Call::Readlink)?;
         let target = rfs::readlinkat(&self.0, name.as_os_str(), Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
@@ -187,7 +189,7 @@ impl Dir {
         let mut entries = Vec::new();
         loop {
             if raw.is_buffer_empty() {
-                count(Call::Getdents);
+                account(Call::Getdents)?;
             }
             let Some(entry) = raw.next() else { break };
             let entry = entry?;
@@ -210,7 +212,7 @@ impl Dir {
     /// # Errors
     /// As `mkdirat(2)`.
     pub fn make_dir(&self, name: Name<'_>, perm: u32) -> Result<()> {
-        count(Call::Mkdir);
+        account(Call::Mkdir)?;
         rfs::mkdirat(&self.0, name.as_os_str(), Mode::from_raw_mode(perm))
     }
 
@@ -219,14 +221,14 @@ impl Dir {
     /// # Errors
     /// As `mknodat(2)`.
     pub fn make_node(&self, name: Name<'_>, kind: Kind, perm: u32, rdev: u64) -> Result<()> {
-        count(Call::Mknod);
+        account(Call::Mknod)?;
         rfs::mknodat(&self.0, name.as_os_str(), kind.to_file_type(), Mode::from_raw_mode(perm), rdev)
     }
 
     /// # Errors
     /// As `symlinkat(2)`.
     pub fn make_symlink(&self, name: Name<'_>, target: &OsStr) -> Result<()> {
-        count(Call::Symlink);
+        account(Call::Symlink)?;
         rfs::symlinkat(target, &self.0, name.as_os_str())
     }
 
@@ -235,7 +237,7 @@ impl Dir {
     /// # Errors
     /// As `linkat(2)`.
     pub fn link_from(&self, from_dir: &Dir, from: Name<'_>, name: Name<'_>) -> Result<()> {
-        count(Call::Link);
+        account(Call::Link)?;
         rfs::linkat(&from_dir.0, from.as_os_str(), &self.0, name.as_os_str(), AtFlags::empty())
     }
 
@@ -245,7 +247,7 @@ impl Dir {
     /// As `linkat(2)`.
     pub fn link_fd(&self, file: impl AsFd, name: Name<'_>) -> Result<()> {
         let from = proc_path(file.as_fd());
-        count(Call::Link);
+        account(Call::Link)?;
         rfs::linkat(rfs::CWD, from, &self.0, name.as_os_str(), AtFlags::SYMLINK_FOLLOW)
     }
 
@@ -255,7 +257,7 @@ impl Dir {
     /// As `renameat2(2)`.
     pub fn rename(&self, from: Name<'_>, to_dir: &Dir, to: Name<'_>, how: Rename) -> Result<()> {
         let (from, to) = (from.as_os_str(), to.as_os_str());
-        count(Call::Rename);
+        account(Call::Rename)?;
         let flags = match how {
             Rename::Replace => return rfs::renameat(&self.0, from, &to_dir.0, to),
             Rename::NoReplace => RenameFlags::NOREPLACE,
@@ -268,14 +270,14 @@ impl Dir {
     /// # Errors
     /// As `unlinkat(2)`.
     pub fn remove_file(&self, name: Name<'_>) -> Result<()> {
-        count(Call::Unlink);
+        account(Call::Unlink)?;
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::empty())
     }
 
     /// # Errors
     /// As `unlinkat(2)` with `AT_REMOVEDIR`.
     pub fn remove_dir(&self, name: Name<'_>) -> Result<()> {
-        count(Call::Unlink);
+        account(Call::Unlink)?;
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::REMOVEDIR)
     }
 
@@ -342,7 +344,7 @@ impl Dir {
     /// As `fsync(2)`.
     pub fn sync(&self) -> Result<()> {
         let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-        count(Call::Sync);
+        account(Call::Sync)?;
         rfs::fsync(fd)
     }
 
@@ -352,7 +354,7 @@ impl Dir {
     /// As `syncfs(2)`.
     pub fn sync_filesystem(&self) -> Result<()> {
         let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
-        count(Call::Sync);
+        account(Call::Sync)?;
         rfs::syncfs(fd)
     }
 

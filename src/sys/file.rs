@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self as rfs, FallocateFlags, Mode, SeekFrom};
 use rustix::io::retry_on_intr;
 
-use super::count::{Call, count};
+use super::count::{Call, account};
 use super::{Errno, Result, Stat};
 
 /// The smallest page that Linux has, in bytes.
@@ -54,7 +54,7 @@ impl File {
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
-            count(Call::Read);
+            account(Call::Read)?;
             match retry_on_intr(|| rustix::io::pread(&self.0, &mut buffer[done..], offset + done as u64))? {
                 0 => break,
                 n => done += n,
@@ -74,8 +74,8 @@ impl File {
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
         let mut done = 0;
         while done < data.len() {
-            count(Call::Write);
-            match retry_on_intr(|| rustix::io::pwrite(&self.0, &data[done..], offset + done as u64)) {
+            let write = || retry_on_intr(|| rustix::io::pwrite(&self.0, &data[done..], offset + done as u64));
+            match account(Call::Write).and_then(|()| write()) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(e) if done == 0 => return Err(e),
@@ -88,21 +88,21 @@ impl File {
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
-        count(Call::Stat);
+        account(Call::Stat)?;
         rfs::fstat(&self.0).map(Stat::from)
     }
 
     /// # Errors
     /// As `ftruncate(2)`.
     pub fn set_len(&self, size: u64) -> Result<()> {
-        count(Call::Truncate);
+        account(Call::Truncate)?;
         retry_on_intr(|| rfs::ftruncate(&self.0, size))
     }
 
     /// # Errors
     /// As `fchmod(2)`.
     pub fn set_perm(&self, perm: u32) -> Result<()> {
-        count(Call::Chmod);
+        account(Call::Chmod)?;
         rfs::fchmod(&self.0, Mode::from_raw_mode(perm))
     }
 
@@ -112,7 +112,7 @@ impl File {
     /// As `fallocate(2)`.
     pub fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<()> {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
-        count(Call::Allocate);
+        account(Call::Allocate)?;
         retry_on_intr(|| rfs::fallocate(&self.0, mode, offset, len))
     }
 
@@ -125,7 +125,7 @@ impl File {
             SeekTo::Data => SeekFrom::Data(offset),
             SeekTo::Hole => SeekFrom::Hole(offset),
         };
-        count(Call::Seek);
+        account(Call::Seek)?;
         rfs::seek(&self.0, from)
     }
 
@@ -134,7 +134,7 @@ impl File {
     /// # Errors
     /// As `fsync(2)`.
     pub fn sync(&self, data_only: bool) -> Result<()> {
-        count(Call::Sync);
+        account(Call::Sync)?;
         if data_only { rfs::fdatasync(&self.0) } else { rfs::fsync(&self.0) }
     }
 
@@ -144,7 +144,7 @@ impl File {
     /// As `copy_file_range(2)`.
     pub fn copy_range_from(&self, from: &File, from_offset: u64, to_offset: u64, len: usize) -> Result<usize> {
         let (mut from_offset, mut to_offset) = (from_offset, to_offset);
-        count(Call::Copy);
+        account(Call::Copy)?;
         retry_on_intr(|| rfs::copy_file_range(&from.0, Some(&mut from_offset), &self.0, Some(&mut to_offset), len))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::count::{Call, count};
+use super::count::{Call, account_as};
 use super::{Errno, File, Result};
 
 const IMMUTABLE: u32 = 0x10;
@@ -123,7 +123,7 @@ impl File {
     }
 
     fn ioctl<const N: usize>(&self, request: u32, argument: &mut [u32; N]) -> Result<()> {
-        count(Call::Ioctl);
+        account_as(Call::Ioctl, matches!(request, SET_FLAGS | SET_EXTENDED))?;
         // SAFETY: a live descriptor, and an argument of at least the size that the request's number says.
         let status = unsafe { libc::ioctl(self.as_fd().as_raw_fd(), request as _, argument.as_mut_ptr()) };
         if status == 0 {

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::count::{Call, count};
+use super::count::{Call, account};
 use super::{Dir, Errno, Name, OFlags, Result};
 
 /// What `name_to_handle_at(2)` answers.
@@ -30,7 +30,7 @@ pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     let mut handle: Handle = unsafe { std::mem::zeroed() };
     handle.head.handle_bytes = ROOM as u32;
     let mut mount_id = 0;
-    count(Call::Handle);
+    account(Call::Handle)?;
     // SAFETY: the name is NUL-terminated, `handle` has the room that it declares, and both outlive the call.
     let status = unsafe {
         libc::name_to_handle_at(dir.as_fd().as_raw_fd(), name.as_ptr(), (&raw mut handle).cast(), &raw mut mount_id, 0)

@@ -12,6 +12,8 @@ mod count;
 mod credentials;
 mod detached;
 mod dir;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod file;
 mod flags;
 mod fuse_device;

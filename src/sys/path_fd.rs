@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self as rfs, AtFlags, Gid, Mode, OFlags, Timestamps, Uid};
 
-use super::count::{Call, count};
+use super::count::{Call, account, account_as};
 use super::process::last_error;
 use super::{Errno, File, Result, SetTime, Stat};
 
@@ -31,7 +31,7 @@ impl PathFd {
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
-        count(Call::Stat);
+        account(Call::Stat)?;
         rfs::fstat(&self.0).map(Stat::from)
     }
 
@@ -58,7 +58,7 @@ impl PathFd {
     /// # Errors
     /// As `readlinkat(2)`.
     pub fn read_link(&self) -> Result<OsString> {
-        count(Call::Readlink);
+        account(Call::Readlink)?;
         let target = rfs::readlinkat(&self.0, c"" as &CStr, Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
@@ -70,7 +70,7 @@ impl PathFd {
     pub fn open(&self, flags: OFlags) -> Result<File> {
         // Following the link in /proc is what reopening means; it leads to this inode and no other.
         let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        count(Call::Open);
+        account_as(Call::Open, flags.contains(OFlags::TRUNC))?;
         rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
     }
 
@@ -107,7 +107,9 @@ pub(super) fn change_mode(fd: BorrowedFd<'_>, path: &OsStr, perm: u32, flags: At
         return None;
     }
     let Ok(path) = CString::new(path.as_bytes()) else { return Some(Err(Errno::INVAL)) };
-    count(Call::Chmod);
+    if let Err(error) = account(Call::Chmod) {
+        return Some(Err(error));
+    }
     // SAFETY: the path is NUL-terminated and outlives the call.
     let done = unsafe { libc::syscall(FCHMODAT2, fd.as_raw_fd(), path.as_ptr(), perm, flags.bits()) };
     if done == 0 {
@@ -127,7 +129,7 @@ pub(super) fn change_mode(fd: BorrowedFd<'_>, path: &OsStr, perm: u32, flags: At
 /// The mode of what an `O_PATH` descriptor stands for.
 pub(super) fn change_own_mode(fd: BorrowedFd<'_>, perm: u32) -> Result<()> {
     change_mode(fd, OsStr::new(""), perm, AtFlags::EMPTY_PATH).unwrap_or_else(|| {
-        count(Call::Chmod);
+        account(Call::Chmod)?;
         rfs::chmod(proc_path(fd), Mode::from_raw_mode(perm))
     })
 }
@@ -138,7 +140,7 @@ pub(super) fn change_owner(
     (uid, gid): (Option<u32>, Option<u32>),
     flags: AtFlags,
 ) -> Result<()> {
-    count(Call::Chown);
+    account(Call::Chown)?;
     rfs::chownat(fd, path, uid.map(Uid::from_raw), gid.map(Gid::from_raw), flags)
 }
 
@@ -154,6 +156,6 @@ pub(super) fn change_times(
         SetTime::To(time) => time.to_timespec(),
     };
     let times = Timestamps { last_access: one(atime), last_modification: one(mtime) };
-    count(Call::Utimens);
+    account(Call::Utimens)?;
     rfs::utimensat(fd, path, &times, flags)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self as rfs, XattrFlags};
 
-use super::count::{Call, count};
+use super::count::{Call, account};
 use super::path_fd::proc_path;
 use super::process::last_error;
 use super::{Dir, Errno, Name, Result};
@@ -81,7 +81,7 @@ pub fn get_strict(of: Of<'_>, key: &OsStr) -> Result<Vec<u8>> {
     }
     let (path, follow) = of.path();
     read_sized(|buffer| {
-        count(Call::Getxattr);
+        account(Call::Getxattr)?;
         if follow { rfs::getxattr(path.as_slice(), key, buffer) } else { rfs::lgetxattr(path.as_slice(), key, buffer) }
     })
 }
@@ -96,7 +96,7 @@ pub fn list(of: Of<'_>) -> Result<Vec<OsString>> {
         None => {
             let (path, follow) = of.path();
             read_sized(|buffer| {
-                count(Call::Listxattr);
+                account(Call::Listxattr)?;
                 if follow { rfs::listxattr(path.as_slice(), buffer) } else { rfs::llistxattr(path.as_slice(), buffer) }
             })
         }
@@ -117,7 +117,7 @@ pub fn set(of: Of<'_>, key: &OsStr, value: &[u8], how: Set) -> Result<()> {
         Set::Create => XattrFlags::CREATE,
         Set::Replace => XattrFlags::REPLACE,
     };
-    count(Call::Setxattr);
+    account(Call::Setxattr)?;
     if follow {
         rfs::setxattr(path.as_slice(), key, value, flags)
     } else {
@@ -129,7 +129,7 @@ pub fn set(of: Of<'_>, key: &OsStr, value: &[u8], how: Set) -> Result<()> {
 /// As `removexattr(2)`.
 pub fn remove(of: Of<'_>, key: &OsStr) -> Result<()> {
     let (path, follow) = of.path();
-    count(Call::Removexattr);
+    account(Call::Removexattr)?;
     if follow { rfs::removexattr(path.as_slice(), key) } else { rfs::lremovexattr(path.as_slice(), key) }
 }
 
@@ -184,7 +184,7 @@ mod at {
     pub(super) fn get(dir: BorrowedFd<'_>, path: &CStr, key: &CStr, buffer: &mut [u8]) -> Result<usize> {
         let size = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let mut args = Args { value: buffer.as_mut_ptr().expose_provenance() as u64, size, flags: 0 };
-        count(Call::Getxattr);
+        account(Call::Getxattr)?;
         // SAFETY: the strings are NUL-terminated, `args` names a buffer of its size, and all outlive the call.
         let got = unsafe {
             libc::syscall(
@@ -201,7 +201,7 @@ mod at {
     }
 
     pub(super) fn list(dir: BorrowedFd<'_>, path: &CStr, buffer: &mut [u8]) -> Result<usize> {
-        count(Call::Listxattr);
+        account(Call::Listxattr)?;
         // SAFETY: the path is NUL-terminated, and the buffer has the size that is told; both outlive the call.
         let got = unsafe {
             libc::syscall(
