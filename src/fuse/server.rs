@@ -78,7 +78,10 @@ impl Server {
             Opcode::Forget | Opcode::BatchForget => self.forgetting.during(|| act(to)),
             _ => act(to),
         };
-        if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.forgetting.settle(&self.device) {
+        if opcode.may_be_repeated()
+            && matches!(result, Err(Errno::NOSPC | Errno::DQUOT))
+            && self.forgetting.settle(&self.device)
+        {
             to.clear();
             result = act(to);
         }

@@ -26,7 +26,7 @@ pub mod whiteout;
 
 pub use contents::{Contents, Tables};
 pub use dir::LayerDir;
-pub use index::{DIRECTORY as INDEX, Index, Indexed};
+pub use index::{DIRECTORY as INDEX, Index, Indexed, Leaving};
 pub use lower::{Known, LowerDir, LowerDirs, LowerFile};
 pub use marks::{Mark, Marks, Namespace};
 pub use names::{Names, names_of_linked};

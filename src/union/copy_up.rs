@@ -360,7 +360,15 @@ impl Union {
             }
         }
         let mut state = node.state.write();
-        self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy)?;
+        if let Err(error) = self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy) {
+            // What was emptied is as it was: the attributes tell the size.
+            if need == Need::Nothing
+                && let Err(error) = file.set_len(stat.size)
+            {
+                tracing::error!(id = node.id.0, %error, "a file is empty that was not to be");
+            }
+            return Err(error);
+        }
         if let Content::Upper(upper) = &mut state.content {
             upper.data = None;
         }
@@ -392,9 +400,13 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
     state.real = real;
 }
 
-/// As in the kernel's overlayfs, copying up is no change of the directory.
+/// As in the kernel's overlayfs, copying up is no change of the directory. The change is what counts: times that cannot
+/// be set back are no error, since the change has happened.
 pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;
-    dir.set_own_times(SetTime::To(before.atime), SetTime::To(before.mtime))
+    if let Err(error) = dir.set_own_times(SetTime::To(before.atime), SetTime::To(before.mtime)) {
+        tracing::warn!(%error, "copying up changed the times of a directory");
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use super::copy_up::{Need, UpperDir};
 use super::create::{Mode, New};
 use super::lookup::Used;
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
-use super::remove::{Entry, is_upper_dir};
+use super::remove::{Entry, Remove, is_upper_dir};
 use super::{Owner, Union};
 
 /// A name in a directory.
@@ -60,14 +60,35 @@ enum Tried {
 impl Union {
     /// Moves `from` to `to`, and leaves there what a union file system in this one takes for a whiteout.
     ///
+    /// Where `to` is free, the whiteout is made there, where it hides nothing, and one rename makes the two change places.
+    /// Over an entry it takes two steps.
+    ///
     /// # Errors
-    /// As `renameat2(2)`.
+    /// As `renameat2(2)`; `EIO` when the entry was moved and no whiteout could be left.
     pub fn rename_leaving_whiteout(&self, owner: Owner, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
-        self.rename(from, to, how)?;
         let new = New::Node { kind: Kind::CharDevice, rdev: 0 };
-        let made = self.create(owner, from.dir, from.name, new, Mode { perm: 0, umask: 0 })?;
-        self.forget(made.id, 1);
-        Ok(())
+        let leave = |slot: Slot<'_>| {
+            let made = self.create(owner, slot.dir, slot.name, new, Mode { perm: 0, umask: 0 })?;
+            self.forget(made.id, 1);
+            Ok(())
+        };
+        // What may not be moved leaves nothing.
+        self.movable(from)?;
+        match leave(to) {
+            Ok(()) => self.rename(from, to, How::Exchange).inspect_err(|_| {
+                if let Err(error) = self.remove(to.dir, to.name, Remove::File) {
+                    tracing::warn!(name = ?to.name, %error, "a whiteout that hides nothing stays");
+                }
+            }),
+            Err(Errno::EXIST) if how == How::Replace => {
+                self.rename(from, to, how)?;
+                leave(from).map_err(|error| {
+                    tracing::error!(name = ?from.name, %error, "was moved and left no whiteout");
+                    Errno::IO
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves `from` to `to`.
@@ -257,8 +278,9 @@ impl Union {
             }
             None => (source.state.write(), None),
         };
+        let counted = self.leaving(arriving)?;
         self.move_in_upper(from, leaving.is_below, to, arriving, source.is_dir())?;
-        let last = self.count_down(arriving)?;
+        let last = self.count_down(counted);
         replace_place(&mut state, from, to);
         self.table.hold(&to.dir);
         from.dir.listing_remove(from.name);
@@ -276,7 +298,10 @@ impl Union {
             Seen::Whiteout if is_dir => {
                 // A directory replaces no device: they change places.
                 from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
-                return if leave { Ok(()) } else { from.upper.remove_file(from.name) };
+                if !leave && let Err(error) = from.upper.remove_file(from.name) {
+                    tracing::warn!(name = ?from.name, %error, "a whiteout that hides nothing stays");
+                }
+                return Ok(());
             }
             Seen::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
             _ => {}
@@ -286,11 +311,33 @@ impl Union {
             return move_as(Rename::Replace);
         }
         match move_as(Rename::LeaveWhiteout) {
-            Err(Errno::INVAL) => {
-                move_as(Rename::Replace)?;
-                self.upper()?.whiteout(&from.upper, from.name)
-            }
+            Err(Errno::INVAL) => self.move_then_whiteout(from, to, arriving),
             other => other,
+        }
+    }
+
+    /// Where the file system leaves no whiteout by itself: one that hides nothing is put where the entry is to go, and
+    /// the two change places. Only over a visible entry it takes two steps.
+    fn move_then_whiteout(&self, from: &Side<'_>, to: &Side<'_>, arriving: &Entry) -> Result<()> {
+        let layer = self.upper()?;
+        match (&arriving.above, &arriving.sight.is) {
+            (Seen::Whiteout, _) => from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange),
+            (Seen::Nothing, Resolution::Missing) => {
+                layer.whiteout(&to.upper, to.name)?;
+                from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange).inspect_err(|_| {
+                    if let Err(error) = to.upper.remove_file(to.name) {
+                        tracing::warn!(name = ?to.name, %error, "a whiteout that hides nothing stays");
+                    }
+                })
+            }
+            _ => {
+                let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
+                from.upper.rename(from.name, &to.upper, to.name, Rename::Replace)?;
+                if let Err(error) = staged.publish(&from.upper, from.name, Rename::NoReplace) {
+                    tracing::error!(name = ?from.name, %error, "was moved and shows again what is below");
+                }
+                Ok(())
+            }
         }
     }
 
