@@ -78,11 +78,25 @@ impl Opcode {
             CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,
             Setxattr, Symlink, Unlink, Write,
         };
-        match self {
-            Create | Link | Mkdir | Mknod | Rename | Rename2 | Rmdir | Symlink | Unlink => true,
-            CopyFileRange | Fallocate | Ioctl | Removexattr | Setattr | Setxattr | Write => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Create
+                | Link
+                | Mkdir
+                | Mknod
+                | Rename
+                | Rename2
+                | Rmdir
+                | Symlink
+                | Unlink
+                | CopyFileRange
+                | Fallocate
+                | Ioctl
+                | Removexattr
+                | Setattr
+                | Setxattr
+                | Write
+        )
     }
 }
 

@@ -10,10 +10,12 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::layer::{Mark, RedirectDir, Resolution, Seen};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
+use crate::sys::{Errno, Kind, Name, Rename, Result};
 
 use super::copy_up::{Need, UpperDir};
 use super::create::{Mode, New};
+use super::likeness::clone_attributes;
+use super::locate::At;
 use super::lookup::Used;
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
 use super::remove::{Entry, Remove, is_upper_dir};
@@ -303,9 +305,16 @@ impl Union {
                 }
                 return Ok(());
             }
-            Seen::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
+            Seen::Entry(found) if found.is_dir() => {
+                return self.move_over_dir(to, || self.move_alone(from, leave, to, arriving));
+            }
             _ => {}
         }
+        self.move_alone(from, leave, to, arriving)
+    }
+
+    /// The one rename of a move.
+    fn move_alone(&self, from: &Side<'_>, leave: bool, to: &Side<'_>, arriving: &Entry) -> Result<()> {
         let move_as = |how| from.upper.rename(from.name, &to.upper, to.name, how);
         if !leave {
             return move_as(Rename::Replace);
@@ -341,17 +350,28 @@ impl Union {
         }
     }
 
-    /// Puts an empty opaque directory in the place of one that shows nothing but may hold whiteouts.
-    fn clear_dir(&self, upper: &Dir, name: Name<'_>) -> Result<()> {
-        if upper.open_dir(name.as_os_str())?.entries()?.is_empty() {
-            return Ok(());
+    /// Moves over a directory that shows nothing. If it holds whiteouts, an empty opaque directory that is otherwise like
+    /// it takes its place first, which shows the same; it takes its place back where the move fails.
+    fn move_over_dir(&self, to: &Side<'_>, move_it: impl FnOnce() -> Result<()>) -> Result<()> {
+        let old = to.upper.open_dir(to.name.as_os_str())?;
+        if old.entries()?.is_empty() {
+            return move_it();
         }
         let layer = self.upper()?;
+        let like = self.stack.owners.stat(Of::Dir(&old), old.stat_self()?)?;
+        let xattrs = self.stack.policy().own_xattrs(Of::Dir(&old))?;
+        let old = At::Dir(Arc::new(old));
         let (staged, ()) = layer.stage(|dir, staged| {
             dir.make_dir(staged, 0o700)?;
-            layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")
+            layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")?;
+            clone_attributes((&old, xattrs), &like, (dir, staged), (layer, self.stack.owners), self.own).map(drop)
         })?;
-        staged.publish(upper, name, Rename::Exchange)
+        staged.exchange(&to.upper, to.name)?;
+        move_it().inspect_err(|_| {
+            if let Err(error) = staged.exchange(&to.upper, to.name) {
+                tracing::error!(name = ?to.name, %error, "a directory was replaced by one like it");
+            }
+        })
     }
 }
 

@@ -10,6 +10,8 @@ const MODE: Mode = Mode { perm: 0o640, umask: 0 };
 
 pub struct Operation {
     pub name: &'static str,
+    /// A metacopy whose data this brings.
+    pub completes: Option<&'static str>,
     pub act: fn(&Union) -> Result<()>,
 }
 
@@ -87,9 +89,16 @@ pub fn prepare(union: &Union) -> Result<()> {
     remove(union, "whiteouts/gone", Remove::File)
 }
 
+const fn completes(name: &str) -> Option<&'static str> {
+    match name.as_bytes() {
+        b"write hard-linked" => Some("/h"),
+        _ => None,
+    }
+}
+
 macro_rules! operations {
     ($($name:literal $act:expr,)*) => {
-        pub const OPERATIONS: &[Operation] = &[$(Operation { name: $name, act: $act }),*];
+        pub const OPERATIONS: &[Operation] = &[$(Operation { name: $name, completes: completes($name), act: $act }),*];
     };
 }
 

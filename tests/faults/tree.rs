@@ -143,6 +143,17 @@ pub fn of_mount(at: &Path) -> String {
     text(lines, (0..).zip(files).collect())
 }
 
+/// The same, where the files whose paths begin with `prefix` were modified just now.
+pub fn touched(text: &str, prefix: Option<&str>) -> String {
+    let touch = |line: &str| match (prefix, line.split_once(" mtime=")) {
+        (Some(prefix), Some((before, after))) if line.starts_with(prefix) => {
+            format!("{before} mtime=new {}\n", after.split_once(' ').map_or("", |(_, rest)| rest))
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(touch).collect()
+}
+
 /// Fails with the lines that differ.
 pub fn compare(expected: &str, found: &str) -> Result<(), String> {
     let sorted = |text: &str| text.lines().map(String::from).collect::<std::collections::BTreeSet<_>>();
