@@ -233,11 +233,9 @@ impl Filesystem for Served {
     fn write(&self, by: &Request, ino: Ino, _: FileHandle, offset: u64, data: &[u8], flags: WriteFlags,
         _: OpenFlags, _: Option<LockOwner>, reply: ReplyWrite) {
         let kills = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        let may = self.drop_set_id(kills, by, ino).and_then(|()| match flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
-            true => self.union.may_write_back(node(ino)),
-            false => self.union.may_write(node(ino), offset),
-        });
-        answer!(reply, may.and_then(|()| self.union.write(node(ino), offset, data)), count => reply.written(count as u32));
+        let write = if flags.contains(WriteFlags::FUSE_WRITE_CACHE) { Union::write_back } else { Union::write };
+        let written = self.drop_set_id(kills, by, ino).and_then(|()| write(&self.union, node(ino), offset, data));
+        answer!(reply, written, count => reply.written(count as u32));
     }
     fn fsync(&self, _: &Request, ino: Ino, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
         answer!(reply, self.union.sync(node(ino), data_only), () => reply.ok());

@@ -217,7 +217,8 @@ impl LayerDir {
     /// As `setxattr(2)`.
     pub(super) fn announce_devices(&self) -> Result<()> {
         if !self.devices.swap(true, Ordering::Relaxed) {
-            self.namespace.set(Of::Dir(&self.dir), Mark::Devices, b"y")?;
+            let noted = self.namespace.set(Of::Dir(&self.dir), Mark::Devices, b"y");
+            noted.inspect_err(|_| self.devices.store(false, Ordering::Relaxed))?;
         }
         Ok(())
     }

@@ -31,6 +31,14 @@ pub struct Indexed {
     hidden: Mutex<i64>,
 }
 
+/// A file of the index that is about to lose a name.
+#[derive(Debug)]
+pub struct Leaving {
+    indexed: Arc<Indexed>,
+    dir: Arc<LayerDir>,
+    file: PathFd,
+}
+
 #[derive(Debug)]
 pub struct HardlinkIndex {
     /// The work directory, in which the index is made when it is first needed.
@@ -88,6 +96,12 @@ impl HardlinkIndex {
                     let links = dir.stat(entry.name.as_name())?.nlink;
                     let hidden = marks.hidden_links().unwrap_or(-1);
                     if i64::from(links) + hidden <= 0 {
+                        // Its last name went, and removing it from here did not succeed.
+                        if marks.hidden_links().is_some()
+                            && let Err(error) = dir.remove_file(entry.name.as_name())
+                        {
+                            tracing::warn!(name = ?entry.name, %error, "a file without names stays in the index");
+                        }
                         continue;
                     }
                     state.insert(Indexed { name: entry.name, number, ino: entry.ino, hidden: Mutex::new(hidden) });
@@ -154,33 +168,55 @@ impl HardlinkIndex {
         let mut hidden = indexed.hidden.lock();
         upper.link_from(&dir, indexed.name.as_name(), name)?;
         *hidden -= 1;
-        // In this order a crash leaves a count that is too high, never one too low.
-        self.write_links(Of::Name(&dir, indexed.name.as_name()), *hidden)
+        // In this order a crash leaves a count that is too high, never one too low; so does an error.
+        if let Err(error) = self.write_links(Of::Name(&dir, indexed.name.as_name()), *hidden) {
+            tracing::warn!(name = ?indexed.name, %error, "the count of names in the index is too high");
+        }
+        Ok(())
     }
 
-    /// After one name went: of those that only the layers below have, if `hidden`. Answers the file when no
-    /// name is left; it is then no longer in the index.
+    /// Before a name of the file goes: all that can fail.
     ///
     /// # Errors
-    /// As `setxattr(2)` and `unlinkat(2)`.
-    pub fn unlinked(&self, indexed: &Indexed, hidden: bool) -> Result<Option<PathFd>> {
+    /// As `openat2(2)`.
+    pub fn leaving(&self, indexed: &Arc<Indexed>) -> Result<Leaving> {
         let dir = self.dir()?;
+        let file = dir.open_path(indexed.name.as_os_str())?;
+        Ok(Leaving { indexed: indexed.clone(), dir, file })
+    }
+
+    /// After one name went: of those that only the layers below have, if `hidden`. Answers the file when no name is left;
+    /// it is then no longer in the index.
+    ///
+    /// The name is gone already, so nothing here is an error. A count that cannot be written is one too high for the next
+    /// mount, which keeps the file longer than needed and loses nothing.
+    pub fn unlinked(&self, leaving: Leaving, hidden: bool) -> Option<PathFd> {
+        let Leaving { indexed, dir, file } = leaving;
         let name = indexed.name.as_name();
         let mut count = indexed.hidden.lock();
         if hidden {
             *count -= 1;
-            self.write_links(Of::Name(&dir, name), *count)?;
+            if let Err(error) = self.write_links(Of::Name(&dir, name), *count) {
+                tracing::warn!(?name, %error, "the count of names in the index is too high");
+            }
         }
-        let links = dir.stat(name)?.nlink;
+        let links = match file.stat() {
+            Ok(stat) => stat.nlink,
+            Err(error) => {
+                tracing::warn!(?name, %error, "cannot tell whether a file of the index has names");
+                return None;
+            }
+        };
         if i64::from(links) + *count > 0 {
-            return Ok(None);
+            return None;
         }
-        let file = dir.open_path(name.as_os_str())?;
-        dir.remove_file(name)?;
+        if let Err(error) = dir.remove_file(name) {
+            tracing::warn!(?name, %error, "a file without names stays in the index");
+        }
         let mut state = self.state.write();
         state.by_number.remove(&indexed.number);
         state.by_ino.remove(&indexed.ino);
-        Ok(Some(file))
+        Some(file)
     }
 
     fn write_links(&self, of: Of<'_>, hidden: i64) -> Result<()> {

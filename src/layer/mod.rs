@@ -43,7 +43,7 @@ pub mod whiteout;
 
 pub use dir::LayerDir;
 pub use entry::LayerEntry;
-pub use hardlinks::{DIRECTORY as HARDLINK_INDEX, HardlinkIndex, Indexed};
+pub use hardlinks::{DIRECTORY as HARDLINK_INDEX, HardlinkIndex, Indexed, Leaving};
 pub use inode_flags::Protection;
 pub use linked_names::LinkedNames;
 pub use listing::{ListedPart, each_part};

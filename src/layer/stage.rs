@@ -95,6 +95,14 @@ impl Staged<'_> {
         Ok(())
     }
 
+    /// Changes places with what is at `to`. A second time undoes the first; dropping removes what is here then.
+    ///
+    /// # Errors
+    /// As `renameat2(2)`.
+    pub fn exchange(&self, to: &Dir, name: Name<'_>) -> Result<()> {
+        self.dir().rename(self.name(), to, name, Rename::Exchange)
+    }
+
     /// Puts it in the place of the directory `old`, which holds the whiteouts `holds` and nothing else. They are
     /// removed with it.
     ///

@@ -7,7 +7,7 @@ use super::live::Live;
 use super::served::Served;
 use super::unmount::Unmounter;
 use super::{Error, daemon};
-use crate::fuse::{TocUse, OptionError, Options, Session};
+use crate::fuse::{OptionError, Options, Session, TocUse};
 use crate::privilege::{self, IdPrograms, Privilege};
 use crate::store::{Container, Held, Image, InUse, Store, StoreError};
 use crate::sys;

@@ -71,9 +71,11 @@ impl Dir {
 impl Dir {
     fn openat2(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // The bits of TMPFILE include that of DIRECTORY.
+        let changes = flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE);
         // EAGAIN: a rename elsewhere raced with the check that the walk stayed beneath.
         loop {
-            account_as(Call::Open, flags.intersects(OFlags::CREATE | OFlags::TMPFILE | OFlags::TRUNC))?;
+            account_as(Call::Open, changes)?;
             match rfs::openat2(&self.0, path, flags, Mode::from_raw_mode(mode), BENEATH) {
                 Err(Errno::AGAIN | Errno::INTR) => continue,
                 other => return other,

@@ -75,7 +75,8 @@ impl Union {
         if !content.lower.is_empty() || content.impure.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        self.stack.namespace.set(Of::fd(&**dir), Mark::Impure, b"y")
+        let marked = self.stack.namespace.set(Of::fd(&**dir), Mark::Impure, b"y");
+        marked.inspect_err(|_| content.impure.store(false, Ordering::Relaxed))
     }
 
     fn mark_redirect(&self, of: Of<'_>, redirect: &Redirect) -> Result<()> {

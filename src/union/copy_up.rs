@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use crate::layer::{LayerDir, Mark, Origin, Owners, Recorded, Staged, whiteout};
 use crate::sys::xattr::{self, Of, Set};
-use crate::sys::{self, Errno, File, FileHandle, Kind, Rename, Result, SetTime, Stat};
+use crate::sys::{self, Errno, File, FileHandle, Kind, PathFd, Rename, Result, SetTime, Stat};
 
 use super::Union;
 use super::clone_attributes::{Bring, clone_attributes, make_like};
@@ -344,29 +344,49 @@ impl Union {
         if need == Need::Nothing {
             file.set_len(0)?;
         } else {
-            let capability = xattr::get(Of::fd(&*fd), OsStr::new(CAPABILITY))?;
-            sys::copy::contents(&self.lower_at(&data.file)?.open_quietly()?, &file, stat.size)?;
-            self.was_read(node, 0, stat.size);
-            // Writing takes rights from a program; that only its content arrives here is no reason.
-            if let Some(value) = capability {
-                xattr::set(Of::fd(&*fd), OsStr::new(CAPABILITY), &value, Set::Any)?;
-            }
-            if fd.stat()?.perm != stat.perm {
-                fd.set_perm(stat.perm)?;
-            }
-            fd.set_times(SetTime::To(stat.atime), SetTime::To(stat.mtime))?;
-            if !self.volatile {
-                file.sync(true)?;
-            }
+            let undo = |_: &Errno| {
+                if let Err(error) = fd.set_times(SetTime::To(stat.atime), SetTime::To(stat.mtime)) {
+                    tracing::warn!(id = node.id.0, %error, "a copy that failed changed the times of a file");
+                }
+            };
+            let bring = || self.bring_content(node, &data, (&file, &fd, &stat));
+            bring().inspect_err(undo)?;
         }
         let mut state = node.state.write();
-        self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy)?;
+        if let Err(error) = self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy) {
+            // What was emptied is as it was: the attributes tell the size.
+            if need == Need::Nothing
+                && let Err(error) = file.set_len(stat.size)
+            {
+                tracing::error!(id = node.id.0, %error, "a file is empty that was not to be");
+            }
+            return Err(error);
+        }
         if let Content::Upper(upper) = &mut state.content {
             upper.data = None;
         }
         drop(state);
         self.descriptors.forget_lower(node.id);
         Ok(())
+    }
+}
+
+impl Union {
+    /// Copies the data, and leaves the attributes as they are.
+    fn bring_content(&self, node: &Node, data: &DataBelow, to: (&File, &PathFd, &Stat)) -> Result<()> {
+        let (file, fd, stat) = to;
+        let capability = xattr::get(Of::fd(fd), OsStr::new(CAPABILITY))?;
+        sys::copy::contents(&self.lower_at(&data.file)?.open_quietly()?, file, stat.size)?;
+        self.was_read(node, 0, stat.size);
+        // Writing takes rights from a program; that only its content arrives here is no reason.
+        if let Some(value) = capability {
+            xattr::set(Of::fd(fd), OsStr::new(CAPABILITY), &value, Set::Any)?;
+        }
+        if fd.stat()?.perm != stat.perm {
+            fd.set_perm(stat.perm)?;
+        }
+        fd.set_times(SetTime::To(stat.atime), SetTime::To(stat.mtime))?;
+        if self.volatile { Ok(()) } else { file.sync(true) }
     }
 }
 
@@ -392,9 +412,13 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
     state.real = real;
 }
 
-/// As in the kernel's overlayfs, copying up is no change of the directory.
+/// As in the kernel's overlayfs, copying up is no change of the directory. The change is what counts: times that cannot
+/// be set back are no error, since the change has happened.
 pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;
-    dir.set_own_times(SetTime::To(before.atime), SetTime::To(before.mtime))
+    if let Err(error) = dir.set_own_times(SetTime::To(before.atime), SetTime::To(before.mtime)) {
+        tracing::warn!(%error, "copying up changed the times of a directory");
+    }
+    Ok(())
 }

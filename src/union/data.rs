@@ -80,12 +80,27 @@ impl Union {
         self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
 
-    /// Copies the file up if need be and writes; answers the count.
+    /// Copies the file up if need be and writes; answers the count. An error means that nothing was written.
     ///
     /// # Errors
-    /// As `pwrite(2)`, and those of copying up.
+    /// As `pwrite(2)`, and those of copying up; `EPERM` for what is immutable, or for anything but adding to what is
+    /// append-only.
     pub fn write(&self, id: NodeId, offset: u64, data: &[u8]) -> Result<usize> {
         let node = self.node(id)?;
+        self.may_write(&node, offset)?;
+        self.upper_data(&node, Need::Data)?.write_at(data, offset)
+    }
+
+    /// As [`write`](Self::write), of what a program put into the page cache before: into what is in the upper it was
+    /// perhaps put before that was protected; below, everything was protected before.
+    ///
+    /// # Errors
+    /// As `pwrite(2)`, and those of copying up; `EPERM` for what a lower layer has as immutable.
+    pub fn write_back(&self, id: NodeId, offset: u64, data: &[u8]) -> Result<usize> {
+        let node = self.node(id)?;
+        if !node.is_upper() {
+            node.protection().permits_more()?;
+        }
         self.upper_data(&node, Need::Data)?.write_at(data, offset)
     }
 
@@ -114,7 +129,7 @@ impl Union {
     /// As `copy_file_range(2)`.
     pub fn copy_range(&self, from: (NodeId, u64), to: (NodeId, u64), len: u64) -> Result<usize> {
         let (source_node, target) = (self.node(from.0)?, self.node(to.0)?);
-        self.may_write(to.0, to.1)?;
+        self.may_write(&target, to.1)?;
         let target = self.upper_data(&target, Need::Data)?;
         // After the copy-up: both may be one file.
         let source = self.content(&source_node)?;

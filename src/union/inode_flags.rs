@@ -23,28 +23,14 @@ impl Protection {
 }
 
 impl Union {
-    /// Whether a program may write at `offset`. Not asked for what comes from the page cache.
-    ///
-    /// # Errors
-    /// `EPERM` for what is immutable, or for anything but adding to what is append-only.
-    pub fn may_write(&self, id: NodeId, offset: u64) -> Result<()> {
-        let node = self.node(id)?;
+    /// Whether a program may write at `offset`.
+    pub(super) fn may_write(&self, node: &Node, offset: u64) -> Result<()> {
         let protection = node.protection();
         protection.permits_more()?;
-        if protection.append_only && offset != self.attr_of(&node)?.stat.size {
+        if protection.append_only && offset != self.attr_of(node)?.stat.size {
             return Err(Errno::PERM);
         }
         Ok(())
-    }
-
-    /// Whether what a program put into the page cache, through a map or to be collected there, may be written now. Into
-    /// what is in the upper it was perhaps put before that was protected; below, everything was protected before.
-    ///
-    /// # Errors
-    /// `EPERM` for what a lower layer has as immutable.
-    pub fn may_write_back(&self, id: NodeId) -> Result<()> {
-        let node = self.node(id)?;
-        if node.is_upper() { Ok(()) } else { node.protection().permits_more() }
     }
 
     /// Whether a program may open a file to write it, at its end alone if it is `appending`.

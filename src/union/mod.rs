@@ -35,6 +35,14 @@
 //! - Lower files keep the time of their last access; upper files have theirs moved as their mount says.
 //! - Everything becomes visible by one rename of what was built in the work directory.
 //!
+//! # Commit points
+//!
+//! A change of names has one commit point: the one rename, link, unlink or mkdir by which it becomes visible. Everything
+//! that can fail comes before it: copying up, staging, marks, opening what will be needed. After it only memory changes.
+//! What is done on disk after it (the times of a parent, the count of names in the index, the removal of what was
+//! replaced) is logged when it fails, and not returned. So an error means that nothing has happened, and success that
+//! everything has. With the feature `faults`, `tests/faults` holds this for every system call of every operation.
+//!
 //! # Lock order
 //!
 //! `renaming` (for moves between two directories) → `Node::copying` → `Node::state` of a directory →

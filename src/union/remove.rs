@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::layer::{Found, LayerDir, LowerDir, Part, Resolution, Verdict};
+use crate::layer::{Found, LayerDir, Leaving, LowerDir, Part, Resolution, Verdict};
 use crate::sys::{Errno, Kind, Name, NameBuf, PathFd, Rename, Result, Stat};
 
 use super::Union;
@@ -99,9 +99,10 @@ impl Union {
             _ => None,
         };
         let known = child_state.as_ref().and_then(|state| state.dir());
+        let leaving = self.leaving(&entry)?;
         self.take_away((upper, content), name, &entry, (known, child_dir.as_deref(), whiteouts))?;
         dir.listing_remove(name);
-        let last = self.count_down(&entry)?;
+        let last = self.count_down(leaving);
         if let (Some(child), Some(state)) = (&child, &mut child_state) {
             self.unplace(child, state, (dir, name), last.or(kept), child_dir);
         }
@@ -289,11 +290,17 @@ impl Union {
         }
     }
 
-    /// After a name of a file of the index went: counts, and answers the file when it was the last.
-    pub(super) fn count_down(&self, entry: &Entry) -> Result<Option<PathFd>> {
+    /// Before a name goes: what counting it down needs, where it is one of a file of the index.
+    pub(super) fn leaving(&self, entry: &Entry) -> Result<Option<(Leaving, bool)>> {
         let Resolution::Leaf(part, found) = &entry.resolved.is else { return Ok(None) };
         let Some(indexed) = self.indexed(part, found) else { return Ok(None) };
-        self.index()?.unlinked(&indexed, matches!(part, Part::Index(_)))
+        Ok(Some((self.index()?.leaving(&indexed)?, matches!(part, Part::Index(_)))))
+    }
+
+    /// After the name went: counts, and answers the file when it was the last.
+    pub(super) fn count_down(&self, leaving: Option<(Leaving, bool)>) -> Option<PathFd> {
+        let (leaving, hidden) = leaving?;
+        self.index.as_ref()?.unlinked(leaving, hidden)
     }
 
     /// Takes one name from a node. What stays in use keeps a descriptor of its content: `kept`.

@@ -10,13 +10,15 @@ use parking_lot::RwLockWriteGuard;
 
 use crate::layer::{Mark, RedirectDir, Resolution, Verdict};
 use crate::sys::xattr::Of;
-use crate::sys::{Dir, Errno, Kind, Name, Rename, Result};
+use crate::sys::{Errno, Kind, Name, Rename, Result};
 
+use super::clone_attributes::clone_attributes;
+use super::content_location::{At, UpperAt};
 use super::copy_up::{Need, UpperDir};
 use super::create::{Mode, New};
 use super::lookup::Used;
 use super::node::{Content, DirContent, Node, NodeId, Place, State};
-use super::remove::{Entry, is_upper_dir};
+use super::remove::{Entry, Remove, is_upper_dir};
 use super::{Owner, Union};
 
 /// A name in a directory.
@@ -60,14 +62,35 @@ enum Tried {
 impl Union {
     /// Moves `from` to `to`, and leaves there what a union file system in this one takes for a whiteout.
     ///
+    /// Where `to` is free, the whiteout is made there, where it hides nothing, and one rename makes the two change places.
+    /// Over an entry it takes two steps.
+    ///
     /// # Errors
-    /// As `renameat2(2)`.
+    /// As `renameat2(2)`; `EIO` when the entry was moved and no whiteout could be left.
     pub fn rename_leaving_whiteout(&self, owner: Owner, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
-        self.rename(from, to, how)?;
         let new = New::Node { kind: Kind::CharDevice, rdev: 0 };
-        let made = self.create(owner, from.dir, from.name, new, Mode { perm: 0, umask: 0 })?;
-        self.forget(made.id, 1);
-        Ok(())
+        let leave = |slot: Slot<'_>| {
+            let made = self.create(owner, slot.dir, slot.name, new, Mode { perm: 0, umask: 0 })?;
+            self.forget(made.id, 1);
+            Ok(())
+        };
+        // What may not be moved leaves nothing.
+        self.movable(from)?;
+        match leave(to) {
+            Ok(()) => self.rename(from, to, How::Exchange).inspect_err(|_| {
+                if let Err(error) = self.remove(to.dir, to.name, Remove::File) {
+                    tracing::warn!(name = ?to.name, %error, "a whiteout that hides nothing stays");
+                }
+            }),
+            Err(Errno::EXIST) if how == How::Replace => {
+                self.rename(from, to, how)?;
+                leave(from).map_err(|error| {
+                    tracing::error!(name = ?from.name, %error, "was moved and left no whiteout");
+                    Errno::IO
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves `from` to `to`.
@@ -257,8 +280,9 @@ impl Union {
             }
             None => (source.state.write(), None),
         };
+        let counted = self.leaving(arriving)?;
         self.move_in_upper(from, leaving.is_below, to, arriving, source.is_dir())?;
-        let last = self.count_down(arriving)?;
+        let last = self.count_down(counted);
         replace_place(&mut state, from, to);
         self.table.hold(&to.dir);
         from.dir.listing_remove(from.name);
@@ -276,35 +300,78 @@ impl Union {
             Verdict::Whiteout if is_dir => {
                 // A directory replaces no device: they change places.
                 from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
-                return if leave { Ok(()) } else { from.upper.remove_file(from.name) };
+                if !leave && let Err(error) = from.upper.remove_file(from.name) {
+                    tracing::warn!(name = ?from.name, %error, "a whiteout that hides nothing stays");
+                }
+                return Ok(());
             }
-            Verdict::Entry(found) if found.is_dir() => self.clear_dir(&to.upper, to.name)?,
+            Verdict::Entry(found) if found.is_dir() => {
+                return self.move_over_dir(to, || self.move_alone(from, leave, to, arriving));
+            }
             _ => {}
         }
+        self.move_alone(from, leave, to, arriving)
+    }
+
+    /// The one rename of a move.
+    fn move_alone(&self, from: &Side<'_>, leave: bool, to: &Side<'_>, arriving: &Entry) -> Result<()> {
         let move_as = |how| from.upper.rename(from.name, &to.upper, to.name, how);
         if !leave {
             return move_as(Rename::Replace);
         }
         match move_as(Rename::LeaveWhiteout) {
-            Err(Errno::INVAL) => {
-                move_as(Rename::Replace)?;
-                self.upper()?.whiteout(&from.upper, from.name)
-            }
+            Err(Errno::INVAL) => self.move_then_whiteout(from, to, arriving),
             other => other,
         }
     }
 
-    /// Puts an empty opaque directory in the place of one that shows nothing but may hold whiteouts.
-    fn clear_dir(&self, upper: &Dir, name: Name<'_>) -> Result<()> {
-        if upper.open_dir(name.as_os_str())?.entries()?.is_empty() {
-            return Ok(());
+    /// Where the file system leaves no whiteout by itself: one that hides nothing is put where the entry is to go, and
+    /// the two change places. Only over a visible entry it takes two steps.
+    fn move_then_whiteout(&self, from: &Side<'_>, to: &Side<'_>, arriving: &Entry) -> Result<()> {
+        let layer = self.upper()?;
+        match (&arriving.above, &arriving.resolved.is) {
+            (Verdict::Whiteout, _) => from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange),
+            (Verdict::Nothing, Resolution::Missing) => {
+                layer.whiteout(&to.upper, to.name)?;
+                from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange).inspect_err(|_| {
+                    if let Err(error) = to.upper.remove_file(to.name) {
+                        tracing::warn!(name = ?to.name, %error, "a whiteout that hides nothing stays");
+                    }
+                })
+            }
+            _ => {
+                let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
+                from.upper.rename(from.name, &to.upper, to.name, Rename::Replace)?;
+                if let Err(error) = staged.publish(&from.upper, from.name, Rename::NoReplace) {
+                    tracing::error!(name = ?from.name, %error, "was moved and shows again what is below");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves over a directory that shows nothing. If it holds whiteouts, an empty opaque directory that is otherwise like
+    /// it takes its place first, which shows the same; it takes its place back where the move fails.
+    fn move_over_dir(&self, to: &Side<'_>, move_it: impl FnOnce() -> Result<()>) -> Result<()> {
+        let old = to.upper.open_dir(to.name.as_os_str())?;
+        if old.entries()?.is_empty() {
+            return move_it();
         }
         let layer = self.upper()?;
+        let like = self.stack.owners.stat(Of::Dir(&old), old.stat_self()?)?;
+        let xattrs = self.stack.policy().own_xattrs(Of::Dir(&old))?;
+        let old = At::Upper(UpperAt::Dir(Arc::new(old)));
         let (staged, ()) = layer.stage(|dir, staged| {
             dir.make_dir(staged, 0o700)?;
-            layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")
+            layer.policy.marks.set(Of::Name(dir, staged), Mark::Opaque, b"y")?;
+            clone_attributes((&old, xattrs), &like, (dir, staged), (layer, self.stack.owners), self.own).map(drop)
         })?;
-        staged.publish(upper, name, Rename::Exchange)
+        staged.exchange(&to.upper, to.name)?;
+        move_it().inspect_err(|_| {
+            if let Err(error) = staged.exchange(&to.upper, to.name) {
+                tracing::error!(name = ?to.name, %error, "a directory was replaced by one like it");
+            }
+        })
     }
 }
 

@@ -61,7 +61,9 @@ impl Server {
         let mode = Mode { perm: mode & 0o7777, umask };
         let union = self.union()?;
         let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
-        let open = match opens.open(union, attr.id, flags, &self.device, || {})? {
+        // The file is there now: an error for which the request is done again must not come from here.
+        let opened = opens.open(union, attr.id, flags, &self.device, || {}).map_err(not_for_want_of_room);
+        let open = match opened? {
             // No file was backed before this one, and none can be.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
             opened => open_out(opened)?,
@@ -94,12 +96,12 @@ impl Server {
         if write_flags & abi::WRITE_KILL_SUIDGID != 0 {
             self.drop_set_id(node, &request)?;
         }
-        if write_flags & abi::WRITE_CACHE == 0 {
-            union.may_write(node, offset)?;
-        } else {
-            union.may_write_back(node)?;
-        }
-        written(union.write(node, offset, request.bytes(size)?)?, to)
+        let data = request.bytes(size)?;
+        let count = match write_flags & abi::WRITE_CACHE {
+            0 => union.write(node, offset, data)?,
+            _ => union.write_back(node, offset, data)?,
+        };
+        written(count, to)
     }
 
     pub(in crate::fuse) fn sync(&self, mut request: Request<'_>) -> Result<()> {
@@ -147,6 +149,10 @@ fn open_out(opened: Opened) -> Result<abi::OpenOut> {
             Ok(abi::OpenOut { open_flags: abi::FOPEN_PASSTHROUGH, backing_id, ..cached })
         }
     }
+}
+
+fn not_for_want_of_room(error: Errno) -> Errno {
+    if matches!(error, Errno::NOSPC | Errno::DQUOT) { Errno::IO } else { error }
 }
 
 fn written(count: usize, to: &mut Answer<'_>) -> Result<()> {

@@ -80,7 +80,10 @@ impl Server {
             Opcode::Forget | Opcode::BatchForget => self.pending_forgets.during(|| act(to)),
             _ => act(to),
         };
-        if matches!(result, Err(Errno::NOSPC | Errno::DQUOT)) && self.pending_forgets.settle(&self.device) {
+        if opcode.may_be_repeated()
+            && matches!(result, Err(Errno::NOSPC | Errno::DQUOT))
+            && self.pending_forgets.settle(&self.device)
+        {
             to.clear();
             result = act(to);
         }

@@ -67,4 +67,48 @@ impl Opcode {
     pub(in crate::fuse) fn name(self) -> &'static str {
         NAMES[self as usize]
     }
+
+    /// Whether a request that failed for want of room may be done again: an error must mean that nothing has happened,
+    /// or doing it twice must be the same as once. The union's operations have one commit point and fail only before it; a
+    /// write that has begun answers a short count. What is set to a value can be set again.
+    ///
+    /// `fsync` may not: the kernel reports a failed write once, and a second call would answer that all is well.
+    pub(in crate::fuse) fn may_be_repeated(self) -> bool {
+        use Opcode::{
+            CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,
+            Setxattr, Symlink, Unlink, Write,
+        };
+        matches!(
+            self,
+            Create
+                | Link
+                | Mkdir
+                | Mknod
+                | Rename
+                | Rename2
+                | Rmdir
+                | Symlink
+                | Unlink
+                | CopyFileRange
+                | Fallocate
+                | Ioctl
+                | Removexattr
+                | Setattr
+                | Setxattr
+                | Write
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reports_an_error_once_is_not_asked_twice() {
+        for opcode in [Opcode::Fsync, Opcode::Fsyncdir, Opcode::Flush, Opcode::Open, Opcode::Read, Opcode::Statfs] {
+            assert!(!opcode.may_be_repeated(), "{opcode:?}");
+        }
+        assert!(Opcode::Create.may_be_repeated() && Opcode::Write.may_be_repeated());
+    }
 }
