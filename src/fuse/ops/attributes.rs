@@ -21,7 +21,7 @@ impl Server {
 
     pub(in crate::fuse) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let change = convert::change(&request.take()?);
-        // A change of nothing is `chown` to nobody, or a write that the kernel makes itself to a set-id file.
+        // An empty change is a `chown` that names no owner, or a write that the kernel itself makes to a set-id file.
         if change.size.is_some() || change.changes_owner() || change == Change::default() {
             self.drop_set_id(request.node(), &request)?;
         }
@@ -29,7 +29,8 @@ impl Server {
         to.attr(&attr, self.lifetime(attr.id))
     }
 
-    /// Asked only where the kernel does not check: then its one user may do what the files on disk allow.
+    /// Comes only when the kernel does not check permissions. Then the mount has one user, who may do what the files on
+    /// disk allow.
     pub(in crate::fuse) fn access(&self, mut request: Request<'_>) -> Result<()> {
         const WRITE: u32 = 2;
         const EXECUTE: u32 = 1;

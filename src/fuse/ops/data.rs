@@ -1,4 +1,4 @@
-//! Requests about what is in files: opening, reading, writing.
+//! Requests about the content of files: open, read, write.
 
 use std::io::IoSlice;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::union::{Mode, New, NodeId};
 use super::opens::{Opened, WORTH_PASSING, mappable};
 use super::server::Server;
 
-/// The most that is copied for one request: others wait for the kernel's lock on the file.
+/// In bytes: the most that one request copies. The kernel holds the file's lock meanwhile, so others wait.
 const COPY_MOST: u64 = 1 << 30;
 
 impl Server {
@@ -37,8 +37,9 @@ impl Server {
         to.put(&open_out(opened)?)
     }
 
-    /// Gives the kernel what is in a short lower file before it is asked for, as it will be: that is a request less.
-    /// The kernel has no page of the file yet, or this could wait for one that waits for us.
+    /// Sends the kernel the content of a short lower file at its first open, which saves the READ request.
+    /// Only for a file of which the kernel has no page yet: otherwise this could wait for a page whose reader waits for
+    /// this thread.
     fn give_content(&self, id: NodeId, flags: u32, room: &mut [u8]) {
         if self.no_read_ahead || flags & OFlags::RWMODE.bits() != OFlags::RDONLY.bits() {
             return;
@@ -50,29 +51,30 @@ impl Server {
             self.device.send_pieces(&pieces)
         };
         let short = room.len().min(WORTH_PASSING as usize);
-        // What could not be given will be asked for.
+        // After an error the kernel sends READ as usual.
         let _ = self.union().and_then(|union| union.with_short(id, &mut room[..short], give));
     }
 
     pub(in crate::fuse) fn create(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
-        // Where no open is told, MKNOD does as well, and no RELEASE comes after it.
+        // Without passthrough MKNOD is enough: no RELEASE comes after it.
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
         let mode = Mode { perm: mode & 0o7777, umask };
         let union = self.union()?;
         let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
-        // The file is there now: an error for which the request is done again must not come from here.
+        // The file exists now, so the request must not be repeated: no error from here may cause that.
         let opened = opens.open(union, attr.id, flags, &self.device, || {}).map_err(not_for_want_of_room);
         let open = match opened? {
-            // No file was backed before this one, and none can be.
+            // The kernel takes no backing files at all.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
             opened => open_out(opened)?,
         };
-        // It is empty: before a program can write through a map the kernel will have asked for its attributes.
+        // The attributes may be kept: the file is empty, so the kernel asks for them again before a program can write
+        // through a map.
         to.put(&abi::CreateOut { entry: convert::entry(&attr, FOR_EVER), open })
     }
 
-    /// Where opening is not asked, of files that were created: those the kernel takes for opened.
+    /// When OPEN is answered `ENOSYS`, this still comes for files that CREATE opened.
     pub(in crate::fuse) fn release(&self, request: Request<'_>) -> Result<()> {
         if let Some(opens) = &self.opens {
             opens.release(request.node(), &self.device);
@@ -123,7 +125,7 @@ impl Server {
             4 => SeekTo::Hole,
             _ => return Err(Errno::INVAL),
         };
-        // The kernel's offsets have a sign.
+        // The kernel's offsets are signed.
         if i64::try_from(offset).is_err() {
             return Err(Errno::NXIO);
         }
@@ -151,6 +153,7 @@ fn open_out(opened: Opened) -> Result<abi::OpenOut> {
     }
 }
 
+/// Replaces the errors of a full disk, after which the server would repeat the request.
 fn not_for_want_of_room(error: Errno) -> Errno {
     if matches!(error, Errno::NOSPC | Errno::DQUOT) { Errno::IO } else { error }
 }

@@ -26,7 +26,7 @@ impl Server {
         Ok(())
     }
 
-    /// With a lookup of each entry.
+    /// Lists a directory, with a lookup of each entry.
     pub(in crate::fuse) fn readdirplus(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let abi::ReadIn { offset, size, .. } = request.take()?;
         to.limit(size);
@@ -37,13 +37,13 @@ impl Server {
                 return Ok(false);
             }
             if item.entry_name().is_none() {
-                // The kernel takes no lookup for the dots, and only their number and kind.
+                // For `.` and `..` the kernel takes no lookup, only number and kind.
                 to.put(&abi::EntryOut { nodeid: item.id.0, ..abi::EntryOut::NOTHING })?;
                 return put_dirent(to, item, item.id.0).map(|()| true);
             }
             if known && self.union()?.is_known(dir, item) {
-                // The kernel lists it, and links nothing. It asks for attributes of more when somebody uses those that it
-                // got, and of none of these does it need any.
+                // Node 0: the kernel lists the name without a lookup. It has the attributes of this entry already. If
+                // it got them again and a program used them, it would ask for more entries with attributes.
                 to.put(&abi::EntryOut::NOTHING)?;
                 return put_dirent(to, item, item.id.0).map(|()| true);
             }
@@ -54,8 +54,8 @@ impl Server {
                 }
                 // Removed since it was listed.
                 Ok(None) => {}
-                // That one entry cannot be resolved is told to who asks for it, and not to who lists the others. The
-                // kernel lists what has an impossible size, and keeps nothing of it.
+                // An entry that cannot be resolved must not end the listing; a lookup of its name reports the error.
+                // The kernel lists an entry of impossible size, and caches nothing of it.
                 Err(_) => {
                     let nodeid = item.id.0 | 3 << 62;
                     let nothing = abi::EntryOut::NOTHING;
@@ -68,8 +68,8 @@ impl Server {
         })
     }
 
-    /// Calls `add` with each entry until it answers that there is no room. An error behind the first entry
-    /// ends the listing there: what was added counts, and the error comes when the reader goes on.
+    /// Calls `add` with each entry until it returns that there is no room. An error after the first entry ends this
+    /// part of the listing: the entries so far are sent, and the error is returned when the reader continues.
     fn list(&self, dir: NodeId, mut offset: u64, mut add: impl FnMut(&DirItem) -> Result<bool>) -> Result<()> {
         let union = self.union()?;
         let mut added = false;
@@ -85,7 +85,7 @@ impl Server {
                     Ok(false) | Err(_) => return Ok(()),
                 }
             }
-            // To ask once more would make a list anew of a directory that was read to its end.
+            // The directory was read to its end. Another call would build its list again.
             if items.len() < DIR_BATCH {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ fn dirent_size(item: &DirItem) -> usize {
 
 fn put_dirent(to: &mut Answer<'_>, item: &DirItem, ino: u64) -> Result<()> {
     let name = item.name().as_bytes();
-    // The kind as `d_type` has it.
+    // The kind in the encoding of `d_type`.
     let kind = item.kind.mode_bits() >> 12;
     to.put(&abi::Dirent { ino, off: item.offset, namelen: name.len() as u32, kind })?;
     to.bytes(name)?;

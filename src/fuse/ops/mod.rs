@@ -1,6 +1,6 @@
-//! Requests, turned into calls of the union; one file for each kind of them.
+//! Turns requests into calls of the union; one file for each kind of request.
 //!
-//! `server` has the table of requests and what all of them share. Nothing here knows how a request came.
+//! `server` has the table of requests and the code that all of them share. Nothing here depends on the transport.
 
 mod attributes;
 mod data;

@@ -1,4 +1,4 @@
-//! Requests about names: looking up, making, removing, renaming.
+//! Requests about names: lookup, create, remove, rename.
 
 use crate::fuse::wire::abi;
 use crate::fuse::wire::answer::Answer;
@@ -19,12 +19,12 @@ impl Server {
                 }
                 to.entry(&attr, self.lifetime(attr.id))
             }
-            // Number 0: the kernel remembers that there is nothing, which it does not after ENOENT.
+            // Node 0 makes the kernel cache that the name is missing; ENOENT does not.
             None => to.put(&abi::EntryOut { entry_valid: FOR_EVER, ..abi::EntryOut::NOTHING }),
         }
     }
 
-    /// Nobody waits for an answer.
+    /// The kernel expects no answer.
     pub(in crate::fuse) fn forget(&self, id: NodeId, count: u64) {
         if let Ok(union) = self.union()
             && union.forget(id, count)
@@ -59,7 +59,7 @@ impl Server {
 
     pub(in crate::fuse) fn symlink(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let at = request;
-        // The name comes first, and stands before what it leads to.
+        // The name comes before the target.
         request.name()?;
         let new = New::Symlink { target: request.string()? };
         self.make(at, new, Mode { perm: 0o777, umask: 0 }, to)

@@ -1,8 +1,8 @@
-//! Files that are open, where the kernel reads and writes the files of the layers itself (passthrough).
+//! Open files on a mount with passthrough, where the kernel itself reads and writes the files of the layers.
 //!
-//! The kernel wants one backing file for all opens of a node, and has a node either cached or passed through,
-//! never both at once: so the first open decides until the last one is released. A file that may be copied up
-//! while it is open has no backing file; nor has one whose writes must be asked about.
+//! The kernel requires the same backing file for all opens of a node, and a node is either cached or passed through,
+//! never both. So the first open decides until the last one is released. A file has no backing file if it may be copied
+//! up while it is open, or if the daemon must check its writes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -14,46 +14,47 @@ use crate::union::{NodeId, Union};
 
 const SHARDS: u64 = 16;
 
-/// In bytes: what is smaller and never changes is read once and kept. Registering it at each open takes longer.
+/// In bytes. A smaller file that never changes is read once and cached, since registering it at each open takes longer.
 pub(in crate::fuse) const WORTH_PASSING: u64 = 64 << 10;
 
 /// The files that are open on one connection.
 #[derive(Debug)]
 pub(in crate::fuse) struct Opens {
     shards: Vec<Mutex<Shard>>,
-    /// Whether the kernel takes backing files from this process and of this file system; known from the first on.
+    /// Whether the kernel accepts backing files from this process and file system; the first attempt decides.
     possible: OnceLock<bool>,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// Each with a lock of its own, which is held while its file is opened, registered or read. It is taken before the
-    /// shard's, which is held for a look only.
+    /// Each has its own lock, which is held while its file is opened, registered or read. That lock is taken before the
+    /// shard's, which is held only for an access to these tables.
     open: HashMap<NodeId, Arc<Mutex<Open>>>,
-    /// Known nodes that programs may write through maps, of which neither the kernel's FUSE nor this process hears:
-    /// a map lasts longer than the open by which it was made, and nobody tells of its end.
+    /// Nodes that programs may write through maps (`mmap`). Neither the kernel's FUSE nor this process notices such a
+    /// write. A map outlives the open that made it and its end is not reported, so a node stays here until FORGET.
     mapped: HashSet<NodeId>,
-    /// Known nodes that were open before: of their content the kernel may have kept something, or asked for it.
-    seen: HashSet<NodeId>,
+    /// Nodes that were opened cached before: the kernel may have cached some of their content, or be reading it. A node
+    /// stays here until FORGET.
+    opened: HashSet<NodeId>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     count: u64,
-    /// It is in the table no more.
+    /// It was removed from the table.
     gone: bool,
-    /// The kernel's number of the file.
+    /// The kernel's number for the backing file.
     backing: Option<u32>,
 }
 
-/// How an open goes on.
+/// How the kernel reads and writes an opened file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::fuse) enum Opened {
-    /// Through the page cache of the mount and this process.
+    /// Through the mount's page cache, with requests to this process.
     Cached,
-    /// Through the file of this number.
+    /// Through the backing file with this number.
     Through(u32),
-    /// As `Cached`, and so shall be all others, without asking.
+    /// As `Cached`, for this and all other files: OPEN is not needed any more.
     Unasked,
 }
 
@@ -62,8 +63,8 @@ impl Opens {
         Opens { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), possible: OnceLock::new() }
     }
 
-    /// Counts an open of a node, whose file is registered with the kernel for it. When the kernel has asked for
-    /// nothing of its content yet, `first` is called, and no other open of it goes on before that has returned.
+    /// Counts an open of a node. The first open registers the node's file with the kernel. If the node is opened cached
+    /// and was not before, `first` is called; other opens of the node wait until it returns.
     ///
     /// # Errors
     /// As `open(2)` of the file in its layer.
@@ -95,14 +96,15 @@ impl Opens {
             if mappable(flags) && matches!(opened, Opened::Through(_)) {
                 self.shard(id).lock().mapped.insert(id);
             }
-            if matches!(opened, Opened::Cached) && self.shard(id).lock().seen.insert(id) {
+            if matches!(opened, Opened::Cached) && self.shard(id).lock().opened.insert(id) {
                 first();
             }
             return Ok(opened);
         }
     }
 
-    /// The number under which the kernel now has the node's file, if it is to have it; `None` where it takes none at all.
+    /// Registers the node's file, if it has a backing file, and returns the kernel's number for it. The outer `None`:
+    /// the kernel accepts no backing files at all.
     fn register(&self, union: &Union, id: NodeId, device: &FuseDevice) -> Result<Option<Option<u32>>> {
         let registered = union.backing(id, WORTH_PASSING)?.map(|file| device.back(&*file));
         if let Some(registered) = &registered
@@ -110,7 +112,7 @@ impl Opens {
         {
             return Ok(None);
         }
-        // One that is not to be had, in a layer on another file system, is read by this process.
+        // The kernel may refuse a file of a layer on another file system; this process then reads it.
         Ok(Some(registered.and_then(Result::ok)))
     }
 
@@ -119,7 +121,7 @@ impl Opens {
         self.shard(id).lock().open.remove(&id);
     }
 
-    /// Uncounts an open. After the last one the file is registered no more.
+    /// Uncounts an open. The last one unregisters the file.
     pub(in crate::fuse) fn release(&self, id: NodeId, device: &FuseDevice) {
         let Some(known) = self.shard(id).lock().open.get(&id).cloned() else { return };
         let mut open = known.lock();
@@ -137,14 +139,14 @@ impl Opens {
         }
     }
 
-    /// The kernel knows the node no more: nobody has it open, nor a map of it.
+    /// The kernel has forgotten the node: no program has it open or mapped.
     pub(in crate::fuse) fn forget(&self, id: NodeId) {
         let mut shard = self.shard(id).lock();
         shard.mapped.remove(&id);
-        shard.seen.remove(&id);
+        shard.opened.remove(&id);
     }
 
-    /// Whether a node's times may change unseen by the kernel's FUSE.
+    /// Whether a node's times may change without the kernel's FUSE noticing, by writes through a map.
     pub(in crate::fuse) fn changes_unseen(&self, id: NodeId) -> bool {
         self.shard(id).lock().mapped.contains(&id)
     }
@@ -154,7 +156,7 @@ impl Opens {
     }
 }
 
-/// Who maps a file to write it must have it open for both.
+/// Whether a map for writing can be made from an open with these flags: it must be open for reading and writing.
 pub(in crate::fuse) fn mappable(flags: u32) -> bool {
     flags & OFlags::RWMODE.bits() == OFlags::RDWR.bits()
 }

@@ -1,10 +1,11 @@
-//! Listings that the kernel keeps, and that stand in the way of a reader who wants more than names.
+//! Drops directory listings from the kernel's cache when they slow down a program that needs attributes.
 //!
-//! The kernel keeps what a directory lists, and answers the next reader from that. One who asks for the attributes of
-//! each entry then sends one lookup after the other. Had he come first, he would have sent none: as soon as the kernel
-//! sees that lookups follow, it lists with attributes, but it must have something to list. So a listing that was read
-//! without attributes is taken away once enough lookups followed it; its reader goes on at the same place. To read the
-//! names again is by then no more than what the lookups have cost: whoever keeps reading names alone loses at most half.
+//! The kernel caches the names of a directory and serves the next reader from this cache. A reader that also needs the
+//! attributes of each entry then causes one LOOKUP per entry. Without the cached listing it would cause almost none:
+//! when the kernel notices lookups, it lists with attributes (READDIRPLUS), but only while it lists from this process.
+//! So a listing that was read without attributes is dropped once enough lookups followed it; its reader continues at
+//! the same place. By then the lookups have cost as much as reading the names again, so a program that reads only names
+//! loses at most half of its speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -14,12 +15,12 @@ use crate::fuse::wire::abi::{self, OutHeader};
 use crate::sys::FuseDevice;
 use crate::union::NodeId;
 
-/// Directories that are known at a time; of others nothing is taken away.
+/// How many directories are tracked at a time. Listings of other directories are never dropped.
 const DIRECTORIES: usize = 64;
-/// A program has about so many names in hand before it asks for the first one's attributes: of a directory that holds no
-/// more there is nothing left to list.
+/// A program reads about so many names before it asks for the attributes of the first. In a directory with fewer
+/// entries nothing would be left to list.
 const MANY: u32 = 2048;
-/// A lookup takes as long as to list so many names.
+/// One lookup takes as long as listing so many names.
 const NAMES_PER_LOOKUP: u32 = 64;
 const NONE: NodeId = NodeId(0);
 
@@ -27,19 +28,19 @@ const NONE: NodeId = NodeId(0);
 #[derive(Debug)]
 pub(in crate::fuse) struct ReaddirCache {
     slots: [Slot; DIRECTORIES],
-    /// One is being taken away.
+    /// A listing is being dropped.
     busy: Arc<AtomicBool>,
 }
 
-/// What is read and written of it by two threads at once may be lost: then a listing is kept longer.
+/// One tracked directory. Updates of two threads at once may get lost: then a listing is kept longer.
 #[derive(Debug, Default)]
 struct Slot {
     dir: AtomicU64,
-    /// How many were listed without attributes.
+    /// How many names were listed without attributes.
     names: AtomicU32,
     lookups: AtomicU32,
-    /// The listing was taken away, and the directory was not listed from its beginning since.
-    taken: AtomicBool,
+    /// The listing was dropped, and the directory was not listed from its beginning since.
+    dropped: AtomicBool,
 }
 
 impl Slot {
@@ -50,7 +51,7 @@ impl Slot {
     fn give_to(&self, dir: NodeId) {
         self.names.store(0, Ordering::Relaxed);
         self.lookups.store(0, Ordering::Relaxed);
-        self.taken.store(false, Ordering::Relaxed);
+        self.dropped.store(false, Ordering::Relaxed);
         self.dir.store(dir.0, Ordering::Relaxed);
     }
 }
@@ -66,7 +67,7 @@ impl ReaddirCache {
         &self.slots[(dir.0 ^ (dir.0 >> 8)) as usize % DIRECTORIES]
     }
 
-    /// After `names` entries of `dir` were listed without attributes.
+    /// Call this after `names` entries of `dir` were listed without attributes.
     pub(in crate::fuse) fn listed(&self, dir: NodeId, names: u32) {
         let slot = self.slot(dir);
         if !slot.is_of(dir) {
@@ -75,18 +76,18 @@ impl ReaddirCache {
         slot.names.fetch_add(names, Ordering::Relaxed);
     }
 
-    /// Before `dir` is listed from its beginning: whether its entries were just listed with attributes, because the
-    /// listing without was taken away. Then who lists again is served best by names.
+    /// Call this before `dir` is listed from its beginning. Returns whether its listing was dropped and its entries
+    /// were then listed with attributes; this listing needs names only.
     pub(in crate::fuse) fn begun(&self, dir: NodeId) -> bool {
         let slot = self.slot(dir);
-        let taken = slot.is_of(dir) && slot.taken.load(Ordering::Relaxed);
+        let dropped = slot.is_of(dir) && slot.dropped.load(Ordering::Relaxed);
         if slot.is_of(dir) {
             slot.give_to(NONE);
         }
-        taken
+        dropped
     }
 
-    /// After an entry of `dir` was looked up: whether its listing is to be taken away.
+    /// Call this after a lookup in `dir`. Returns whether its listing should be dropped now.
     pub(in crate::fuse) fn is_due(&self, dir: NodeId) -> bool {
         let slot = self.slot(dir);
         if !slot.is_of(dir) {
@@ -96,13 +97,14 @@ impl ReaddirCache {
         let due = names >= MANY && slot.lookups.fetch_add(1, Ordering::Relaxed) + 1 >= names / NAMES_PER_LOOKUP;
         if due {
             slot.give_to(dir);
-            slot.taken.store(true, Ordering::Relaxed);
+            slot.dropped.store(true, Ordering::Relaxed);
         }
         due
     }
 
-    /// Takes the kernel's listing of `dir` away, by a thread that answers nobody: the kernel waits for whoever is being
-    /// given a piece of that listing, and he may wait for one of our answers, when he reads into a map of a file of the mount.
+    /// Drops the kernel's cached listing of `dir`, on a thread that answers no requests. The kernel first waits for any
+    /// program that is reading this listing, and that program may wait for an answer of ours: its buffer can be a map
+    /// of a file on the mount.
     pub(in crate::fuse) fn take_away(&self, dir: NodeId, device: &FuseDevice) {
         let Ok(device) = device.duplicate() else { return };
         if self.busy.swap(true, Ordering::AcqRel) {

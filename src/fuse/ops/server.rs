@@ -1,4 +1,4 @@
-//! What answers the kernel: the one place where errors become errno, with the one panic guard and the one log line.
+//! The server: dispatches each request, turns errors into errno, catches panics and logs failures, all in one place.
 
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,35 +24,35 @@ pub(in crate::fuse) struct Server {
     pub(in crate::fuse) device: FuseDevice,
     /// Set before the first request is answered.
     pub(in crate::fuse) union: OnceLock<Union>,
-    /// Whether the requests of programs come by rings.
+    /// Whether requests that wait for an answer come by io_uring.
     pub(in crate::fuse) rings: bool,
-    /// Reading moves no time of access.
+    /// Reading does not change access times.
     pub(in crate::fuse) no_atime: bool,
-    /// The kernel is to have what programs read, and no more.
+    /// The kernel gets only the pages that programs read.
     pub(in crate::fuse) no_read_ahead: bool,
-    /// Everything that is created belongs to root: the only user there is.
+    /// All new files belong to root, because the mount has no other user.
     pub(in crate::fuse) all_root: bool,
-    /// Where files are passed through.
+    /// Set when files can be passed through.
     pub(in crate::fuse) opens: Option<Opens>,
     pub(in crate::fuse) counters: Counters,
     pub(in crate::fuse) pending_forgets: PendingForgets,
     pub(in crate::fuse) readdir_cache: ReaddirCache,
-    /// Where idle CPUs are to poll.
+    /// Set with `idle=poll`.
     pub(in crate::fuse) idle: Option<IdlePolling>,
 }
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fuse) enum Outcome {
-    /// The kernel waits for what was put together.
+    /// The answer is ready to be sent.
     Answered,
     Refused(Errno),
-    /// The kernel does not wait.
+    /// The kernel expects no answer.
     Silent,
 }
 
 impl Outcome {
-    /// What precedes an answer of which `len` bytes were put together, and how many of them go with it.
+    /// The header of an answer of `len` bytes, and how many of these bytes to send: none after an error.
     pub(in crate::fuse) fn header(self, len: usize, unique: u64) -> (OutHeader, usize) {
         let (len, error) = match self {
             Outcome::Answered | Outcome::Silent => (len, 0),
@@ -63,13 +63,14 @@ impl Outcome {
 }
 
 impl Server {
-    /// Does what is asked, and puts the answer together.
+    /// Performs the request and writes its answer to `to`.
     pub(in crate::fuse) fn serve(&self, request: Request<'_>, to: &mut Answer<'_>) -> Outcome {
         let Some(opcode) = Opcode::of(request.header.opcode) else { return Outcome::Refused(Errno::NOSYS) };
         if let Some(idle) = &self.idle {
             idle.request();
         }
-        // A question for the counts is not to change them: which this is, shows its key.
+        // Reading the counters must not change them. The xattr name tells whether this is such a read, so `getxattr`
+        // itself counts.
         if opcode != Opcode::Getxattr {
             self.counters.begin(opcode);
         }
@@ -142,12 +143,12 @@ impl Server {
             Opcode::Symlink => self.symlink(request, to),
             Opcode::Unlink => self.remove(request, Remove::File),
             Opcode::Write => self.write(request, to),
-            // The kernel's last word.
+            // Sent at unmount; nothing is left to do.
             Opcode::Destroy => Ok(()),
-            // Asked once, and after this answer never again. What polls a regular file finds it ready; requests are
-            // not interrupted.
+            // After ENOSYS the kernel does not send these again. It then reports regular files as always ready to poll,
+            // and interrupts no requests.
             Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll => Err(Errno::NOSYS),
-            // It came first, and comes once.
+            // The handshake has answered the only INIT.
             Opcode::Init => Err(Errno::IO),
         }
     }
@@ -156,7 +157,7 @@ impl Server {
         self.union.get().ok_or(Errno::NOTCONN)
     }
 
-    /// To whom that belongs which a request creates.
+    /// The owner of what the request creates.
     pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Owner {
         if self.all_root {
             Owner { uid: 0, gid: 0 }
@@ -175,14 +176,15 @@ impl Server {
 
     /// Makes the kernel ask for the attributes of a node.
     pub(in crate::fuse) fn forget_attributes(&self, id: NodeId) {
-        // Attributes alone: pages, for which this could wait for a request that waits for us, stay.
+        // Invalidates attributes only: invalidating pages could deadlock with a reader that waits for this thread.
         let notice = abi::NotifyInvalInodeOut { ino: id.0, off: -1, len: 0 };
         let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
         // An error means that the kernel has forgotten the file.
         let _ = self.device.send(&header.with(&notice));
     }
 
-    /// Before the content or the owner of a file changes; the answer to the change need not carry attributes.
+    /// Removes set-id bits before the content or the owner of a file changes. The kernel is told to ask for the
+    /// attributes again, because not every answer carries them.
     pub(in crate::fuse) fn drop_set_id(&self, id: NodeId, by: &Request<'_>) -> Result<()> {
         if self.union()?.drop_set_id(id, || credentials(by.header.pid))? {
             self.forget_attributes(id);
