@@ -1,4 +1,4 @@
-//! Reading requests from the device and writing the answers, by one thread each.
+//! One thread that reads requests from the device and writes the answers.
 
 use zerocopy::IntoBytes;
 
@@ -9,30 +9,30 @@ use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, FuseDevice, Result};
 
 const HEADER: usize = size_of::<OutHeader>();
-/// Before what a request writes come its header and its arguments; before what an answer reads comes its header.
+/// The data of a WRITE or a READ, and its header and arguments before it.
 const BUFFER: usize = MAX_WRITE as usize + abi::READ_BUFFER_LEAST;
 
 /// One thread's side of a connection.
 #[derive(Debug)]
 pub(in crate::fuse) struct Worker<'a> {
     device: &'a FuseDevice,
-    // Both are zeroed by the kernel when touched first: a thread costs what the largest message took.
-    question: Vec<u8>,
+    // The kernel allocates these pages at first use, so a thread uses only the memory of its largest message.
+    request: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl<'a> Worker<'a> {
     pub(in crate::fuse) fn new(device: &'a FuseDevice) -> Worker<'a> {
-        Worker { device, question: vec![0; BUFFER], answer: vec![0; BUFFER] }
+        Worker { device, request: vec![0; BUFFER], answer: vec![0; BUFFER] }
     }
 
-    /// Answers requests until the mount is gone, or `end` says that this thread is no longer needed. `begin` is called
-    /// after a request was read, and `end` after it was answered.
+    /// Answers requests until the mount is gone, or `end` returns that this thread is no longer needed. `begin` is
+    /// called after a request was read, and `end` after it was answered.
     ///
     /// # Errors
-    /// As `read(2)` of the device; `EIO` when what comes is no request.
+    /// As `read(2)` of the device; `EIO` for a message that is no request.
     pub(super) fn run(mut self, server: &Server, begin: impl Fn(), end: impl Fn() -> bool) -> Result<Ended> {
-        while let Some(request) = next(self.device, &mut self.question)? {
+        while let Some(request) = next(self.device, &mut self.request)? {
             begin();
             let (header, room) = self.answer.split_at_mut(HEADER);
             let mut answer = Answer::new(room);
@@ -41,7 +41,7 @@ impl<'a> Worker<'a> {
                 let (wanted, len) = outcome.header(answer.len(), request.header.unique);
                 header.copy_from_slice(wanted.as_bytes());
                 if let Err(error) = self.device.send(&self.answer[..HEADER + len]) {
-                    // Nobody waits for it: the mount goes, or the sender was killed.
+                    // No program waits for it: the mount is ending, or the sender was killed.
                     tracing::debug!(%error, "an answer was not taken");
                 }
             }
@@ -65,10 +65,10 @@ pub(in crate::fuse) fn next<'b>(device: &FuseDevice, buffer: &'b mut [u8]) -> Re
     let len = loop {
         match device.receive(buffer) {
             Ok(len) => break len,
-            // Withdrawn before it could be read.
+            // The request was withdrawn before it could be read.
             Err(Errno::NOENT | Errno::AGAIN) => {}
-            // The second: the mount went while a request was being read. That is the closing of a file, which nobody
-            // waits for.
+            // ECONNABORTED: the mount ended while a request was being read. Only a RELEASE can still come then, and no
+            // program waits for that.
             Err(Errno::NODEV | Errno::CONNABORTED) => return Ok(None),
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! The first request, in which the kernel and this agree on what the connection can do.
+//! The handshake: in INIT, the first request, the kernel and this process agree on features.
 
 use crate::fuse::wire::abi::{self, InitIn, InitMore, InitOut, OutHeader, init};
 use crate::fuse::wire::opcode::Opcode;
@@ -8,15 +8,15 @@ use crate::sys::{Errno, FuseDevice, Result, page_size, rings_work};
 
 use super::device;
 
-/// Requests that the kernel may have waiting while their senders go on.
+/// How many background requests, whose senders do not wait, the kernel may have in flight.
 const MAX_BACKGROUND: u16 = 64;
 
-/// What was agreed on.
+/// The result of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fuse) struct Agreed {
     /// Files can be passed through.
     pub passthrough: bool,
-    /// Requests come by rings, as soon as there is one for each CPU; until then none comes.
+    /// Requests come by rings. None comes before each CPU has a ring.
     pub rings: bool,
 }
 
@@ -41,7 +41,7 @@ fn flags_of(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Takes what is wanted of that which the kernel offers. Each is an improvement where it exists; none is needed.
+/// Picks the wanted features among those that the kernel offers. Each one improves the mount, and none is required.
 fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
     let InitIn { major, minor, max_readahead, flags } = request.take()?;
     if major != abi::MAJOR || minor < abi::MINOR_LEAST {
@@ -49,14 +49,14 @@ fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
     }
     let more = if u64::from(flags) & init::INIT_EXT != 0 { request.take::<InitMore>()?.flags2 } else { 0 };
     let mut taken = flags_of(flags, more) & wanted(options);
-    // Tried where it matters alone: most kernels have it switched off.
+    // Tested only if the kernel offers rings, since most kernels have them switched off.
     if taken & init::OVER_IO_URING != 0 && !rings_work() {
         taken &= !init::OVER_IO_URING;
     }
     Ok(InitOut {
         major: abi::MAJOR,
         minor: abi::MINOR,
-        // Less than a page is none.
+        // Less than a page means no read-ahead.
         max_readahead: if options.no_read_ahead { 1 } else { max_readahead },
         flags: taken as u32,
         max_background: MAX_BACKGROUND,
@@ -66,7 +66,8 @@ fn negotiate(mut request: Request<'_>, options: &Options) -> Result<InitOut> {
         max_pages: abi::MAX_WRITE.div_ceil(page_size()) as u16,
         map_alignment: 0,
         flags2: (taken >> 32) as u32,
-        // Layers may lie on a file system of one storey, and one more may be built upon this.
+        // The kernel allows two stacked file systems. 1 lets this be the first of them, and another may be stacked on
+        // it; layers must not be on a stacked file system.
         max_stack_depth: u32::from(taken & init::PASSTHROUGH != 0),
         _unused: [0; 6],
     })

@@ -1,4 +1,4 @@
-//! How requests come and answers go: the first request, the device, and the rings of io_uring.
+//! Receives requests and sends answers: the handshake, the device, and the rings of io_uring.
 
 pub(super) mod device;
 pub(super) mod init;

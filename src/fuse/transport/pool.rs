@@ -1,15 +1,17 @@
-//! The threads that read the device: enough of them that slow requests hold up no others.
+//! The threads that read the device: enough of them that slow requests do not delay others.
 //!
-//! A thread answers what it reads, so a request that takes long (the copy-up of a large file, an fsync, a read of a slow
-//! disk) takes its thread out of service. While all threads are busy, a keeper looks at each of them every [`LOOK`]: one
-//! that is still at the same request is *slow*, and for each slow one another thread starts, up to a bound. So quick
-//! requests never lead to more threads, however many come: more threads than CPUs would only wake each other.
+//! A thread answers the requests that it reads, so a long request (the copy-up of a large file, an fsync, a read of a
+//! slow disk) keeps its thread busy. While all threads are busy, a keeper thread checks each of them every [`LOOK`]. A
+//! thread that is still at the same request is *slow*, and the keeper starts another thread for each slow one, up to a
+//! bound. Quick requests never lead to more threads, however many come: more threads than CPUs would only wake each
+//! other.
 //!
-//! A thread whose slow request is done and is needed no longer waits in reserve, and ends when it was not called for
-//! [`RESERVE`]. Threads in reserve do not read the device: the kernel would wake each of them in turn.
+//! When a slow request is done and its thread is not needed, the thread waits in reserve. It ends when it was not
+//! called for [`RESERVE`]. Threads in reserve do not read the device, because the kernel would wake each of them in
+//! turn.
 //!
-//! What a quick request costs for all this: two writes to a cache line of its thread's own, and two to a shared one. No
-//! system call, and no lock.
+//! A quick request pays for this with two writes to its thread's own cache line and two to a shared one, and with no
+//! system call and no lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,16 +25,16 @@ use crate::sys::{Errno, FuseDevice, Result};
 
 use super::device::{Ended, Worker};
 
-/// A request is slow when it takes longer than one of these; so long may others wait for it, twice at most.
+/// A request that is still running at the second check is slow. So others wait for it twice this time at most.
 const LOOK: Duration = Duration::from_millis(3);
-/// The keeper sleeps once there was an idle thread at so many looks.
+/// The keeper sleeps after it found an idle thread at so many checks in a row.
 const QUIET_LOOKS: u32 = 8;
 const RESERVE: Duration = Duration::from_secs(5);
 
 /// How many threads there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::fuse) struct Bounds {
-    /// These start at once, and so many are to be free of slow requests.
+    /// So many start at once, and the pool keeps so many free of slow requests.
     pub least: usize,
     pub most: usize,
 }
@@ -52,25 +54,26 @@ pub(in crate::fuse) struct Pool<'a> {
     over: AtomicBool,
 }
 
-/// All threads are in here, whatever they do.
+/// All threads of the pool, counted by state.
 #[derive(Debug, Default)]
 struct Threads {
     all: Vec<Arc<Activity>>,
-    /// Those that wait for requests or are at a quick one.
+    /// How many wait for a request or are not slow at one.
     prompt: usize,
+    /// How many wait in reserve.
     reserve: usize,
-    /// How many of the reserve are called.
+    /// How many of the reserve are called back.
     calls: usize,
     failed: Option<Errno>,
 }
 
-/// What a thread is at: the count of its requests in the upper bits, and [`BUSY`] and [`SLOW`].
+/// The state of a thread: [`BUSY`] and [`SLOW`], and the count of its requests in the upper bits.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Activity {
     now: AtomicU64,
-    /// What the keeper saw last.
-    seen: AtomicU64,
+    /// The value of `now` at the keeper's last check.
+    checked: AtomicU64,
 }
 
 const BUSY: u64 = 1;
@@ -79,29 +82,29 @@ const ONE_REQUEST: u64 = 4;
 
 impl Activity {
     fn begin(&self) {
-        // Nobody else writes while the thread is not busy.
+        // The keeper writes only while the thread is busy.
         self.now.store((self.now.load(Ordering::Relaxed) + ONE_REQUEST) | BUSY, Ordering::Relaxed);
     }
 
-    /// Whether the request was slow.
+    /// Ends the request and returns whether it was slow.
     fn end(&self) -> bool {
         self.now.fetch_and(!(BUSY | SLOW), Ordering::AcqRel) & SLOW != 0
     }
 
-    /// Whether the thread is still at the request at which it was when this was called last, and this was not said yet.
+    /// Marks the request as slow if it was already running at the last call. Returns whether this call marked it.
     fn becomes_slow(&self) -> bool {
         let now = self.now.load(Ordering::Acquire);
-        let same = self.seen.swap(now, Ordering::Relaxed) == now && now & (BUSY | SLOW) == BUSY;
+        let same = self.checked.swap(now, Ordering::Relaxed) == now && now & (BUSY | SLOW) == BUSY;
         same && self.now.compare_exchange(now, now | SLOW, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
 impl<'a> Pool<'a> {
-    /// Answers requests from the device until the mount is gone. The calling thread keeps the others; when one of them
+    /// Answers requests from the device until the mount is gone. The calling thread is the keeper; when another thread
     /// fails, it calls `give_up`, which must end the mount.
     ///
     /// # Errors
-    /// What the first thread that failed met.
+    /// The error of the first thread that failed.
     pub(in crate::fuse) fn run(server: &'a Server, bounds: Bounds, give_up: &(dyn Fn() + Sync)) -> Result<()> {
         let pool = Pool {
             server,
@@ -154,7 +157,8 @@ impl<'a> Pool<'a> {
     /// One thread, from its start to its end.
     fn work(&self, activity: &Arc<Activity>, give_up: &(dyn Fn() + Sync)) {
         self.idle.fetch_add(1, Ordering::AcqRel);
-        // A queue of answers of its own, so that threads do not contend; where there can be none, one is shared.
+        // Its own queue of answers, so that threads do not contend; if the kernel gives none, the thread shares the
+        // first.
         let own = self.server.device.another().ok();
         let device: &FuseDevice = own.as_ref().unwrap_or(&self.server.device);
         let done = Worker::new(device).run(self.server, || self.begin(activity), || self.finish(activity));
@@ -169,17 +173,17 @@ impl<'a> Pool<'a> {
         self.end();
     }
 
-    /// The mount is gone: everybody ends.
+    /// Ends all threads, because the mount is gone.
     fn end(&self) {
         self.over.store(true, Ordering::Release);
-        // Under the lock, or one that is about to wait would not hear of it.
+        // Under the lock, so that a thread that is about to wait does not miss the notification.
         let threads = self.threads.lock();
         self.called.notify_all();
         drop(threads);
         self.keeper.unpark();
     }
 
-    /// After a request was read.
+    /// Called after a request was read.
     fn begin(&self, activity: &Activity) {
         activity.begin();
         if self.idle.fetch_sub(1, Ordering::SeqCst) == 1
@@ -190,7 +194,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// After the request was answered: whether the thread is to read another.
+    /// Called after the request was answered. Returns whether the thread shall read another.
     fn finish(&self, activity: &Arc<Activity>) -> bool {
         if activity.end() && !self.goes_on(activity) {
             return false;
@@ -215,7 +219,7 @@ impl<'a> Pool<'a> {
                 quiet = if self.is_idle() { quiet + 1 } else { 0 };
             } else {
                 self.keeper_sleeps.store(true, Ordering::SeqCst);
-                // Who takes the last idle thread after this wakes the keeper.
+                // A request that takes the last idle thread after this wakes the keeper.
                 while self.is_idle() && self.keeper_sleeps.load(Ordering::SeqCst) && !self.over.load(Ordering::Acquire)
                 {
                     thread::park();
@@ -242,13 +246,13 @@ impl<'a> Pool<'a> {
             } else if threads.all.len() >= self.bounds.most {
                 break;
             } else if let Err(error) = start(&mut threads) {
-                tracing::warn!(%error, "no further thread can be started: slow requests hold up others");
+                tracing::warn!(%error, "cannot start another thread: slow requests delay others");
                 break;
             }
         }
     }
 
-    /// After a slow request: whether the thread goes on. Waits in reserve while it is not needed.
+    /// Called after a slow request. Waits in reserve while the thread is not needed, and returns whether it goes on.
     fn goes_on(&self, activity: &Arc<Activity>) -> bool {
         let mut threads = self.threads.lock();
         if threads.prompt < self.bounds.least {
@@ -286,7 +290,7 @@ mod tests {
         activity.begin();
         assert!(!activity.becomes_slow(), "another request");
         assert!(activity.becomes_slow());
-        assert!(!activity.becomes_slow(), "said once");
+        assert!(!activity.becomes_slow(), "reported once");
         assert!(activity.end());
         activity.begin();
         assert!(!activity.end());

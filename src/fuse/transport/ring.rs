@@ -1,12 +1,13 @@
-//! Requests by io_uring, answered by threads that stay each on one CPU.
+//! Requests by io_uring, answered by threads that are each bound to one CPU.
 //!
-//! The kernel has a queue for each possible CPU, and takes requests by rings once each queue has an entry. It gives a request
-//! to that entry of the queue which was free last, and an entry belongs to the thread that waits for it. So at the
-//! beginning *one* thread, the dispatcher, waits for all entries of all queues. When a request comes to one of these, no
-//! other entry of that CPU is free: it starts a thread there, which answers the request and keeps the entry. From then
-//! on the dispatcher hears of that CPU only while all its threads are busy. So there are threads for CPUs on which programs
-//! run, and further ones where requests took long: at most one for each entry. The kernel lets nobody take an entry away
-//! again, so such a thread stays; those that are not needed are never woken.
+//! The kernel has a queue for each possible CPU, and uses rings once each queue has an entry. It gives a request to the
+//! entry of the queue that became free last, and an entry belongs to the thread that waits for it. At the beginning
+//! *one* thread, the dispatcher, waits for all entries of all queues. A request comes to one of these entries only when
+//! no other entry of that CPU is free. The dispatcher then starts a thread for that CPU, which answers the request and
+//! keeps the entry. From then on the dispatcher gets requests of that CPU only while all its threads are busy. So
+//! threads exist only for CPUs on which programs make requests, and more of them where requests took long: at most one
+//! for each entry. An entry cannot be taken back from the kernel, so such a thread stays until the mount ends; a thread
+//! that is not needed is never woken.
 
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, Scope};
@@ -24,18 +25,18 @@ use super::pool::{Bounds, Pool};
 
 /// The most entries of one queue.
 const EACH_MOST: usize = 16;
-/// In all queues there are about so many entries, and two in each at least.
+/// About so many entries are in all queues together, but at least two in each.
 const ALL: usize = 256;
 
-/// What nobody waits for still comes by the device.
+/// Requests that no program waits for still come by the device.
 const DEVICE: Bounds = Bounds { least: 1, most: 1 };
 
-/// Answers requests until the mount is gone. There are at most `each` threads for one CPU. Where the kernel turns out to
-/// give no rings, all requests come by the device, and `without` says how many threads read it. `give_up` must end the
+/// Answers requests until the mount is gone. There are at most `each` threads for one CPU. If the kernel gives no rings
+/// after all, all requests come by the device, and `without` bounds the threads that read it. `give_up` must end the
 /// mount.
 ///
 /// # Errors
-/// What the first thread that failed met.
+/// The error of the first thread that failed.
 pub(in crate::fuse) fn run(
     server: &Server,
     each: Option<usize>,
@@ -69,7 +70,7 @@ struct Rings<'a> {
 }
 
 impl Rings<'_> {
-    /// Starts a thread; when what it does fails, all end.
+    /// Starts a thread that does `work`. If the work fails, the mount ends.
     fn spawn<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
@@ -91,7 +92,7 @@ impl Rings<'_> {
         (self.give_up)();
     }
 
-    /// Waits for all entries that no thread has yet, and starts a thread for each that gets a request.
+    /// Waits for all entries that have no thread yet, and starts a thread for each one that gets a request.
     fn dispatch<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
@@ -103,7 +104,7 @@ impl Rings<'_> {
         let mut ring = FuseRing::new(&self.server.device, u32::try_from(entries).map_err(|_| Errno::INVAL)?)?;
         let all = (0..entries).map(|index| (index % usize::from(cpus)) as u16);
         let live = ring.register(all.map(|cpu| RingEntry::new(cpu, MAX_WRITE as usize)))?;
-        // Who waits for this gave up when it is not heard.
+        // An error means that the receiver has given up already.
         let _ = tell.send(Live(live));
         if !live {
             return Ok(());
@@ -114,7 +115,7 @@ impl Rings<'_> {
             match self.spawn(scope, move || handed.recv().map_or(Ok(()), |entry| self.serve(entry))) {
                 Ok(()) => drop(hand.send(entry)),
                 Err(error) => {
-                    tracing::warn!(%error, "no further thread can be started: slow requests hold up others");
+                    tracing::warn!(%error, "cannot start another thread: slow requests delay others");
                     self.answer(entry, &mut ring, &mut small)?;
                 }
             }
@@ -122,7 +123,7 @@ impl Rings<'_> {
         Ok(())
     }
 
-    /// Answers the request in `entry`, and those that come to it afterwards.
+    /// Answers the request in `entry`, and all later ones that come to it.
     fn serve(&self, entry: RingEntry) -> Result<()> {
         stay_on(entry.cpu());
         let mut ring = FuseRing::new(&self.server.device, 1)?;
@@ -141,8 +142,8 @@ impl Rings<'_> {
     }
 }
 
-/// The header of an answer, and how much of the payload it is. Where the answer is to lie, lies the request; whichever
-/// of the two is small is put elsewhere meanwhile.
+/// Serves a request. Returns the header of the answer and its length in the payload. Request and answer use the same
+/// payload buffer, so the shorter of the two is kept in `small` meanwhile.
 fn answer(server: &Server, message: RingMessage<'_>, small: &mut [u8]) -> Result<(OutHeader, usize)> {
     let RingMessage { header, first_argument, payload, len } = message;
     if len <= small.len() {

@@ -14,17 +14,17 @@ macro_rules! layout {
 }
 
 pub(in crate::fuse) const MAJOR: u32 = 7;
-/// What this speaks; the kernel falls back to it.
+/// The minor version that Overfuse implements; a newer kernel falls back to it.
 pub(in crate::fuse) const MINOR: u32 = 40;
-/// What Linux 5.4 spoke. The system calls on layers want a newer one.
+/// The minor version of Linux 5.4. The system calls on layers need a newer kernel anyway.
 pub(in crate::fuse) const MINOR_LEAST: u32 = 31;
 
 /// In bytes: the most that one request writes or reads.
 pub(in crate::fuse) const MAX_WRITE: u32 = 1 << 20;
-/// No message is shorter for the kernel to hand it out.
+/// In bytes: the kernel writes no request to a buffer shorter than this.
 pub(in crate::fuse) const READ_BUFFER_LEAST: usize = 8192;
 
-/// What a connection can do; the kernel offers, and this side takes.
+/// Features of a connection, as flags of INIT: the kernel offers them, and this process picks some.
 pub(in crate::fuse) mod init {
     pub(in crate::fuse) const ASYNC_READ: u64 = 1 << 0;
     pub(in crate::fuse) const BIG_WRITES: u64 = 1 << 5;
@@ -46,11 +46,11 @@ pub(in crate::fuse) mod init {
     pub(in crate::fuse) const OVER_IO_URING: u64 = 1 << 41;
 }
 
-/// How an open file is to be treated.
+/// Flags of [`OpenOut`]: how the kernel treats an open file.
 pub(in crate::fuse) const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 pub(in crate::fuse) const FOPEN_PASSTHROUGH: u32 = 1 << 7;
 
-/// Which fields of a [`Setattr`] are meant.
+/// Flags of [`SetattrIn`]: which fields are set.
 pub(in crate::fuse) mod fattr {
     pub(in crate::fuse) const MODE: u32 = 1 << 0;
     pub(in crate::fuse) const UID: u32 = 1 << 1;
@@ -64,12 +64,12 @@ pub(in crate::fuse) mod fattr {
 
 /// The write comes from the page cache.
 pub(in crate::fuse) const WRITE_CACHE: u32 = 1 << 0;
-/// The write takes set-id bits away.
+/// The write removes set-id bits.
 pub(in crate::fuse) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 
 pub(in crate::fuse) const FSYNC_DATA_ONLY: u32 = 1 << 0;
 
-/// What is not an answer to a request: the code of the notice stands where an error does.
+/// Codes of notices, which are messages that answer no request. The code is in the field `error` of the header.
 pub(in crate::fuse) const NOTIFY_INVAL_INODE: i32 = 2;
 pub(in crate::fuse) const NOTIFY_STORE: i32 = 4;
 
@@ -82,7 +82,7 @@ layout! {
     struct OutHeader { len: u32, error: i32, unique: u64, }
 
     struct InitIn { major: u32, minor: u32, max_readahead: u32, flags: u32, }
-    /// Follows where the flags have `INIT_EXT`.
+    /// Follows `InitIn` when the flags have `INIT_EXT`.
     struct InitMore { flags2: u32, _unused: [u32; 11], }
     struct InitOut {
         major: u32, minor: u32, max_readahead: u32, flags: u32, max_background: u16, congestion_threshold: u16,
@@ -146,17 +146,17 @@ layout! {
 }
 
 impl EntryOut {
-    /// Names no node.
+    /// All zero: node 0, which is no node.
     pub(in crate::fuse) const NOTHING: EntryOut = zerocopy::transmute!([0_u8; size_of::<EntryOut>()]);
 }
 
 impl OutHeader {
-    /// Before `len` bytes.
+    /// A header for a message with `len` bytes after it.
     pub(in crate::fuse) fn before(len: usize, error: i32, unique: u64) -> OutHeader {
         OutHeader { len: (size_of::<OutHeader>() + len) as u32, error, unique }
     }
 
-    /// A message of which `body` is all that follows.
+    /// The whole message: this header and `body`.
     pub(in crate::fuse) fn with(self, body: &(impl IntoBytes + Immutable)) -> Vec<u8> {
         [self.as_bytes(), body.as_bytes()].concat()
     }

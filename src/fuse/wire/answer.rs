@@ -1,4 +1,4 @@
-//! An answer, put together where it is sent from.
+//! An answer, written directly to the buffer that is sent.
 
 use zerocopy::{Immutable, IntoBytes};
 
@@ -24,19 +24,19 @@ impl<'a> Answer<'a> {
         self.len
     }
 
-    /// No more than `most` bytes in all.
+    /// Limits the answer to `most` bytes in all.
     pub(in crate::fuse) fn limit(&mut self, most: u32) {
         let room = std::mem::take(&mut self.room);
         let most = room.len().min(most as usize);
         self.room = &mut room[..most];
     }
 
-    /// Nothing was put yet.
+    /// Removes all that was written.
     pub(in crate::fuse) fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Room that the answer does not take yet.
+    /// The part of the buffer behind the answer so far.
     pub(in crate::fuse) fn spare(&mut self) -> &mut [u8] {
         &mut self.room[self.len..]
     }
@@ -46,8 +46,10 @@ impl<'a> Answer<'a> {
         more <= self.room.len() - self.len
     }
 
+    /// Appends bytes.
+    ///
     /// # Errors
-    /// `ERANGE` when there is no room.
+    /// `ERANGE` when they do not fit.
     pub(in crate::fuse) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let to = self.room[self.len..].get_mut(..bytes.len()).ok_or(Errno::RANGE)?;
         to.copy_from_slice(bytes);
@@ -55,13 +57,15 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
+    /// Appends a part of fixed layout.
+    ///
     /// # Errors
     /// As [`bytes`](Self::bytes).
     pub(in crate::fuse) fn put<T: IntoBytes + Immutable>(&mut self, part: &T) -> Result<()> {
         self.bytes(part.as_bytes())
     }
 
-    /// What `read` puts into a buffer of at most `size` bytes.
+    /// Appends what `read` writes to a buffer of at most `size` bytes.
     pub(in crate::fuse) fn fill(&mut self, size: u32, read: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result<()> {
         let room = &mut self.room[self.len..];
         let size = room.len().min(size as usize);
@@ -69,7 +73,7 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// A value of which the asker takes `size` bytes; 0 asks for its length only.
+    /// Appends a value for a caller with a buffer of `size` bytes; a size of 0 asks for the length only.
     ///
     /// # Errors
     /// `ERANGE` when the value is longer.
@@ -81,12 +85,12 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// A node's attributes, which may be kept for `valid` seconds.
+    /// Appends a node's attributes, which the kernel may cache for `valid` seconds.
     pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr) })
     }
 
-    /// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
+    /// Appends the node of a name. The kernel may cache the name for ever, and the attributes for `valid` seconds.
     pub(in crate::fuse) fn entry(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&convert::entry(attr, valid))
     }

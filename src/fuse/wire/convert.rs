@@ -1,11 +1,11 @@
-//! Between what the union says and what the kernel's messages hold.
+//! Conversions between types of the union and the kernel's messages.
 
 use crate::sys::{Errno, Result, SetTime, Timestamp};
 use crate::union::{Attr, Change, How};
 
 use super::abi::{self, fattr};
 
-/// In seconds. Lower layers never change and the upper is ours alone.
+/// A lifetime in seconds: lower layers never change, and only this process changes the upper.
 pub(in crate::fuse) const FOR_EVER: u64 = u32::MAX as u64;
 
 pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
@@ -30,7 +30,7 @@ pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
     }
 }
 
-/// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
+/// The node of a name. The kernel may cache the name for ever, and the attributes for `valid` seconds.
 pub(in crate::fuse) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
     abi::EntryOut {
         nodeid: of.id.0,
@@ -43,7 +43,7 @@ pub(in crate::fuse) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
     }
 }
 
-/// What a request to set attributes is to change.
+/// What a SETATTR request changes.
 pub(in crate::fuse) fn change(wanted: &abi::SetattrIn) -> Change {
     let given = |bit: u32| wanted.valid & bit != 0;
     let time = |set, now, sec: u64, nsec| match (given(set), given(now)) {
@@ -70,7 +70,7 @@ pub(in crate::fuse) fn rename_how(flags: u32) -> Result<(How, bool)> {
     match flags & !WHITEOUT {
         0 => Ok((How::Replace, leaves)),
         NOREPLACE => Ok((How::NoReplace, leaves)),
-        // Nothing is left behind that could take a whiteout's place.
+        // Both names exist after an exchange, so there is no place for a whiteout.
         EXCHANGE if !leaves => Ok((How::Exchange, false)),
         _ => Err(Errno::INVAL),
     }

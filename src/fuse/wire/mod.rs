@@ -1,6 +1,6 @@
-//! The bytes of the protocol: messages as the kernel lays them out, requests taken apart, answers put together.
+//! The bytes of the protocol: the kernel's message layouts, a parser for requests, a writer for answers.
 //!
-//! Knows neither a union's nodes beyond their attributes, nor how messages travel.
+//! Of the union this knows node numbers and attributes only. It does not know the transport.
 
 pub(super) mod abi;
 pub(super) mod answer;

@@ -1,8 +1,8 @@
-//! What the kernel may ask, as the FUSE protocol numbers and names it.
+//! The requests that Overfuse knows, with their numbers and names in the FUSE protocol.
 
 macro_rules! opcodes {
     ($($opcode:ident = $number:literal $name:literal,)*) => {
-        /// What a request asks.
+        /// The kind of a request.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(in crate::fuse) enum Opcode { $($opcode,)* }
 
@@ -10,7 +10,7 @@ macro_rules! opcodes {
         pub(in crate::fuse) const NAMES: [&str; [$($name),*].len()] = [$($name),*];
 
         impl Opcode {
-            /// `None` for what this does not know: it is answered `ENOSYS`.
+            /// `None` for an unknown request, which is answered `ENOSYS`.
             pub(in crate::fuse) fn of(number: u32) -> Option<Opcode> {
                 match number {
                     $($number => Some(Opcode::$opcode),)*
@@ -68,11 +68,12 @@ impl Opcode {
         NAMES[self as usize]
     }
 
-    /// Whether a request that failed for want of room may be done again: an error must mean that nothing has happened,
-    /// or doing it twice must be the same as once. The union's operations have one commit point and fail only before it; a
-    /// write that has begun answers a short count. What is set to a value can be set again.
+    /// Whether a request that failed on a full disk may be repeated. Either its error must mean that nothing has
+    /// changed, or doing it twice must equal doing it once. The union's operations have one commit point and fail only
+    /// before it; a write that has begun answers a short count. Setting an attribute to the same value again is
+    /// harmless.
     ///
-    /// `fsync` may not: the kernel reports a failed write once, and a second call would answer that all is well.
+    /// `fsync` may not be repeated: the kernel reports a failed write once, and a second call would report success.
     pub(in crate::fuse) fn may_be_repeated(self) -> bool {
         use Opcode::{
             CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,

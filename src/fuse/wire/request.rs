@@ -1,4 +1,4 @@
-//! A request, taken apart.
+//! The parser of requests.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,23 +10,23 @@ use crate::union::NodeId;
 
 use super::abi::InHeader;
 
-/// One request of the kernel: who asks, and what is left of the arguments.
+/// One request of the kernel: its header, and the arguments that were not taken yet.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::fuse) struct Request<'a> {
     pub header: InHeader,
-    /// The first argument of those that have a size, where it does not stand with the others.
+    /// The first argument of fixed size, when the transport keeps it apart from the others.
     first: Option<&'a [u8]>,
     rest: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    /// `None` for what is no request.
+    /// Parses a message of the device. `None` when its length is wrong.
     pub(in crate::fuse) fn parse(message: &'a [u8]) -> Option<Request<'a>> {
         let (header, rest) = InHeader::read_from_prefix(message).ok()?;
         (header.len as usize == message.len()).then_some(Request { header, first: None, rest })
     }
 
-    /// A request that comes in pieces.
+    /// A request from a ring, which keeps it in pieces.
     ///
     /// # Errors
     /// `EIO` when the header is cut short.
@@ -35,12 +35,12 @@ impl<'a> Request<'a> {
         Ok(Request { header, first: Some(first), rest })
     }
 
-    /// The node that is asked about.
+    /// The node that the request is about.
     pub(in crate::fuse) fn node(&self) -> NodeId {
         NodeId(self.header.nodeid)
     }
 
-    /// The next argument, of a size that never varies.
+    /// Takes the next argument, one of fixed size.
     ///
     /// # Errors
     /// `EIO` when the message is too short.
@@ -53,10 +53,10 @@ impl<'a> Request<'a> {
         Ok(value)
     }
 
-    /// The next argument, a string.
+    /// Takes the next argument, a string.
     ///
     /// # Errors
-    /// `EIO` when it does not end.
+    /// `EIO` when its final zero byte is missing.
     pub(in crate::fuse) fn string(&mut self) -> Result<&'a OsStr> {
         let end = self.rest.iter().position(|&byte| byte == 0).ok_or(Errno::IO)?;
         let (string, rest) = self.rest.split_at(end);
@@ -64,15 +64,15 @@ impl<'a> Request<'a> {
         Ok(OsStr::from_bytes(string))
     }
 
-    /// The next argument, the name of an entry of a directory.
+    /// Takes the next argument, the name of a directory entry.
     ///
     /// # Errors
-    /// `EIO` when it does not end; as [`Name::new`].
+    /// As [`string`](Self::string) and [`Name::new`].
     pub(in crate::fuse) fn name(&mut self) -> Result<Name<'a>> {
         Name::new(self.string()?)
     }
 
-    /// The next argument, of `size` bytes.
+    /// Takes the next argument, one of `size` bytes.
     ///
     /// # Errors
     /// `EIO` when there are fewer.
