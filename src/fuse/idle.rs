@@ -1,9 +1,9 @@
-//! CPUs that do not sleep while requests come.
+//! `idle=poll`: keeps idle CPUs from sleeping while requests come.
 //!
-//! Between a request and its answer the CPU of whoever asks is idle, and between an answer and the next request that of
-//! the thread that answers. An idle CPU sleeps, and waking it takes longer than most answers: a virtual one has to be
-//! woken by its host. A CPU that polls instead is there at once, at the cost of power, and of what another CPU could
-//! make of it.
+//! Between a request and its answer the CPU of the calling program is idle; between an answer and the next request the
+//! answering thread's CPU is. An idle CPU sleeps, and waking it takes longer than most answers, above all for a virtual
+//! CPU, which its host has to wake. A CPU that polls instead reacts at once, but it uses power that other CPUs could
+//! use.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use crate::sys::{CpuLatency, Result};
 
-/// After so many requests CPUs poll, and they go on while as many come in each [`SPELL`].
+/// CPUs poll after so many requests, and go on while as many come in each [`SPELL`].
 const BUSY: u32 = 16;
 const SPELL: Duration = Duration::from_millis(4);
 
-/// Has idle CPUs poll while many requests come.
+/// Makes idle CPUs poll while many requests come.
 #[derive(Debug)]
 pub(super) struct IdlePolling {
     latency: CpuLatency,
-    /// Since the spell, or the last one, began.
+    /// The requests since the last spell began.
     requests: AtomicU32,
     polling: AtomicBool,
     over: AtomicBool,
@@ -30,7 +30,7 @@ pub(super) struct IdlePolling {
 
 impl IdlePolling {
     /// # Errors
-    /// To all but root of the host.
+    /// As `open(2)`; `EACCES` unless the process is the host's root.
     pub(super) fn new() -> Result<IdlePolling> {
         Ok(IdlePolling {
             latency: CpuLatency::open()?,
@@ -41,7 +41,7 @@ impl IdlePolling {
         })
     }
 
-    /// A request has come.
+    /// Counts a request.
     pub(super) fn request(&self) {
         let now = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         if now >= BUSY
@@ -53,10 +53,10 @@ impl IdlePolling {
         }
     }
 
-    /// Does what takes requests.
+    /// Runs `serve`, which answers requests, with the keeper beside it.
     pub(super) fn during<T>(&self, serve: impl FnOnce() -> T) -> T {
         thread::scope(|scope| {
-            // Without it CPUs sleep as ever.
+            // If the thread cannot start, CPUs sleep as usual.
             let keeper = thread::Builder::new().spawn_scoped(scope, || self.keep_time());
             let result = serve();
             self.over.store(true, Ordering::Release);
@@ -68,7 +68,7 @@ impl IdlePolling {
     }
 
     fn keep_time(&self) {
-        // There is no second one.
+        // There is only one keeper, so this cannot fail.
         let _ = self.keeper.set(thread::current());
         while !self.over.load(Ordering::Acquire) {
             if !self.polling.load(Ordering::Acquire) {
@@ -86,7 +86,7 @@ impl IdlePolling {
 
     fn poll(&self, poll: bool) {
         if let Err(error) = self.latency.poll(poll) {
-            tracing::debug!(%error, "idle CPUs do as they did");
+            tracing::debug!(%error, "idle CPUs keep their mode");
         }
     }
 }

@@ -1,21 +1,23 @@
-//! The kernel's FUSE requests, answered by a union. The only module that knows its protocol.
+//! The FUSE daemon: mounts a union and answers the kernel's requests. The only module that knows the FUSE protocol.
 //!
-//! Knows nothing of layers: each request becomes one call of [`Union`](crate::union::Union). Descriptors belong to
-//! nodes, so OPENDIR and FLUSH, and OPEN unless the kernel itself is to read and write the files of the layers
-//! (passthrough), are answered `ENOSYS` once and never asked again.
+//! This module does not know layers: each request becomes one call of [`Union`](crate::union::Union). Descriptors
+//! belong to nodes, so open files need no handles. OPENDIR and FLUSH are answered `ENOSYS` once, and the kernel never
+//! sends them again. The same holds for OPEN, except with passthrough, where the kernel itself reads and writes the
+//! files of the layers.
 //!
 //! | module | owns | may use |
 //! |---|---|---|
-//! | `wire` | the bytes: messages as the kernel lays them out, requests taken apart, answers put together | – |
-//! | `ops` | each request turned into calls of the union, and what must be remembered between requests for that | `wire` |
-//! | `transport` | how requests come and answers go: the device, the rings, the threads that wait at both | `ops`, `wire` |
+//! | `wire` | the bytes: the kernel's message layouts, a parser for requests, a writer for answers | – |
+//! | `ops` | turns each request into calls of the union; the state between requests | `wire` |
+//! | `transport` | receives requests, sends answers: the device, the rings, their threads | `ops`, `wire` |
 //! | `session` | a mount, from mount(2) to its end | all |
 //!
 //! # Locks
 //!
-//! In `ops::opens`: the lock of an open node → that of its shard. The first is held over calls of the union (whose locks
-//! come after it), ioctls and notices to the kernel; the second never is, since every lookup takes it. In `transport::pool`:
-//! one lock over the list of threads, taken after a slow request and by the keeper, and never while a request is answered.
+//! In `ops::opens`: first the lock of an open node, then the lock of its shard. The first is held during calls of the
+//! union (whose locks come after it), ioctls and notices to the kernel. The second is never held during these, since
+//! every lookup takes it. In `transport::pool`: one lock for the list of threads. The keeper takes it, and a thread
+//! after a slow request; no thread holds it while it answers a request.
 #![doc = include_str!("options.md")]
 #![doc = include_str!("fuser.md")]
 

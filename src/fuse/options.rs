@@ -1,4 +1,4 @@
-//! Mount options: the strings after `-o`, those of overlayfs and of mount(8).
+//! Mount options: the strings after `-o`, with the names of overlayfs and mount(8).
 
 use std::path::PathBuf;
 
@@ -7,54 +7,55 @@ use crate::union::{Owner, RedirectDir, Spec, Tables, UpperSpec};
 
 use super::modes::{Idle, Io, IoUring, TocUse};
 
-/// What a mount is told.
+/// The options of a mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Topmost first; empty when the string names none.
+    /// The lower layers, topmost first; empty when the string names none.
     pub lower: Vec<PathBuf>,
-    /// Layers of which only the data of metadata-only files is used, topmost first.
+    /// Data-only layers, topmost first: they only provide the data of metadata-only files.
     pub data_only: Vec<PathBuf>,
     pub upper: Option<PathBuf>,
     pub work: Option<PathBuf>,
-    /// Refuse changes although there is an upper directory.
+    /// Refuses changes, even with an upper directory.
     pub read_only: bool,
     pub no_dev: bool,
     pub no_suid: bool,
     pub no_exec: bool,
     pub no_atime: bool,
     pub allow_other: bool,
-    /// The kernel leaves checking permissions to the file system, which then asks the files on disk.
+    /// The kernel does not check permissions; the files on disk decide what the daemon's user may do.
     pub no_permission_checks: bool,
     pub volatile: bool,
-    /// The kernel asks for what programs read, to the page, and for no more.
+    /// The kernel reads only the pages that programs read.
     pub no_read_ahead: bool,
-    /// Unset, like the two that follow: as the layers' policy has it.
+    /// As [`Spec::redirect`].
     pub redirect: Option<RedirectDir>,
+    /// As [`Spec::metacopy`].
     pub metacopy: Option<bool>,
     pub toc: TocUse,
-    /// Marks are in `user.overlay.`, also where root could keep them in `trusted.overlay.`.
+    /// Overlay xattrs are in `user.overlay.`, even if root could keep them in `trusted.overlay.`.
     pub user_marks: bool,
     pub squash: Option<SquashTo>,
-    /// Owners are kept in `user.containers.override_stat`.
+    /// Owners are kept in the xattr `user.containers.override_stat`.
     pub recorded_owners: bool,
     /// Shown as the mount's source.
     pub source: Option<String>,
-    /// The most threads that read the device; unset: 64. One for each core, and at least two, start with the mount, others
-    /// when requests take long. With io_uring: the most that wait for the requests of one CPU; unset: 16, and fewer on
-    /// machines of more than 16 CPUs, but at least two. These start as they are needed, and two threads are not counted:
-    /// one that starts them, and one that reads the device.
+    /// The most threads that read the device; unset: 64. One for each core, and at least two, start with the mount, and
+    /// more when requests take long. With io_uring: the most threads for one CPU; unset: 16, or fewer on machines of
+    /// more than 16 CPUs, but at least two. These start when they are needed. Two threads do not count: one that starts
+    /// the others, and one that reads the device.
     pub threads: Option<usize>,
     pub io_uring: IoUring,
     pub idle: Idle,
-    /// Unset: as suits the mount.
+    /// Unset: passthrough if it is possible, else cached.
     pub io: Option<Io>,
-    /// Change the mount that is there.
+    /// Changes an existing mount instead of making one.
     pub remount: bool,
-    /// Options that mean nothing here, to be warned of.
+    /// Unknown options, for a warning.
     pub unknown: Vec<String>,
 }
 
-/// As whose every file is shown.
+/// The owner and group that every file is shown with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SquashTo {
     pub uid: u32,
@@ -79,17 +80,17 @@ pub enum OptionError {
 }
 
 impl Options {
-    /// Reads a comma-separated string. `\` before `,`, `:` or `\` takes its meaning away.
+    /// Parses a comma-separated string. A `\` makes the following `,`, `:` or `\` literal.
     ///
     /// # Errors
-    /// A known option whose value is missing or malformed.
+    /// When the value of a known option is missing or malformed.
     pub fn parse(text: &str) -> Result<Options, OptionError> {
         let mut options = Options::default();
         options.add(text)?;
         Ok(options)
     }
 
-    /// Adds a further string, as by a second `-o`.
+    /// Adds another string, as from a second `-o`.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -126,13 +127,13 @@ impl Options {
                 let ways = [("cached", Io::Cached), ("writeback", Io::Writeback), ("passthrough", Io::Passthrough)];
                 self.io = Some(one_of(key, needed()?, &ways)?);
             }
-            // As a bare word it is libfuse's.
+            // libfuse has it without a value.
             "io_uring" => {
                 let ways = [("auto", IoUring::Auto), ("on", IoUring::On), ("off", IoUring::Off)];
                 self.io_uring = one_of(key, value.unwrap_or("on"), &ways)?;
             }
             "idle" => self.idle = one_of(key, needed()?, &[("sleep", Idle::Sleep), ("poll", Idle::Poll)])?,
-            // As fuse-overlayfs calls two of these.
+            // The name of two of these modes in fuse-overlayfs.
             "writeback" => self.io = Some(if needed()? == "0" { Io::Cached } else { Io::Writeback }),
             "squash_to_root" => self.squash = Some(SquashTo::default()),
             "squash_to_uid" => self.squash.get_or_insert_default().uid = number()?,
@@ -157,30 +158,30 @@ impl Options {
                     ("on", RedirectDir::On),
                     ("follow", RedirectDir::Follow),
                     ("nofollow", RedirectDir::NoFollow),
-                    // The kernel as distributions build it goes on following those that exist, too.
+                    // overlayfs, as distributions build it, still follows existing redirects with `off`.
                     ("off", RedirectDir::Follow),
                 ];
                 self.redirect = Some(one_of(key, needed()?, &ways)?);
             }
             "metacopy" => self.metacopy = Some(switch()?),
-            // As it was called first.
+            // `layer_index` is its old name.
             "toc" | "layer_index" => {
                 let ways = [("on", TocUse::Stored), ("make", TocUse::Make), ("off", TocUse::Off)];
                 self.toc = one_of(key, needed()?, &ways)?;
             }
-            // Names of one lower file always stay one file.
+            // Overfuse always keeps the hard links of a lower file together.
             "index" => drop(switch()?),
-            // Numbers are composed from file system and inode number in any case.
+            // Overfuse always composes inode numbers of the file system and its inode number.
             "xino" => one_of(key, needed()?, &[("on", ()), ("off", ()), ("auto", ())])?,
             "userxattr" => self.user_marks = true,
-            // What these ask for is how Overfuse works, or is of no consequence to it.
+            // Overfuse always works like this, or the option does not concern it.
             "default_permissions" | "auto" | "noauto" | "defaults" | "async" | "_netdev" => {}
             _ => self.unknown.push(key.to_owned()),
         }
         Ok(())
     }
 
-    /// What is not to be had on the mount.
+    /// What the mount forbids.
     pub(super) fn without(&self) -> Without {
         Without {
             writing: self.read_only,
@@ -191,34 +192,34 @@ impl Options {
         }
     }
 
-    /// How files are to be read and written.
+    /// How the kernel reads and writes files on this mount.
     pub(super) fn io(&self) -> Io {
-        // Whether a file that the kernel reads in the upper layer has its time of access moved, is not the mount's
-        // to decide.
+        // With passthrough the mount cannot keep reads from changing access times in the upper layer, which `noatime`
+        // promises.
         let possible = sys::is_root_of_host() && (self.is_fixed() || !self.no_atime);
         match self.io {
             Some(Io::Passthrough) if !possible => Io::Cached,
             Some(io) => io,
-            // Measured as a whole, this is ahead: what opening takes longer is less than what data takes shorter.
+            // Measurements favour this: opening gets slower, but reading and writing gain more.
             None if possible => Io::Passthrough,
             None => Io::Cached,
         }
     }
 
-    /// Whether nothing can ever be changed.
+    /// Whether nothing can ever be changed: the mount has no upper layer and is read-only.
     fn is_fixed(&self) -> bool {
         self.upper.is_none() && self.read_only
     }
 
-    /// As [`Spec::quiet`] is to be set for a union that nothing can change.
+    /// The value of [`Spec::quiet`] for a union that cannot change.
     pub fn wants_quiet(&self) -> bool {
         Options { read_only: true, ..self.clone() }.io() == Io::Passthrough
     }
 
-    /// The union that the options name.
+    /// The union that the options describe.
     ///
     /// # Errors
-    /// When directories are missing.
+    /// When option `lowerdir` is missing, or `workdir` beside `upperdir`.
     pub fn spec(&self) -> Result<Spec, OptionError> {
         if self.lower.is_empty() {
             return Err(OptionError::NoLower);
@@ -252,7 +253,7 @@ const LOWER_AFTER_DATA: &str = "no lower layer may follow a data-only one";
 const DATA_ALONE: &str = "data-only layers need a lower layer before them";
 const COLONS: &str = "layers are separated by one colon, data-only ones preceded by two";
 
-/// `TOP:…:BOTTOM::DATA::DATA`: the layers, and those of data only.
+/// Splits `TOP:…:BOTTOM::DATA::DATA` into lower layers and data-only layers.
 fn layers(text: &str) -> Result<(Vec<PathBuf>, Vec<PathBuf>), OptionError> {
     let (mut lower, mut data_only) = (Vec::new(), Vec::new());
     let mut after_colons = 0;
@@ -277,7 +278,7 @@ fn bad_layers(option: &str, rule: &'static str) -> OptionError {
     OptionError::BadLayers { option: option.into(), rule }
 }
 
-/// What `value` stands for among the `choices` of an option.
+/// The choice that `value` names among the `choices` of an option.
 fn one_of<T: Copy>(option: &str, value: &str, choices: &[(&str, T)]) -> Result<T, OptionError> {
     choices.iter().find(|(name, _)| *name == value).map(|&(_, choice)| choice).ok_or_else(|| OptionError::NoChoice {
         option: option.into(),

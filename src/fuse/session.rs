@@ -19,7 +19,7 @@ use super::transport::pool::{Bounds, Pool};
 use super::transport::{init, ring};
 use super::{Idle, IoUring, OptionError, Options};
 
-/// Why a mount did not come about.
+/// Why a mount failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     #[error("mount point {at}")]
@@ -34,7 +34,7 @@ pub enum MountError {
     Helper { at: PathBuf, message: String },
 }
 
-/// Why a mount is as it was.
+/// Why a remount failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemountError {
     #[error(transparent)]
@@ -43,11 +43,11 @@ pub enum RemountError {
     Kernel(#[from] Errno),
 }
 
-/// The kernel reads ahead in one request what waking this process for costs more than copying: it would ask for
-/// 128 KiB at a time. More than this makes no difference.
+/// How far the kernel reads ahead. With its default of 128 KiB it sends more requests, and waking this process costs
+/// more than copying the data. More than this makes no difference.
 const READ_AHEAD_KIB: u32 = 512;
 
-/// Where no option says otherwise. The kernel has about as many requests under way that nobody waits for.
+/// The default for the most threads. The kernel has at most as many background requests in flight.
 const THREADS_MOST: usize = 64;
 
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
@@ -60,19 +60,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// Mounts `union` at directory `at`, itself where this process may, else through fusermount3. On return
-    /// the kernel's first request is answered and no thread was started yet.
+    /// Mounts `union` at directory `at`: directly if this process may, else through fusermount3. On return the
+    /// handshake with the kernel is done, and no thread was started yet.
     ///
     /// # Errors
-    /// What the kernel or fusermount3 refused.
+    /// When `at` is no directory, or the kernel or fusermount3 refuses.
     pub fn mount(union: Union, at: &Path, options: &Options) -> Result<Session, MountError> {
         let read_only = options.read_only || union.is_read_only();
         let session = Session::reserve(at, &Options { read_only, ..options.clone() })?;
         Ok(session.attach(union))
     }
 
-    /// As [`mount`](Self::mount), for a union that can be opened only later: after entering a user
-    /// namespace in which this process may no longer mount where the user sees it.
+    /// As [`mount`](Self::mount), for a union that can be opened only later: after this process entered a user
+    /// namespace, where its mounts would be invisible to the user.
     ///
     /// # Errors
     /// As [`mount`](Self::mount).
@@ -93,7 +93,7 @@ impl Session {
             tracing::warn!("io_uring=on: the kernel offers none to this mount, requests come by /dev/fuse");
         }
         if !options.no_read_ahead {
-            // To all but root of the host it is given.
+            // Only the host's root may set this; others keep the default.
             let _ = sys::set_read_ahead(&at, READ_AHEAD_KIB);
         }
         let idle = match options.idle {
@@ -120,21 +120,21 @@ impl Session {
         Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })
     }
 
-    /// Gives a reserved mount what it shall show.
+    /// Sets the union that a reserved mount shows.
     pub fn attach(self, union: Union) -> Session {
         if let Some(server) = &self.server {
-            // A second union would find the place taken, and is closed again.
+            // A second union would be dropped.
             let _ = server.union.set(union);
         }
         self
     }
 
-    /// Where it is mounted.
+    /// The mount point, canonical.
     pub fn at(&self) -> &Path {
         &self.at
     }
 
-    /// Answers requests until somebody unmounts.
+    /// Answers requests until the mount is unmounted.
     ///
     /// # Errors
     /// When a thread fails; the mount is then gone.
@@ -159,7 +159,7 @@ impl Session {
         }
     }
 
-    /// Ends the mount, and with it all threads. Once: another mount may be in its place afterwards.
+    /// Unmounts, which ends all threads. Only once, because another mount may be in its place afterwards.
     fn give_up(&self) {
         if !self.gave_up.swap(true, Ordering::AcqRel) {
             unmount(&self.at, true).ok();
@@ -175,7 +175,7 @@ impl Drop for Session {
     }
 }
 
-/// Makes a mount, itself where this process may, else through fusermount3.
+/// Makes a mount: directly if this process may, else through fusermount3.
 fn mount(at: &Path, options: &Options) -> Result<FuseDevice, MountError> {
     let source = options.source.as_deref().unwrap_or("overfuse");
     let check_permissions = !options.no_permission_checks;
@@ -194,18 +194,19 @@ fn mount(at: &Path, options: &Options) -> Result<FuseDevice, MountError> {
     }
 }
 
-/// Unmounts what is mounted at `at`; `lazily` also while it is in use.
+/// Unmounts `at`; with `lazily` also while it is in use.
 ///
 /// # Errors
-/// As `umount(2)`; `EPERM` where only fusermount3 may.
+/// As `umount(2)`; `EPERM` when only fusermount3 may.
 pub fn unmount(at: &Path, lazily: bool) -> sys::Result<()> {
     sys::unmount(at, lazily)
 }
 
-/// Changes `ro`, `nodev`, `nosuid`, `noexec` and `noatime` of a live mount, each where `options` name it or its opposite.
+/// Changes `ro`, `nodev`, `nosuid`, `noexec` and `noatime` of a live mount. A flag that `options` does not name, nor
+/// its opposite, stays as it is.
 ///
 /// # Errors
-/// What is wrong with the options, and as `mount(2)`; `EINVAL` where `at` is no root of a FUSE mount.
+/// A malformed option, and as `mount(2)`; `EINVAL` when `at` is not the root of a FUSE mount.
 pub fn remount(at: &Path, options: &[String]) -> Result<(), RemountError> {
     let now = sys::fuse_mounted_without(at)?;
     let mut wanted = Options {

@@ -1,4 +1,4 @@
-//! What a mount was asked, and what the answers cost.
+//! Statistics of a mount: its requests, the system calls that they took, and its threads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,29 +12,29 @@ use crate::sys::{Calls, Dir, Errno, Tally};
 
 use super::wire::opcode::{NAMES, Opcode};
 
-/// The attribute of a mount's root by which it answers its [`Stats`]. No file has it; it is in no list.
+/// The xattr of a mount's root that holds its [`Stats`]. It is not stored on disk and not listed.
 pub(super) const KEY: &str = "overfuse.stats";
 
 /// Counts since the mount was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Whether the requests of programs come by io_uring.
+    /// Whether the requests that programs wait for come by io_uring.
     #[serde(default)]
     pub io_uring: bool,
-    /// Threads that answer requests now, or wait for some.
+    /// How many threads answer requests or wait for them.
     #[serde(default)]
     pub threads: u64,
     /// The most threads that there were at once.
     #[serde(default)]
     pub threads_most: u64,
-    /// The kernel's requests, by the names that its FUSE protocol gives them.
+    /// The kernel's requests, by their names in the FUSE protocol.
     pub requests: BTreeMap<String, u64>,
-    /// System calls on layers and the upper directory that answering took. Not among them are those that read
-    /// requests and write answers, and `close`.
+    /// The system calls on layers and the upper directory. Not counted are `close` and those that read requests and
+    /// write answers.
     pub syscalls: BTreeMap<String, u64>,
 }
 
-/// Why there are no counts.
+/// Why there are no statistics.
 #[derive(Debug, thiserror::Error)]
 pub enum StatsError {
     #[error("not the root of an Overfuse mount")]
@@ -45,17 +45,17 @@ pub enum StatsError {
     Kernel(#[from] Errno),
 }
 
-/// The counts of the mount at `at`.
+/// The statistics of the mount at `at`.
 ///
 /// # Errors
-/// When no mount of ours is there.
+/// When `at` is not the root of an Overfuse mount.
 pub fn stats(at: &Path) -> Result<Stats, StatsError> {
     let dir = Dir::open_host(at)?;
     let answer = xattr::get(Of::Dir(&dir), KEY.as_ref())?.ok_or(StatsError::NotAMount)?;
     serde_json::from_slice(&answer).map_err(|_| StatsError::Unknown)
 }
 
-/// The counts of one mount, while it is served.
+/// The counters of one mount.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     requests: Tally<{ NAMES.len() }>,
@@ -64,7 +64,7 @@ pub(super) struct Counters {
     threads_most: AtomicU64,
 }
 
-/// A thread that is counted among those of a mount while this lives.
+/// Counts one thread of a mount while this lives.
 #[derive(Debug)]
 pub(super) struct CountedThread<'a>(&'a Counters);
 
@@ -75,7 +75,7 @@ impl Drop for CountedThread<'_> {
 }
 
 impl Counters {
-    /// Counts a request that this thread begins to answer, and what it does for that.
+    /// Counts a request that this thread begins to answer, and the system calls that the thread then makes.
     pub(super) fn begin(&self, opcode: Opcode) {
         self.requests.add(opcode as usize);
         self.calls.bind();
@@ -91,7 +91,7 @@ impl Counters {
         }
     }
 
-    /// Counts a thread.
+    /// Counts a thread until the returned value is dropped.
     pub(super) fn thread(&self) -> CountedThread<'_> {
         let now = self.threads.fetch_add(1, Ordering::Relaxed) + 1;
         self.threads_most.fetch_max(now, Ordering::Relaxed);
