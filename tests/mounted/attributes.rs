@@ -1,4 +1,4 @@
-//! Mode, owner and times: changed in the upper layer, over whatever the layers say.
+//! Changes of mode, owner and times are kept in the upper layer and override the lower layers.
 
 use std::fs::File;
 use std::time::{Duration, UNIX_EPOCH};

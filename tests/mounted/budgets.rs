@@ -1,6 +1,7 @@
-//! What operations cost: counts of the kernel's requests and of system calls on the layers. Counts, never times.
+//! Budgets of operations: the kernel's requests and the system calls on the layers are counted; times are never
+//! measured.
 //!
-//! A budget holds in the steady state: what is set up once for a mount or a directory is spent before.
+//! A budget holds in the steady state: the one-time setup of a mount or a directory is done before.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +16,7 @@ use crate::support::{Layers, Mounted, mount_with, scratch, subject};
 
 type Counts = BTreeMap<String, u64>;
 
-/// What one operation cost.
+/// The cost of one operation.
 #[derive(Debug)]
 struct Cost {
     requests: Counts,
@@ -23,7 +24,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// Not counting what the sender does not wait for.
+    /// Requests whose sender waits for the answer.
     fn waited_for(&self) -> u64 {
         self.requests
             .iter()
@@ -37,7 +38,7 @@ impl Cost {
     }
 }
 
-/// A mount whose costs can be asked.
+/// A mount that counts its costs.
 struct Meter {
     mounted: Mounted,
     _dir: tempfile::TempDir,
@@ -48,20 +49,20 @@ impl Meter {
         Meter::with(layers, "rw")
     }
 
-    /// Where opening a file asks nothing.
+    /// A mount on which opening a file needs no request.
     fn cached(layers: &str) -> Option<Meter> {
         Meter::with(layers, "io=cached")
     }
 
     fn with(layers: &str, option: &str) -> Option<Meter> {
-        // Another program's mount counts nothing.
+        // The mount of another program has no counters.
         if subject::peer().is_some() {
             return None;
         }
         let dir = scratch();
         let layers = Layers::build(dir.path(), layers);
         let mounted = mount_with(&layers, &dir.path().join("at"), option);
-        // What every mount is asked once: whether files are opened here, and closed.
+        // Makes the kernel send the requests that it sends once per mount: whether OPEN and FLUSH are supported.
         let _ = fs::read_dir(mounted.at()).map(Iterator::count);
         Some(Meter { mounted, _dir: dir })
     }
@@ -98,12 +99,12 @@ impl Meter {
     }
 }
 
-/// Not exclusively: before that the kernel looks again for what it knows to be missing.
+/// Without `O_EXCL`, with which the kernel would look up again a name that it knows to be missing.
 fn create(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path)?.write_all(&[b'x'; 4096])
 }
 
-/// Three layers that have `d`, each with a file of its own, and a directory of some names.
+/// Three layers that each have `d` with a file of its own, and a directory with a few names.
 const LAYERS: &str = "upper:\n d d 755\n f d/up 644 up\n d w 755\n f w/a 644 a\n d w/sub 755\n\
     lower:\n d d 755\n f d/top 644 top\n f d/top2 644 top\n l d/link top\n\
     lower:\n d d 755\n f d/mid 644 mid\n f d/mid2 644 mid\n\
@@ -126,7 +127,7 @@ fn what_was_seen_costs_nothing() {
         Ok(())
     };
     all().expect("see all");
-    // Reading moves the time of access, which the kernel asks for once more.
+    // Reading changes the access time, so the kernel asks for it once more.
     all().expect("see it again");
     let again = || {
         for name in ["d/up", "d/top", "d/mid", "d/low"] {
@@ -148,11 +149,11 @@ fn what_was_seen_costs_nothing() {
 fn a_name_is_looked_up_by_one_request_and_in_each_layer_once() {
     need!(fuse);
     let Some(meter) = Meter::of(LAYERS) else { return };
-    // Opens the directory in each layer, and looks once for whiteouts of other formats.
+    // Opens the directory in each layer, and checks once for whiteouts of other formats.
     fs::read_dir(meter.path("d")).expect("list").for_each(drop);
     fs::metadata(meter.path("d/up")).expect("see");
     for (name, syscalls) in [("d/top2", 3), ("d/mid2", 3), ("d/low2", 3)] {
-        // A listing may have brought it along.
+        // The listing may have looked it up already.
         meter.costs_at_most(1, syscalls, || fs::symlink_metadata(meter.path(name)));
     }
     let is_missing = || match fs::metadata(meter.path("d/none")) {
@@ -175,9 +176,9 @@ fn a_directory_is_listed_with_attributes_by_few_requests() {
         Ok(())
     };
     let cost = meter.cost(list);
-    // The lookup of the directory, its entries in pieces of what the program's buffer holds, and their end.
+    // The lookup of the directory, its entries in pieces of the program's buffer size, and the end.
     assert!(cost.waited_for() <= 5, "{cost:?}");
-    // The directory is read once, to its end; not at all where a table of contents has it.
+    // The directory is read once, to its end, or not at all if a table of contents has it.
     assert!(cost.syscalls.get("getdents64").is_none_or(|calls| *calls == 2), "{cost:?}");
     assert!(cost.syscalls() <= 2 * 300 + 20, "{cost:?}");
 }
@@ -194,7 +195,8 @@ fn directories_that_one_layer_has_are_listed_without_a_look_into_each() {
     assert!(cost.syscalls.get("openat2").is_none_or(|calls| *calls <= 8), "{cost:?}");
 }
 
-/// The kernel answers who lists after another from what it has kept; attributes it can get of many at once only if it asks.
+/// The kernel serves a second listing from its cache, but it can get the attributes of many entries at once only by a
+/// request.
 #[test]
 fn a_large_directory_is_listed_with_attributes_by_few_requests_also_after_a_listing_without() {
     need!(fuse);
@@ -203,14 +205,14 @@ fn a_large_directory_is_listed_with_attributes_by_few_requests_also_after_a_list
     let Some(meter) = Meter::of(&format!("upper:\n d d 755\n lower:\n d d 755\n {files}")) else { return };
     let names = || Ok(fs::read_dir(meter.path("d"))?.count());
     let attributes = || fs::read_dir(meter.path("d"))?.try_for_each(|entry| entry?.metadata().map(drop));
-    // By a buffer of the program one request; the first brings attributes along.
+    // One request for each buffer of the program; the first one brings attributes.
     meter.costs_at_most(100, 1000, names);
-    // Reading moves the directory's time of access, which the kernel asks for once more.
+    // Reading changes the directory's access time, so the kernel asks for it once more.
     meter.costs_at_most(1, 1, names);
     let cost = meter.cost(attributes);
-    // Those of the first buffers come one by one. How many these are is up to who takes the listing away meanwhile.
+    // The attributes of the first buffers come one by one; their number depends on when the cached listing is dropped.
     assert!(cost.waited_for() < MANY / 2, "{cost:?}");
-    // The kernel keeps what the next reader gets, for whom there are no attributes to get.
+    // The kernel cached the attributes, so the next reader needs no requests for them.
     let again = meter.cost(attributes);
     assert!(again.waited_for() <= 100 && again.syscalls() <= 100, "{again:?}");
     meter.costs_at_most(1, 1, attributes);
@@ -233,8 +235,8 @@ fn changes_in_the_upper_layer_cost_little() {
     create(&at("w/first")).expect("create");
     fs::metadata(at("w/b")).expect_err("nothing there");
     fs::metadata(at("w/a")).expect("see");
-    // The kernel asks for the directory's attributes after each change, and before the first write to a file whether
-    // that takes a capability away.
+    // After each change the kernel asks for the directory's attributes. Before the first write to a file it asks
+    // whether the file has a capability to remove.
     meter.costs_at_most(3, 5, || create(&at("w/b")));
     let file = OpenOptions::new().write(true).open(at("w/b")).expect("open");
     meter.costs_at_most(1, 1, || file.write_at(&[b'y'; 4096], 0));
@@ -264,13 +266,13 @@ fn changes_of_what_is_below_cost_the_same_whatever_its_size() {
     let chmod = |name: &str| fs::set_permissions(at(name), fs::Permissions::from_mode(0o600));
     chmod("d/low3").expect("chmod");
     if is_trusted() {
-        // With `user.` marks the data comes along.
+        // With `user.` marks the data is copied too.
         meter.costs_at_most(2, 12, || chmod("d/large"));
         assert_eq!(meter.cost(|| chmod("d/large2")).syscalls.get("copy_file_range"), None);
     }
 }
 
-/// Whether a change of attributes leaves the data below.
+/// Whether a change of attributes copies no data.
 fn is_trusted() -> bool {
     crate::support::need::is_root()
 }

@@ -1,4 +1,4 @@
-//! Copy-up: a lower file comes up whole with its first change, and its parents with it.
+//! Copy-up: the first change of a lower file copies it whole, and its parent directories.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -73,7 +73,7 @@ fn holes_stay_holes() {
         mounted.unmount();
         let meta = fs::metadata(layers.upper().join("x")).expect("the file came up");
         assert_eq!(meta.len(), 64 * MIB);
-        // The kernel copies whole mebibytes, from where data begins.
+        // The kernel copies whole mebibytes, starting where data begins.
         assert!(meta.blocks() * 512 < 4 * MIB, "{subject:?} filled the holes: {} blocks", meta.blocks());
     }
 }

@@ -1,4 +1,4 @@
-//! Creating files: in upper and merged directories, over whiteouts, with parents brought up.
+//! Creating files: in upper and merged directories, over whiteouts, and with parents that must be copied up.
 
 use std::fs::OpenOptions;
 

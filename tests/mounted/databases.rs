@@ -1,5 +1,4 @@
-//! Programs that trust a file system with more than one file at once: SQLite, git and dpkg, on what lies
-//! in a lower layer.
+//! Programs that rely on consistency between several files: SQLite, git and dpkg, on data in a lower layer.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::need;
 use crate::support::{Layers, Subject, scratch};
 
-/// Runs `script` in the shell, in `dir`; answers what it printed.
+/// Runs `script` in the shell, in `dir`, and returns what it printed.
 #[track_caller]
 fn shell(dir: &Path, script: &str) -> String {
     let output = command(dir, script).output().expect("start sh");
@@ -61,7 +60,7 @@ fn on_lower(script: &str, work: impl Fn(&Path), after: impl Fn(&Path)) {
     }
 }
 
-/// Several processes insert into a database that lies in a lower layer, while others read it.
+/// Several processes insert into a database in a lower layer, while others read it.
 fn sqlite_keeps_its_word(journal: &str) {
     const WRITERS: usize = 4;
     const ROWS: usize = 25;
@@ -177,7 +176,7 @@ fn packages_are_installed_replaced_and_removed_over_a_lower_root() {
         let root_options = "--force-not-root --force-script-chrootless --force-bad-path --log=/dev/null";
         shell(root, &format!("dpkg --root=\"$PWD\" {root_options} {what} 2>&1"))
     };
-    // Installed below by dpkg on a plain directory, as a base image has it.
+    // dpkg installs the base on a plain directory, as in a base image.
     let base = dir.path().join("base");
     shell(
         dir.path(),

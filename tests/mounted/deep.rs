@@ -1,4 +1,4 @@
-//! Trees that are deeper than a path is long: reached step by step, as the kernel's overlayfs does.
+//! Trees that are too deep for one path: reached step by step, as in the kernel's overlayfs.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -9,7 +9,8 @@ use rustix::fs::{self as rfs, AtFlags, Mode, OFlags};
 use crate::need;
 use crate::support::{Layers, Subject, scratch};
 
-/// With names of this length, several times what fits in a path, and more calls than fit on a stack.
+/// With names of this length the tree is several times deeper than a path can be, and too deep for recursion on the
+/// stack.
 const NAME: &str = "dddddddddd";
 const DEPTH: usize = 1200;
 
@@ -55,7 +56,7 @@ fn a_tree_deeper_than_any_path_is_walked_and_changed() {
     let names = ["first-renamed", "second-renamed"];
     assert!(names.iter().all(|name| rfs::statat(&bottom, *name, AtFlags::empty()).is_ok()));
     drop(bottom);
-    // The scratch directory is removed by a library that calls itself for each level.
+    // The library that removes the scratch directory recurses for each level.
     for tree in [layers.upper(), &layers.lowers[0]] {
         let removed = std::process::Command::new("rm").arg("-rf").arg(tree).status().expect("start rm");
         assert!(removed.success());

@@ -1,5 +1,5 @@
-//! What is refused is refused with the kernel's own word: every operation on every kind of entry, every
-//! rename of one kind over another, names and paths that are too long, and what a read-only mount says first.
+//! Errors are the same as the kernel's: for every operation on every kind of entry, every rename of one kind over
+//! another, names and paths that are too long, and for the order of checks on a read-only mount.
 
 use std::fs;
 
@@ -8,8 +8,8 @@ use rustix::fs::{Access, FallocateFlags, FileType, Mode, OFlags, RenameFlags, Xa
 use crate::need;
 use crate::support::{At, check, check_read_only};
 
-/// Every kind of entry that a union has: its name, and what the upper and the lower layer hold for it.
-/// `@` stands for where it is.
+/// Every kind of entry in a union: its name, and what the upper and the lower layer hold for it. `@` stands for its
+/// path.
 const KINDS: &[(&str, &str, &str)] = &[
     ("missing", "", ""),
     ("gone", "w @", "f @ 644 x"),
@@ -44,7 +44,7 @@ fn layers(kinds: impl Iterator<Item = (String, &'static str, &'static str)>) -> 
 
 type Operation = (&'static str, fn(&At, &str));
 
-/// What can be asked of one entry. Each gets an entry of its own.
+/// The operations on one entry. Each gets its own entry.
 const OPERATIONS: &[Operation] = &[
     ("create", |at, path| drop(at.create(path, 0o644, "new"))),
     ("mkdir", |at, path| drop(at.mkdir(path, 0o755))),
@@ -85,7 +85,7 @@ const OPERATIONS: &[Operation] = &[
     ("open-truncate", |at, path| open(at, path, OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK)),
 ];
 
-/// Who opens a fifo waits for the other end.
+/// Opening a fifo waits for the other end.
 fn waits(path: &str) -> bool {
     path.ends_with("fifo")
 }
@@ -110,7 +110,7 @@ fn each_operation_answers_as_the_kernel_on_each_kind_of_entry() {
     });
 }
 
-/// In a user namespace the kernel moves no directory that exists below.
+/// In a user namespace the kernel moves no directory that exists in a lower layer.
 #[test]
 fn each_kind_renamed_over_each_answers_as_the_kernel() {
     need!(root, fuse, overlay);
@@ -170,13 +170,13 @@ fn a_path_may_have_4095_bytes() {
     });
 }
 
-/// Reached step by step, as programs that walk trees do.
+/// The test goes down step by step, as programs that walk trees do.
 #[test]
 fn directories_lie_deeper_than_a_path_can_say() {
     need!(fuse, overlay);
     let name = "d".repeat(250);
     let deep = |levels: usize| vec![name.as_str(); levels].join("/");
-    // As deep as a path from the root of a layer can say: from where it stands, no path can.
+    // The longest path from the root of a layer; with the path of the layer before it, it is too long.
     let lower = format!("d {} 755\nf {0}/f 644 x", deep(14));
     check(&format!("upper:\nlower:\n{lower}"), |at| {
         let step = |dir: std::os::fd::OwnedFd, make: bool| {
@@ -197,7 +197,7 @@ fn directories_lie_deeper_than_a_path_can_say() {
         );
         rustix::io::write(file.expect("create a file"), b"x").expect("write");
         drop(last);
-        // What else can be done is done from below; the comparison of trees could not name it.
+        // The deeper entries are changed relative to descriptors; the comparison of trees could not name them.
         let mut dirs = vec![root().expect("open the root")];
         for _ in 0..30 {
             let next = step(dirs.last().expect("a directory").try_clone().expect("dup"), false).expect("a directory");
@@ -225,7 +225,7 @@ fn links_that_lead_in_circles_are_named_so() {
         }
         at.create("a/x", 0o644, "").gives("ELOOP");
         at.rename("f", "self/x").gives("ELOOP");
-        // Forty links on the way are followed, one more is not.
+        // Forty links in a path are followed, one more is not.
         for n in 2..=41 {
             at.symlink(&format!("f{}", n - 1), &format!("f{n}")).gives("ok");
         }
@@ -234,7 +234,7 @@ fn links_that_lead_in_circles_are_named_so() {
     });
 }
 
-/// An ordinary user: what the mount refuses to everybody, and what permissions refuse, in the kernel's order.
+/// For an ordinary user: the error of the read-only mount or of the permissions, in the kernel's order.
 #[test]
 fn a_read_only_mount_says_so_before_permissions_where_the_kernel_does() {
     need!(root, fuse, overlay);
@@ -285,7 +285,7 @@ fn sizes_offsets_and_attributes_beyond_the_limits_are_refused_alike() {
             }
             at.truncate_path(path, u64::MAX).gives("EINVAL");
             for mode in (0..0x80).map(FallocateFlags::from_bits_retain) {
-                // FUSE passes on no shifts of what comes behind.
+                // FUSE does not pass on requests to collapse or insert ranges.
                 let shifts = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
                 if !mode.intersects(shifts) {
                     at.fallocate(path, mode, 4096, 4096);

@@ -1,5 +1,4 @@
-//! One inode is one file: readers from before a copy-up see what is written after it, and what was
-//! written stays written.
+//! One inode is one file: a reader that opened it before a copy-up sees later writes, and no write is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! The flags that `chattr` sets: protection from change above all.
+//! The flags of `chattr`, above all those that protect files from changes.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -19,10 +19,10 @@ const LAYERS: &str = "upper:
     f other 644 x
     f target 644 x";
 
-/// One command a line; what each answers is compared.
+/// One command a line; the answers are compared.
 const SCRIPT: &[&str] = &[
     "lsattr -d plain fixed log d up",
-    // What a lower layer protects is protected.
+    // A file that is immutable in a lower layer is protected.
     "echo w >> fixed",
     "rm fixed",
     "chmod 600 fixed",
@@ -34,7 +34,7 @@ const SCRIPT: &[&str] = &[
     "ln fixed linked",
     "setfattr -n user.k -v v fixed",
     "cat fixed",
-    // What may only be added to.
+    // Append-only files.
     "echo w >> log",
     "cat log",
     "echo w > log",
@@ -43,7 +43,7 @@ const SCRIPT: &[&str] = &[
     "mv log moved",
     "chmod 600 log",
     "lsattr log",
-    // What is protected here, of every layer.
+    // Files of every layer, protected on the mount.
     "chattr +i plain; chattr +i up; lsattr plain up",
     "echo w >> plain",
     "echo w >> up",
@@ -73,12 +73,12 @@ const SCRIPT: &[&str] = &[
     "mv d/new moved",
     "ln target d/linked",
     "ls d",
-    // Other flags come up and are kept.
+    // Other flags are copied up and kept.
     "chattr +d target; lsattr target; echo w >> target; lsattr target",
     "chattr +A up",
     "lsattr -p target",
     "lsattr / > /dev/null; lsattr -d .",
-    // And none of it is for ever.
+    // All flags can be cleared again.
     "chattr -i fixed; lsattr fixed; echo w >> fixed; cat fixed; rm fixed",
     "chattr -a log; lsattr log; echo w > log; cat log; rm log",
     "chattr -i plain; chattr -i up; rm plain; rm up",
@@ -88,12 +88,12 @@ const SCRIPT: &[&str] = &[
 
 fn run(dir: &Path, line: &str) -> String {
     let output = Command::new("sh").args(["-c", line]).current_dir(dir).env("LC_ALL", "C").output().expect("start sh");
-    // Not how it complains: FUSE asks nobody when a file is opened, so that the write is refused instead.
+    // The message is not compared: without OPEN requests, the write is refused instead of the open.
     let said = String::from_utf8_lossy(&output.stdout);
     format!("{line}: {} {said}", if output.status.success() { "ok" } else { "refused" })
 }
 
-/// Lifts what is protected from everything below, so that it can be removed.
+/// On drop, clears the protecting flags of the whole tree, so that it can be removed.
 struct Unprotected<'a>(&'a Path);
 
 impl Drop for Unprotected<'_> {
@@ -114,7 +114,7 @@ fn flags_protect_what_they_are_set_on_until_they_are_taken_off() {
         assert!(made.expect("start sh").status.success(), "protect files of the lower layer");
         let half = SCRIPT.len() - 5;
         let mut said = Vec::new();
-        // In the middle, the other one takes the upper over: flags are marks that both know.
+        // In the middle, the other subject mounts the same upper: both know the marks for flags.
         let parts = [(subject, &SCRIPT[..half]), (other(subject), &[]), (subject, &SCRIPT[half..])];
         for (subject, lines) in parts {
             let mounted = subject.mount(&layers, &dir.path().join("at"));
@@ -130,7 +130,7 @@ fn flags_protect_what_they_are_set_on_until_they_are_taken_off() {
     assert!(diff.is_empty() && kernel.len() == overfuse.len(), "- kernel, + Overfuse:\n{diff}");
 }
 
-/// Where nobody is asked when a file is opened, the page cache takes what is written; the layers do not.
+/// Without OPEN requests the page cache accepts a write, but the layers must not get it.
 #[test]
 fn nothing_comes_from_the_page_cache_into_a_file_that_a_lower_layer_protects() {
     need!(root, fuse, flags);
@@ -142,7 +142,7 @@ fn nothing_comes_from_the_page_cache_into_a_file_that_a_lower_layer_protects() {
         assert!(Command::new("chattr").arg("+i").arg(&lower).status().expect("start chattr").success());
         let mounted = mount_with(&layers, &dir.path().join("at"), option);
         let open = || OpenOptions::new().read(true).write(true).open(mounted.at().join("fixed"));
-        // Where it is asked, it is refused.
+        // With OPEN requests, the open is refused.
         if let Ok(file) = open() {
             let map = Map::new(&file, libc::PROT_READ | libc::PROT_WRITE).expect("map");
             map.set(0, b'X');

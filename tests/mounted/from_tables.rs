@@ -1,9 +1,9 @@
-//! The tests of what is read and what is copied up once more, with tables of contents in the place of lower layers.
+//! Repeats the tests of reading and copy-up, with tables of contents in place of lower layers.
 
 use crate::need;
 use crate::support::subject::overfuse;
 
-/// What is the same whoever answers for the layers is tested often enough.
+/// Tests that do not depend on tables of contents.
 const SKIPPED: [&str; 16] = [
     "from_tables",
     "in_namespace",

@@ -1,5 +1,5 @@
-//! An upper layer without room: who asks for what does not fit is told so, nothing is left half done, and
-//! what there is stays as it was.
+//! A full upper layer: a change that does not fit fails with the right error, leaves nothing half done, and keeps the
+//! existing files.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -29,7 +29,7 @@ impl Small {
         })
     }
 
-    /// On a file system with room enough, and a quota of 1 MiB that holds for everybody.
+    /// On a file system with enough room, and a quota of 1 MiB that also limits root.
     fn with_quota(subject: Subject, lower: &str) -> Small {
         Small::on(subject, lower, |dir, disk| {
             let script = "truncate -s 256M $0/image && mkfs.btrfs -q $0/image && mount -o loop $0/image $1 &&
@@ -56,7 +56,7 @@ impl Small {
         At::new(self.mounted.as_ref().expect("mounted until it is dropped").at())
     }
 
-    /// Fills the disk but for `pages`.
+    /// Fills the disk except for `pages`.
     fn fill(&self, pages: u64) {
         let path = self.disk.join("ballast");
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).expect("create the ballast");
@@ -71,7 +71,7 @@ impl Small {
         fs::remove_file(self.disk.join("ballast")).expect("remove the ballast");
     }
 
-    /// Nothing that was begun is left in the work directory.
+    /// Fails if the work directory holds unfinished files.
     #[track_caller]
     fn assert_nothing_is_staged(&self) {
         fn files(dir: &Path) -> Vec<PathBuf> {
@@ -99,7 +99,7 @@ fn a_copy_up_that_does_not_fit_fails_and_leaves_nothing() {
         let small = Small::new(subject, "size=1m", "f large 644 2097152*A\nf d/large 600 2097152*B");
         let at = small.at();
         for path in ["large", "d/large"] {
-            // Before the change the copy: whoever asks for it first is told.
+            // The copy-up fails, so the first change gets the error.
             at.append(path, "x").gives("ENOSPC");
             at.write_at(path, 4096, "x").gives("ENOSPC");
             at.truncate(path, 1_500_000).gives("ENOSPC");
@@ -108,7 +108,7 @@ fn a_copy_up_that_does_not_fit_fails_and_leaves_nothing() {
         assert_eq!(at.stat("large").0, "100644 0:0 2097152 bytes links=1");
         assert_eq!(show(&small.mounted.as_ref().expect("mounted").at().join("d")), "f large 600 2097152*B");
         assert!(!small.layers.upper().join("large").exists());
-        // What needs no copy of the content still works, and so does all else when there is room.
+        // A change that copies no content still works; with free space all others work again.
         at.write("large", "").gives("ok");
         at.unlink("d/large").gives("ok");
         at.create("new", 0o644, "new").gives("ok");
@@ -118,7 +118,7 @@ fn a_copy_up_that_does_not_fit_fails_and_leaves_nothing() {
 #[test]
 fn what_is_written_beyond_the_room_is_refused_at_the_write() {
     need!(fuse, overlay);
-    // The ballast gives its room back when its last descriptor is closed.
+    // The space of the ballast is freed when its last descriptor is closed.
     if !alone("full::what_is_written_beyond_the_room_is_refused_at_the_write") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Files with several names below: they stay one file, whatever happens to one of the names.
+//! Files with several names in a lower layer: they stay one file, whatever happens to one of the names.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +9,7 @@ use crate::support::{At, Layers, Subject, check, check_alone, scratch};
 
 const LINKED: &str = "upper:\n lower:\n f a 644 x\n h b a\n h d/c a\n f other 644 o";
 
-/// The kernel with `index=on` does the same, for root. In a user namespace it has no index.
+/// For root, the kernel with `index=on` does the same. In a user namespace it has no index.
 fn on_both_or_alone(operations: impl Fn(&At)) {
     need!(fuse, overlay);
     if crate::support::need::is_root() { check(LINKED, operations) } else { check_alone(LINKED, operations) }
@@ -130,7 +130,7 @@ fn names_in_a_directory_that_was_renamed_are_still_names_of_the_file() {
     });
 }
 
-/// Three layers: one name was removed in the middle, another covered by a file of its own.
+/// Three layers: the middle one removes one name and covers another with a different file.
 #[test]
 fn hidden_names_are_not_counted_away() {
     need!(root, fuse, overlay);
@@ -159,7 +159,7 @@ fn links_and_pipes_have_several_names_too() {
     });
 }
 
-/// Who reads the upper layer by itself, to make an image of it, finds the file under all of its names.
+/// A program that makes an image of the upper layer alone must find the file under all of its names.
 #[test]
 fn the_upper_layer_has_all_names_of_what_was_changed_through_one() {
     need!(fuse);

@@ -1,4 +1,4 @@
-//! The harness itself: what it builds it shows again, and what differs it names.
+//! The harness itself: it shows the trees that it built, and names differences.
 
 use crate::need;
 use crate::support::{Layers, Subject, build, scratch, show, snapshot};

@@ -1,4 +1,4 @@
-//! Idle CPUs that poll while requests come, and only then.
+//! `idle=poll`: idle CPUs poll while requests come, and only then.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use crate::need;
 use crate::support::{Layers, mount_with, scratch};
 
-/// How many microseconds an idle CPU may take to wake; `None` where this process may not know.
+/// How many microseconds an idle CPU may take to wake; `None` if this process may not read it.
 fn most_latency() -> Option<i32> {
     let mut value = [0; 4];
     File::open("/dev/cpu_dma_latency").ok()?.read_exact(&mut value).ok()?;
     Some(i32::from_ne_bytes(value))
 }
 
-/// Asks for names that nobody asked for before, each in a request, until `done`.
+/// Looks up new names until `done`, so that each lookup is a request.
 fn ask(at: &Path, done: impl Fn(u32) -> bool) {
     let given_up = Instant::now() + Duration::from_secs(20);
     for number in 0.. {
@@ -46,12 +46,12 @@ fn idle_cpus_poll_for_root_while_requests_come() {
         let at = mounted.at();
         assert_eq!(most_latency(), before, "nothing was asked yet");
         for _ in 0..2 {
-            // In a user namespace nobody may have them poll, and all else is as ever.
+            // In a user namespace the option has no effect, and the mount works as without it.
             ask(at, |number| if before.is_some() { most_latency() == Some(0) } else { number > 1000 });
             ends();
         }
         assert_eq!(fs::read(at.join("f")).expect("read"), b"text");
-        // Some come again; whatever they began ends with the mount.
+        // Polling may start again here; it must end with the mount.
         ask(at, |number| number > 100);
         mounted.unmount();
         ends();

@@ -107,7 +107,7 @@ fn numbers_are_unique_and_stay_across_file_systems() {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
-/// What the kernel copied up and moved keeps the number that it had below, by the mark that the kernel left.
+/// A file that the kernel copied up and moved keeps its lower inode number, through the mark that the kernel left.
 #[test]
 fn origins_that_the_kernel_wrote_are_understood() {
     need!(root, fuse, overlay);
@@ -135,7 +135,7 @@ fn origins_that_the_kernel_wrote_are_understood() {
     mounted.unmount();
 }
 
-/// The numbers that the kernel's own mount shows of what Overfuse copied up are those of before.
+/// The kernel's mount shows the old inode numbers for files that Overfuse copied up.
 #[test]
 fn the_kernel_understands_our_origins() {
     need!(root, fuse, overlay);

@@ -1,4 +1,4 @@
-//! Requests that come by io_uring: that they do, and that a mount is as it was where they cannot.
+//! Requests by io_uring: that they come this way, and that a mount works the same when they cannot.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{Layers, mount_with, scratch};
 
 const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
 
-/// What the kernel's switch says while nobody uses it; `None` where the kernel has none, or not for this process.
+/// The value of the kernel's switch; `None` if the kernel has none, or this process may not use it.
 fn switch() -> Option<String> {
     let file = fs::OpenOptions::new().read(true).write(true).open(SWITCH).ok().filter(|_| peer().is_none())?;
     file.lock().expect("lock the switch");
@@ -33,7 +33,7 @@ fn root_has_rings_for_the_asking_and_the_switch_stays_as_it_was() {
         let at = mounted.at();
         assert_eq!(come_by_rings(at), rings, "{options}");
         assert_eq!(fs::read(at.join("f")).expect("read"), b"text");
-        // Small and large, to and fro: each lies elsewhere in memory.
+        // Small and large messages in both directions: each kind uses another buffer.
         for size in [1, 4096, 8192, 8193, 300_000, 3 << 20] {
             let content: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
             let path = at.join(format!("d/{size}"));

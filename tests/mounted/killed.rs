@@ -1,4 +1,4 @@
-//! The daemon is killed at some moment: what is left is the old state or the new, for us and for the kernel.
+//! The daemon is killed at any moment: it leaves the old state or the new, as seen by Overfuse and the kernel.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -55,7 +55,8 @@ fn work(root: &Path, dead: &AtomicBool) {
     }
 }
 
-/// Whole files, of which at most the first byte was changed; names of one file that say the same.
+/// Checks that all files are whole with at most the first byte changed, and that names of one file show the same
+/// content.
 fn is_sound(root: &Path, by: &str) {
     let mut seen = 0;
     let mut todo = vec![root.to_path_buf()];
@@ -102,7 +103,7 @@ fn serve(layers: &Layers, at: &Path) -> Child {
     daemon
 }
 
-/// Removes all below `dir`, and notes what is gone.
+/// Removes all entries of `dir`, and notes them in `gone`.
 fn remove(dir: &Path, gone: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -25,7 +25,7 @@ impl Listing {
         Ok(Listing { file: File::open(path)?, buffer: vec![0; buffer] })
     }
 
-    /// The next few, without the dots; none at the end.
+    /// The next few entries, without `.` and `..`; `None` at the end.
     fn next(&mut self) -> io::Result<Option<Vec<Item>>> {
         // SAFETY: a live descriptor, and a buffer of the size that is given.
         let length = unsafe {
@@ -98,7 +98,7 @@ fn a_hundred_thousand_names_are_listed_once_each_while_a_third_of_them_is_remove
             let mut listing = Listing::open(&at.path("d"), 32 << 10).expect("open");
             while let Some(items) = listing.next().expect("getdents") {
                 for (name, _) in items {
-                    // Of what was listed some, and of what is still to come some.
+                    // Some of the names that were listed already, and some of those still to come.
                     let number: usize = name.parse().expect("a number");
                     for victim in [number, MANY - 1 - number] {
                         let name = format!("{victim:06}");
@@ -160,7 +160,7 @@ fn every_place_of_a_listing_can_be_returned_to() {
             for index in [0, 7, 150, 151, 298, 299] {
                 listing.seek(items[index].1).expect("seek");
                 let rest = listing.rest().expect("getdents");
-                // The dots may come last.
+                // `.` and `..` may come last.
                 let expected: Vec<&String> = items[index + 1..].iter().map(|(name, _)| name).collect();
                 assert_eq!(rest.iter().collect::<Vec<_>>(), expected, "{subject:?} from behind item {index}");
             }
@@ -184,7 +184,7 @@ fn a_place_stays_good_while_names_before_and_behind_it_go() {
             let first = listing.next().expect("getdents").expect("there are some");
             let place = first.last().expect("some").1;
             let mut rest: BTreeSet<String> = listing.rest().expect("getdents").into_iter().collect();
-            // All that was before the place, and every other one behind it.
+            // All names before the place, and every other name after it.
             let behind: Vec<String> = rest.iter().step_by(2).cloned().collect();
             for name in first.iter().map(|(name, _)| name).chain(&behind) {
                 fs::remove_file(at.path(&format!("d/{name}"))).expect("remove");
@@ -227,8 +227,8 @@ fn a_rewound_directory_lists_new_names_also_while_another_reader_is_in_the_middl
     );
 }
 
-/// Lookups after a listing without attributes make Overfuse take it away from the kernel, which reads it from then on
-/// with attributes: under all who are in the middle of it.
+/// Lookups after a listing without attributes make Overfuse drop it from the kernel's cache. The kernel then reads it
+/// with attributes, while other readers are in the middle of it.
 #[test]
 fn a_listing_that_is_taken_away_goes_on_for_each_of_its_readers() {
     need!(fuse, overlay);
@@ -242,7 +242,7 @@ fn a_listing_that_is_taken_away_goes_on_for_each_of_its_readers() {
         |subject, at| {
             let path = at.path("d");
             let open = |buffer| Listing::open(&path, buffer).expect("open");
-            // Each has begun to read what the kernel keeps, and is somewhere in it.
+            // Each reader stands at another place of the listing that the kernel has cached.
             let mut readers: Vec<(Listing, Vec<String>)> = (0..6).map(|_| (open(4096), Vec::new())).collect();
             for _ in 0..2 {
                 assert_eq!(open(32 << 10).rest().expect("list").len(), KEPT, "{subject:?}");
@@ -254,7 +254,7 @@ fn a_listing_that_is_taken_away_goes_on_for_each_of_its_readers() {
             }
             std::thread::scope(|scope| {
                 for client in 0..2 {
-                    // Looks up what it lists, and comes by names that nobody knows yet.
+                    // Lists and looks up every name, including names that were not looked up before.
                     let (path, mut listing) = (&path, open(4096));
                     scope.spawn(move || {
                         let mut seen = BTreeSet::new();

@@ -1,6 +1,6 @@
-//! Layers that others made: every format of whiteouts and opaque directories, wherever it stands.
+//! Layers of other programs: every format of whiteouts and opaque directories, at every place.
 //!
-//! What the kernel reads is compared with it; for what it does not, the expectation is written out.
+//! Formats that the kernel reads are compared with it; for the others, the expectation is written out.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use crate::need;
 use crate::support::need::{is_root, overrides_modes};
 use crate::support::{Layers, Subject, check, scratch, show};
 
-/// A layer's text, with `MARK.` for the prefix of this process's marks. Of a file that it may not read an ordinary user
-/// learns no attribute, so that no whiteout of his has mode 0.
+/// A layer's text, with `MARK.` replaced by the prefix of this process's marks. An ordinary user cannot read the
+/// xattrs of an unreadable file, so whiteouts get a mode other than 0 for such a user.
 pub fn marked(text: &str) -> String {
     let text = if overrides_modes() { text.to_owned() } else { text.replace(" 0 \"\" +MARK", " 400 \"\" +MARK") };
     text.replace("MARK.", if is_root() { "trusted.overlay." } else { "user.overlay." })
 }
 
-/// Two layers and what they show together, and names that are not there.
+/// Two layers, what they show together, and names that must be missing.
 struct Case {
     what: &'static str,
     above: &'static str,
@@ -129,7 +129,7 @@ const FOREIGN: &[Case] = &[
 
 /// Fails unless `at` shows what `case` says, by listing and by looking up.
 fn assert_shows(at: &Path, case: &Case, how: &str) {
-    // Looking up first, so that no listing has told yet what is there.
+    // Lookups come first, before a listing has filled any cache.
     for name in case.gone.split(' ') {
         let found = fs::symlink_metadata(at.join(name)).map(|_| ()).map_err(|error| error.raw_os_error());
         assert_eq!(found, Err(Some(libc::ENOENT)), "{}, {how}: {name}", case.what);
@@ -175,7 +175,7 @@ fn foreign_formats_are_read_in_the_upper_layer_and_become_the_kernels_when_it_ch
         let mounted = Subject::Overfuse.mount(&layers, &at);
         assert_shows(&at, case, "in the upper, remounted");
         mounted.unmount();
-        // The kernel knows no opaque roots, hides nothing of AUFS's, and lists whiteouts of opaque directories.
+        // The kernel knows no opaque roots, shows AUFS's own files, and lists the whiteouts of opaque directories.
         if ["root", "AUFS", "opaque directory", "announce"].iter().any(|kind| case.what.contains(kind)) {
             continue;
         }
@@ -257,7 +257,7 @@ fn the_kernels_whiteouts_without_devices_are_read_as_the_kernel_does() {
 #[test]
 fn whiteouts_hide_wherever_they_stand() {
     need!(fuse);
-    // The kernel lists those of directories that merge with nothing, although they cannot be looked up.
+    // In directories that merge with nothing the kernel lists whiteouts, although they cannot be looked up.
     let dir = scratch();
     let text = "lower:
          w root

@@ -1,4 +1,4 @@
-//! Hard links: two names, one file, wherever the file came from.
+//! Hard links: two names for one file, whichever layer the file came from.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +31,7 @@ fn a_link_to_a_lower_file_brings_it_up() {
     });
 }
 
-/// In a user namespace the kernel numbers the second name anew.
+/// In a user namespace the kernel gives the second name a new inode number.
 #[test]
 fn linked_names_are_one_inode() {
     need!(root, fuse, overlay);

@@ -33,7 +33,7 @@ fn said(result: Result<(), i32>) -> io::Result<&'static str> {
     result.map(|()| "").map_err(io::Error::from_raw_os_error)
 }
 
-/// The same, by another process that opens nothing of its own.
+/// As [`lock`], by a child process that uses the inherited descriptor.
 fn lock_elsewhere(file: &File, kind: i32, start: i64, length: i64) -> io::Result<&'static str> {
     match child::run(|| lock(file, libc::F_SETLK, kind, start, length).err().unwrap_or(0)) {
         End::Exited(0) => Ok(""),
@@ -42,7 +42,7 @@ fn lock_elsewhere(file: &File, kind: i32, start: i64, length: i64) -> io::Result
     }
 }
 
-/// What a lock does to a second one, before and after `between`.
+/// Checks how a lock that was taken before `between` blocks a second one after it.
 fn held_over(at: &At, path: &str, between: impl Fn()) {
     let (mine, theirs) = (both_ways(at.path(path)).expect("open"), both_ways(at.path(path)).expect("open"));
     for (what, command) in [("process", libc::F_SETLK), ("descriptor", libc::F_OFD_SETLK)] {
@@ -71,7 +71,7 @@ fn locks_of_bytes_are_seen_by_other_processes() {
 fn locks_of_bytes_hold_over_a_copy_up_and_a_rename() {
     need!(fuse, overlay);
     check("upper:\n lower:\n f l 644 lower\n f m 644 lower", |at| {
-        // By path: a descriptor that this process closed would take its locks along.
+        // By path: closing another descriptor of the file would release this process's locks.
         held_over(at, "l", || drop(at.truncate_path("l", 3)));
         held_over(at, "m", || drop((at.rename("m", "n"), at.rename("n", "m"))));
     });
@@ -80,7 +80,7 @@ fn locks_of_bytes_hold_over_a_copy_up_and_a_rename() {
 #[test]
 fn a_lock_taken_on_a_lower_file_before_the_copy_up_is_seen_after_it() {
     need!(fuse);
-    // Kernel overlayfs keeps its locks on its own inode too; what differs is only who opened first.
+    // Kernel overlayfs also keeps locks on its own inode, so only Overfuse is tested.
     let dir = crate::support::scratch();
     let layers = crate::support::Layers::build(dir.path(), "upper:\n lower:\n f l 644 lower");
     let mounted = crate::support::Subject::Overfuse.mount(&layers, &dir.path().join("at"));
@@ -98,14 +98,14 @@ fn a_lock_taken_on_a_lower_file_before_the_copy_up_is_seen_after_it() {
 #[test]
 fn whole_file_locks_hold_between_processes_and_over_a_copy_up() {
     need!(fuse, overlay);
-    // A lock goes when the last descriptor of its opening is closed.
+    // The lock is released when the last copy of its descriptor is closed.
     if !alone("locks::whole_file_locks_hold_between_processes_and_over_a_copy_up") {
         return;
     }
     check("upper:\n f u 644 u\n lower:\n f l 644 l\n d d 755", |at| {
         let elsewhere = |file: &File, how: i32| {
             let fd = file.as_raw_fd();
-            // SAFETY: a live descriptor, which the child has too.
+            // SAFETY: a live descriptor, which the child inherits.
             let end =
                 child::run(|| if unsafe { libc::flock(fd, how | libc::LOCK_NB) } == 0 { 0 } else { child::errno() });
             match end {
@@ -141,7 +141,7 @@ fn a_lock_goes_with_the_process_that_held_it() {
         let file = both_ways(at.path("l")).expect("open");
         at.note("a child locks and ends", lock_elsewhere(&file, libc::F_WRLCK, 0, 0)).gives("ok");
         at.note("lock it here", said(lock(&file, libc::F_SETLK, libc::F_WRLCK, 0, 0))).gives("ok");
-        // Any descriptor that this process closes takes its locks along: the old rule of POSIX.
+        // POSIX: when a process closes any descriptor of a file, it loses its locks on the file.
         drop(File::open(at.path("l")));
         at.note("lock it elsewhere", lock_elsewhere(&file, libc::F_WRLCK, 0, 0)).gives("ok");
     });
@@ -161,7 +161,7 @@ fn a_lock_needs_a_descriptor_of_its_kind() {
 fn leases_are_given_and_broken_as_on_any_file() {
     need!(fuse, overlay);
     check("upper:\n f u 644 u\n lower:\n f l 644 l", |at| {
-        // SAFETY: whoever opens a leased file sends this signal; this process need not hear it.
+        // SAFETY: opening a leased file sends this signal; this process can ignore it.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
         let lease = |file: &File, kind: i32| {
             // SAFETY: a live descriptor and a number.
@@ -177,7 +177,7 @@ fn leases_are_given_and_broken_as_on_any_file() {
             let writer = both_ways(at.path(name)).expect("open");
             at.note(format_args!("lease the written {name}"), lease(&reader, libc::F_RDLCK)).gives("EAGAIN");
             drop(writer);
-            // A child that another test is starting holds a copy of the descriptor until its exec.
+            // A child process of another test may hold a copy of the descriptor until its exec.
             let patience = Instant::now() + Duration::from_secs(3);
             while lease(&reader, libc::F_RDLCK).is_err() {
                 assert!(Instant::now() < patience, "{name} stays open for writing");

@@ -1,4 +1,4 @@
-//! What a stack shows: the newest layer decides, directories merge, marks hide.
+//! What a stack shows: the topmost layer decides, directories merge, whiteouts and opaque marks hide.
 
 use crate::need;
 use crate::support::{check, check_read_only};

@@ -1,4 +1,4 @@
-//! Changes of attributes alone: they copy no data, and the data follows on the first write.
+//! Changes of attributes alone copy no data; the first write copies it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -83,7 +83,7 @@ fn the_data_arrives_with_times_and_rights_as_they_are() {
     at.utimes("d/big", 12345, 678).gives("ok");
     let file = File::options().write(true).open(at.path("d/big")).expect("open");
     let before = fs::metadata(at.path("d/big")).expect("stat");
-    // Nothing is written, so nothing is taken; but the data has come.
+    // The call allocates no space, but it copies the data up.
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, 1).expect("allocate");
     drop(file);
     let after = fs::metadata(at.path("d/big")).expect("stat");
@@ -113,7 +113,7 @@ fn readers_and_maps_stay_with_the_file_while_its_data_comes() {
     mounted.unmount();
 }
 
-/// What the kernel left, Overfuse goes on with, and the other way round.
+/// Overfuse continues with metadata-only files that the kernel left, and the other way round.
 #[test]
 fn each_finds_the_data_of_what_the_other_left() {
     need!(root, fuse, overlay);
@@ -136,7 +136,7 @@ fn each_finds_the_data_of_what_the_other_left() {
     }
 }
 
-/// With `user.` marks the kernel reads no such files: none are made.
+/// With `user.` marks the kernel does not read metadata-only files, so Overfuse makes none.
 #[test]
 fn with_user_marks_the_data_comes_along() {
     need!(fuse);
@@ -148,7 +148,7 @@ fn with_user_marks_the_data_comes_along() {
     assert!(allocated(&layers.upper().join("d/big")) >= 256 << 10);
 }
 
-/// Who may write a file's attributes must not be able to show it the data of another.
+/// A user who may write a file's xattrs must not be able to redirect it to the data of another file.
 #[test]
 fn user_marks_lead_to_no_other_data() {
     need!(fuse);

@@ -1,4 +1,4 @@
-//! Making directories: plain ones, and ones that must hide what stood there before.
+//! Making directories: plain ones, and ones that must hide a former entry of that name.
 
 use crate::need;
 use crate::support::check;

@@ -1,4 +1,5 @@
-//! Union file systems whose layers are in a mount, and what they need of it: devices that are whiteouts to them.
+//! Union file systems whose layers are inside a mount of Overfuse. They need to store their whiteouts there, as
+//! devices.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -19,7 +20,7 @@ const OUTER: &str = "upper:
     d up 755
     d work 755";
 
-/// What a program does in the inner mount, and what is to be seen then.
+/// Changes the inner mount, and checks what it shows then.
 fn change(at: &Path) {
     fs::remove_file(at.join("a")).expect("remove a file");
     fs::remove_dir_all(at.join("d")).expect("remove a directory");
@@ -49,8 +50,8 @@ fn nest(inner: Subject) {
     }
 }
 
-/// Whiteouts are devices of mode 0. What stands for them here has that mode, and an attribute, which is not for an ordinary
-/// user outside of any namespace to read.
+/// Whiteouts are devices of mode 0. Overfuse stores them as entries of that mode with an xattr, which an ordinary user
+/// outside a namespace cannot read.
 #[test]
 fn overfuse_mounts_layers_that_are_in_a_mount_of_overfuse() {
     need!(fuse, override);

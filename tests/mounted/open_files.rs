@@ -1,4 +1,4 @@
-//! Open files: what is open stays what it was, whatever happens to its name.
+//! Open files stay the same files, whatever happens to their names.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,4 +1,4 @@
-//! One file has one content, by whatever way and through whichever descriptor it is read and written.
+//! A file has the same content through every descriptor and every way of reading and writing it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ fn both_ways(path: std::path::PathBuf) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// A buffer that `O_DIRECT` takes: it begins at a block.
+/// A buffer for `O_DIRECT`, aligned to a block.
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
@@ -26,7 +26,7 @@ fn char_at(file: &File, offset: u64) -> io::Result<char> {
     Ok(one[0] as char)
 }
 
-/// `splice(2)` between a file and a pipe, at an offset where one is given.
+/// `splice(2)` between a file and a pipe, at an offset if one is given.
 fn splice(from: (impl AsFd, Option<i64>), to: (impl AsFd, Option<i64>), length: usize) -> io::Result<isize> {
     fn pointer(offset: &mut Option<i64>) -> *mut i64 {
         offset.as_mut().map_or(std::ptr::null_mut(), |offset| offset)
@@ -133,7 +133,7 @@ fn two_processes_append_and_no_line_is_lost() {
         lines.sort();
         lines.dedup();
         at.note("distinct lines", Ok(lines.len().to_string())).gives("401");
-        // The order is not the same twice.
+        // The order of lines varies.
         at.write("log", &lines.join("\n")).gives("ok");
     });
 }

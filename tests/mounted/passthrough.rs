@@ -1,4 +1,4 @@
-//! Files that the kernel reads and writes in their layer itself: that it does, and that nothing else differs.
+//! Passthrough: the kernel itself reads and writes files in their layer, and nothing else differs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -124,14 +124,14 @@ fn a_file_that_comes_up_while_it_is_open_is_passed_through_when_nobody_has_it_op
     let reader = File::open(&path).expect("open");
     let map = Map::new(&reader, libc::PROT_READ).expect("map");
     open(&path).write_all_at(b"U", 0).expect("write");
-    // One that is opened now is of the upper, but the reader and its map are of the page cache.
+    // A descriptor opened now writes to the upper file, but the reader and its map still use the page cache.
     open(&path).write_all_at(b"P", 1).expect("write");
     let mut seen = [0; 5];
     reader.read_exact_at(&mut seen, 0).expect("read");
     assert_eq!((&seen, map.byte(0), map.byte(1)), (b"UPwer", b'U', b'P'));
     drop((reader, map));
     let before = data_requests(mounted.at());
-    // The kernel tells of the last close a moment after it.
+    // RELEASE comes a moment after the last close.
     for patience in 0.. {
         open(&path).write_all_at(b"E", 2).expect("write");
         if data_requests(mounted.at()) == before + patience {
@@ -156,7 +156,7 @@ fn what_is_written_through_a_map_moves_the_times_that_are_shown() {
     let map = Map::new(&open(&path), libc::PROT_READ | libc::PROT_WRITE).expect("map");
     let mut before = mtime();
     for byte in [1, 2] {
-        // The clock of the file system has ticked, and the page was written back: only then is the next store seen.
+        // The times change only when the file system's clock has ticked and the page was written back.
         sleep(Duration::from_millis(20));
         map.set(0, byte);
         map.sync().expect("msync");
@@ -205,7 +205,7 @@ fn what_a_short_lower_file_holds_is_there_when_it_is_opened_first() {
     for size in sizes {
         fs::write(layers.lowers[0].join(size.to_string()), content(size)).expect("write");
     }
-    // Where nobody shall read ahead, nobody does.
+    // With `io=cached` the content is not sent at open.
     for (options, given) in [("io=passthrough", 65_535), ("io=passthrough,threads=1", 65_535), ("io=cached", 0)] {
         let mounted = mount_with(&layers, &dir.path().join("at"), options);
         for size in sizes {
@@ -213,7 +213,7 @@ fn what_a_short_lower_file_holds_is_there_when_it_is_opened_first() {
             let before = data_requests(mounted.at());
             assert!(fs::read(&path).expect("read") == content(size), "{options}: {size}");
             assert_eq!(data_requests(mounted.at()) == before, size <= given, "{options}: {size}");
-            // Dropped pages are asked for.
+            // Dropped pages are read again.
             let file = File::open(&path).expect("open");
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("drop the pages");
             assert!(fs::read(&path).expect("read") == content(size), "{options}: {size}, again");
@@ -241,7 +241,7 @@ fn what_is_cut_while_it_is_opened_first_stays_cut() {
             let start = &Barrier::new(2);
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    // By its name: nobody opens it for that. What is beyond is zeros now.
+                    // By path, so that this does not open the file. Bytes beyond the cut are zeros now.
                     let at = At::new(mounted.at());
                     start.wait();
                     at.truncate_path(name, kept as u64).gives("ok");

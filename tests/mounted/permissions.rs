@@ -1,4 +1,4 @@
-//! Other users: they may what the modes, owners and lists that they see allow, and nothing else.
+//! Other users may do what the visible modes, owners and access control lists allow, and nothing else.
 
 use rustix::fs::{Access, XattrFlags};
 
@@ -132,8 +132,8 @@ fn a_sticky_directory_protects_the_files_of_others() {
     );
 }
 
-/// But for the group bit of a file that its group cannot execute: who may keep that one, only the
-/// kernel knows, and FUSE does not tell.
+/// Except the group bit of a file that its group cannot execute: only the kernel knows which writer keeps it, and FUSE
+/// does not pass that on.
 #[test]
 fn a_write_by_another_takes_the_set_id_bits_away() {
     need!(root, fuse, overlay);

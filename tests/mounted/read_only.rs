@@ -1,4 +1,4 @@
-//! Without an upper nothing changes, and every attempt says why.
+//! Without an upper layer nothing can be changed, and every attempt gets the right error.
 
 use rustix::fs::{Access, FileType, XattrFlags};
 

@@ -1,4 +1,4 @@
-//! Listings: complete, without repetition, and steady while entries come and go.
+//! Listings are complete and without repetition, also while entries are added and removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ fn names(prefix: &str, count: usize) -> String {
     (0..count).map(|n| format!("f d/{prefix}{n} 644 x\n")).collect()
 }
 
-/// A listing as it comes, so that repetition shows.
+/// A listing in its own order, so that repetition shows.
 fn listed(at: &At, dir: &str) -> Vec<String> {
     let entries = fs::read_dir(at.path(dir)).expect("open a directory");
     entries.map(|entry| entry.expect("read a directory").file_name().display().to_string()).collect()

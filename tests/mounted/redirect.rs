@@ -1,4 +1,4 @@
-//! Renaming directories that exist below: they take a redirect mark along, and keep all that is in them.
+//! Renaming directories that exist in a lower layer: they get a redirect mark and keep their content.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ const EXCHANGE: RenameFlags = RenameFlags::EXCHANGE;
 const TREES: &str = "upper:\n f m/u 644 u\n w m/gone\n lower:\n f m/a/x 644 x1\n f m/gone 644 x\n f only/deep/f 644 f\n d empty 755\n\
     lower:\n f m/a/y 644 y2\n f m/z 644 z2\n f only/deep/g 600 g\n f file 644 x";
 
-/// The kernel with `redirect_dir=on` does the same, for root. In a user namespace it answers `EXDEV`.
+/// For root, the kernel with `redirect_dir=on` does the same. In a user namespace it answers `EXDEV`.
 fn on_both_or_alone(layers: &str, operations: impl Fn(&At)) {
     need!(fuse, overlay);
     if is_root() { check(layers, operations) } else { check_alone(layers, operations) }
@@ -142,7 +142,7 @@ fn attributes_and_numbers_move_along() {
     });
 }
 
-/// The layer below was the upper of a mount that renamed.
+/// The lower layer was the upper of an earlier mount, on which directories were renamed.
 #[test]
 fn redirects_in_lower_layers_are_followed() {
     need!(root, fuse, overlay);
@@ -182,7 +182,7 @@ fn redirects_in_lower_layers_are_followed() {
     }
 }
 
-/// A mark that leads nowhere, or could lead out, spoils the directory that has it and no other.
+/// A redirect that leads nowhere, or out of the layer, breaks only the directory that has it.
 #[test]
 fn a_bad_redirect_is_an_error_of_that_directory_alone() {
     need!(fuse);

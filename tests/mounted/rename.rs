@@ -1,4 +1,4 @@
-//! Renaming: over everything that may be there, with and without replacing, and exchanging.
+//! Renames: over every kind of target, with and without replacing it, and exchanges.
 
 use rustix::fs::RenameFlags;
 
@@ -129,7 +129,7 @@ fn missing_and_mixed_names_are_reported() {
     });
 }
 
-/// In a user namespace the kernel takes the two for different files.
+/// In a user namespace the kernel treats the two names as different files.
 #[test]
 fn names_of_one_file_renamed_over_each_other_both_stay() {
     need!(root, fuse, overlay);

@@ -1,4 +1,4 @@
-//! Calls that few programs make, and that must answer as they do elsewhere.
+//! Rare system calls, which must answer as on other file systems.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use crate::need;
 use crate::support::{At, check};
 
-/// A file without a name: not every kind of mount has it, and every program must live without.
+/// `O_TMPFILE`: not every kind of mount supports it, and programs fall back to a named file.
 #[test]
 fn a_temporary_file_is_to_be_had_one_way_or_the_other() {
     need!(fuse, overlay);
@@ -61,9 +61,9 @@ fn an_unknown_ioctl_is_none_of_ours() {
         for name in ["u", "l", "d"] {
             let file = File::open(at.path(name)).expect("open");
             let mut buffer = [0u8; 256];
-            // TCGETS, a block device's size, and a number that nobody has: read and write, 8 bytes.
+            // TCGETS, a block device's size, and an unused number: read and write, 8 bytes.
             for request in [libc::TCGETS, 0x8008_1272, 0xc008_ee01] {
-                // SAFETY: a buffer larger than any of these would fill.
+                // SAFETY: the buffer is larger than any of these calls would fill.
                 let done = match unsafe { libc::ioctl(file.as_raw_fd(), request as _, buffer.as_mut_ptr()) } {
                     0 => Ok("ok"),
                     _ => Err(io::Error::last_os_error()),
@@ -103,7 +103,7 @@ fn whole_file_systems_are_synced() {
     });
 }
 
-/// A handle that could be opened later must name the file for ever: neither kind of mount has such by default.
+/// A handle that can be opened later must name the file for ever. By default neither kind of mount gives such handles.
 #[test]
 fn handles_of_files_are_given_to_watchers_alone() {
     need!(root, fuse, overlay);
@@ -198,7 +198,7 @@ fn flags_of_open_files_can_be_changed() {
         let direct = || {
             let fd = open_with(at, "l", OFlags::RDWR)?;
             rustix::fs::fcntl_setfl(&fd, OFlags::DIRECT)?;
-            // SAFETY: nobody else has the copy.
+            // SAFETY: nothing else owns the copy.
             let copy = unsafe { OwnedFd::from_raw_fd(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0)) };
             Ok(format!("{}", rustix::fs::fcntl_getfl(&copy)?.contains(OFlags::DIRECT)))
         };

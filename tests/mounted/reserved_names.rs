@@ -1,5 +1,5 @@
-//! Names and attributes that mean something to union file systems, and belong to a program here: it may be
-//! unpacking a layer, or be a union file system itself.
+//! Names and xattrs with a meaning to union file systems, which belong to a program here: it may unpack a layer, or be
+//! a union file system itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -73,7 +73,7 @@ fn a_lower_file_that_a_layer_keeps_plain_stays_so_when_it_comes_up() {
     fs::write(at.join(".wh.a"), "").expect("make a file");
     fs::write(at.join("d"), "").expect("make a file");
     mounted.unmount();
-    // What was an upper layer is a lower one now.
+    // The former upper layer is a lower one now.
     let (upper, work) = (dir.path().join("upper2"), dir.path().join("work2"));
     fs::create_dir(&upper).expect("make a directory");
     fs::create_dir(&work).expect("make a directory");

@@ -1,4 +1,4 @@
-//! Modes of new files, lists of users, groups: who gets what, and who may what.
+//! Modes of new files, access control lists and groups.
 
 use std::process::Command;
 
@@ -65,7 +65,7 @@ fn lists_are_shown_set_changed_and_removed() {
         for name in ["u", "l", "d"] {
             at.note(format_args!("getfacl {name}"), Ok(shell(at, &format!("getfacl -np {name}"))));
         }
-        // The mode and the list are one thing, whichever is changed.
+        // A change of the mode changes the list, and the other way round.
         at.chmod("l", 0o600).gives("ok");
         at.note("getfacl l", Ok(shell(at, "getfacl -np l")));
         shell(at, "setfacl -m m::rwx l; setfacl -x u:1000 u; setfacl -k d");
@@ -188,7 +188,7 @@ fn in_a_sticky_directory_only_owners_remove_and_replace() {
                 at.unlink("tmp/other-u").gives("EPERM");
                 at.rmdir("tmp/theirs").gives("EPERM");
                 at.append("tmp/other", "+").gives("ok");
-                // Whose directory it is may remove what is in it.
+                // The owner of the directory may remove its entries.
                 at.unlink("own/other").gives("ok");
                 at.create("tmp/new", 0o600, "x").gives("ok");
                 at.rename("tmp/new", "tmp/newer").gives("ok");

@@ -1,4 +1,4 @@
-//! Removing directories: empty is what users see, not what the layers hold.
+//! Removing directories: a directory is empty if the mount shows no entries, whatever the layers hold.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -85,7 +85,7 @@ fn a_directory_is_removed_once_its_last_entry_is() {
     });
 }
 
-/// It lies on nothing here, and yet merges: with what the layers below have by its former name.
+/// Nothing is below its new name, but it still merges with the lower directories of its former name.
 #[test]
 fn a_renamed_directory_is_not_empty_for_what_its_former_name_has_below() {
     need!(root, fuse, overlay);
@@ -100,7 +100,7 @@ fn a_renamed_directory_is_not_empty_for_what_its_former_name_has_below() {
     });
 }
 
-/// A whiteout that is one of several names of a device says the same as one that is alone.
+/// A whiteout may be one of several hard links to a device.
 #[test]
 fn what_several_mounts_in_turn_removed_is_gone_for_us_and_for_the_kernel() {
     need!(fuse, overlay);

@@ -1,4 +1,4 @@
-//! Programs that run from the mount: none is written while it runs, none runs while it is written.
+//! Programs that run from the mount: a running program cannot be written, and a file open for writing cannot be run.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::need;
 use crate::support::{At, Layers, Subject, copy_program, scratch};
 
-/// Runs what is at `path`, a copy of cat(1), until its input ends; returns when it runs.
+/// Starts the program at `path`, a copy of cat(1), which runs until its input ends. Returns when it runs.
 fn run(at: &At, path: &str) -> io::Result<Child> {
     let mut child = Command::new(at.path(path)).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     io::Write::write_all(child.stdin.as_mut().expect("piped"), b"x")?;
@@ -16,7 +16,7 @@ fn run(at: &At, path: &str) -> io::Result<Child> {
     Ok(child)
 }
 
-/// As [`run`], where nobody writes any more: a process that another test is starting holds our files until its exec.
+/// As [`run`], after a write. Retries, because a child process of another test may hold our files open until its exec.
 fn run_after_writing(at: &At, path: &str) -> io::Result<Child> {
     let patience = Instant::now() + Duration::from_secs(3);
     loop {
@@ -34,7 +34,7 @@ fn end(mut child: Child) {
     assert!(child.wait().expect("wait").success());
 }
 
-/// In a user namespace the kernel takes the two names for different files.
+/// In a user namespace the kernel treats the two names as different files.
 #[test]
 fn a_program_is_busy_while_it_runs_or_is_written() {
     need!(root, fuse, overlay);
@@ -49,7 +49,7 @@ fn a_program_is_busy_while_it_runs_or_is_written() {
         for path in ["below", "above"] {
             let running = run_after_writing(&at, path).expect("run");
             at.append(path, "x").gives("ETXTBSY");
-            // The file may change in all else, and another one may take its name.
+            // All else of the file may change, and another file may take its name.
             at.chmod(path, 0o700).gives("ok");
             let again = run(&at, path).expect("run once more");
             at.append(path, "x").gives("ETXTBSY");
@@ -77,7 +77,7 @@ fn a_program_is_busy_while_it_runs_or_is_written() {
     assert_eq!(logs[0], logs[1], "the kernel's outcomes are on the left");
 }
 
-/// The kernel's overlayfs brings the file up empty before it refuses.
+/// The kernel's overlayfs copies the file up empty before it refuses.
 #[test]
 fn a_truncation_that_is_refused_leaves_the_running_program_whole() {
     need!(fuse, overlay);

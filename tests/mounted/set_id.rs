@@ -1,4 +1,4 @@
-//! Set-id bits and capabilities: what takes them away, and from whom.
+//! Set-id bits and capabilities: which changes remove them, and for which users.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,7 +14,7 @@ const USER: u32 = 1000;
 const GROUP: u32 = 1001;
 const OTHER: u32 = 1234;
 
-/// What a program does to the file at a path.
+/// A change of the file at a path.
 type Act = fn(&At, &str);
 
 const CHANGES: [(&str, Act); 9] = [
@@ -50,7 +50,7 @@ fn change_all(at: &At) {
     }
 }
 
-/// What the mount shows right after, before a remount: also with what the kernel remembers of modes.
+/// Shows all files before a remount, with the modes that the kernel has cached.
 fn show_all(at: &At) {
     for (change, _) in CHANGES {
         for mode in MODES {
@@ -163,7 +163,7 @@ fn a_change_of_owner_takes_the_bits_from_everybody() {
             at.stat(&format!("{name}.d"));
         }
     });
-    // The same owner, and no owner at all: a change of owner all the same.
+    // Setting the same owner, or naming none, also counts as a change of owner.
     check(&format!("upper:\n{files} lower:\n"), |at| {
         for name in names {
             at.chown(name, 0, 0).gives("ok");

@@ -1,5 +1,5 @@
-//! One slow request holds up nobody: copy-ups of files in a layer that answers no read until it is told to, and what goes
-//! on elsewhere in the mount meanwhile.
+//! A slow request does not delay others: files are copied up from a layer that holds back its answers to reads, while
+//! the rest of the mount is used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,15 +17,15 @@ use crate::need;
 use crate::support::subject::{further_options, peer};
 use crate::support::{Layers, mount_with, scratch};
 
-/// So long is waited for what must come at all.
+/// The longest wait for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 const FILES: u64 = 8;
 const SIZE: u64 = 100_000;
 const ROOT: u64 = 1;
 const FIRST_FILE: u64 = 2;
 
-/// A directory of files of which nothing can be read before it is released. A file system of its own, that answers what is
-/// asked of a lower layer, and no more.
+/// A directory whose files cannot be read before [`SlowDir::release`]. It is a FUSE mount of its own, which answers
+/// only the requests that a lower layer needs.
 struct SlowDir {
     at: PathBuf,
     gate: Arc<Gate>,
@@ -41,7 +41,7 @@ struct Gate {
 #[derive(Default)]
 struct State {
     open: bool,
-    /// The reads that wait: number and size.
+    /// The reads that wait: number of the request and size.
     held: Vec<(u64, u32)>,
 }
 
@@ -73,7 +73,7 @@ impl SlowDir {
 
     fn release(&self) {
         self.gate.state.lock().expect("lock").open = true;
-        // The server waits for requests: this is one.
+        // Wakes the server, which waits for a request.
         let _ = fs::symlink_metadata(self.at.join("wake"));
     }
 }
@@ -82,7 +82,7 @@ impl Drop for SlowDir {
     fn drop(&mut self) {
         self.release();
         rustix::mount::unmount(&self.at, UnmountFlags::DETACH).expect("unmount");
-        // Whoever holds a file of it open keeps it alive; after a failure that is the mount under test.
+        // An open file keeps the server alive; after a failure the mount under test holds one.
         if !thread::panicking() {
             self.server.take().map(thread::JoinHandle::join);
         }
@@ -105,7 +105,7 @@ fn send(mut device: &File, unique: u64, error: i32, body: &[u8]) {
     message.extend((-error).to_ne_bytes());
     message.extend(unique.to_ne_bytes());
     message.extend(body);
-    // Whoever waited for it may be gone.
+    // An error means that the waiting program is gone.
     let _ = device.write(&message);
 }
 
@@ -133,7 +133,7 @@ fn serve(mut device: &File, gate: &Gate) {
             }
             // GETATTR.
             3 => Ok([vec![0; 16], attr(node)].concat()),
-            // OPEN and OPENDIR, and past the page cache, so that one read is one request.
+            // OPEN and OPENDIR, without the page cache, so that one read is one request.
             14 | 27 => Ok([0, 1].iter().flat_map(|n: &u64| n.to_ne_bytes()).collect()),
             // READ.
             15 => {
@@ -191,7 +191,7 @@ fn listing() -> Vec<u8> {
     listing
 }
 
-/// Does `work` in a thread, and fails where it does not come to its end.
+/// Runs `work` in a thread, and fails if it does not end in time.
 #[track_caller]
 fn comes_to_an_end(what: &str, work: impl FnOnce() + Send + 'static) {
     let (tell, told) = mpsc::channel();
@@ -206,12 +206,12 @@ fn append(path: &Path) {
     OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(b"!")).expect("append");
 }
 
-/// As many threads as `OVERFUSE_TEST_OPTIONS` says are no subject of these tests, nor is another program.
+/// Whether these tests do not apply: `OVERFUSE_TEST_OPTIONS` sets the number of threads, or another program is tested.
 fn is_another_subject() -> bool {
     peer().is_some() || further_options().is_some_and(|options| options.contains("threads="))
 }
 
-/// What `OVERFUSE_TEST_OPTIONS` says of rings comes after what a test says.
+/// Whether `OVERFUSE_TEST_OPTIONS` sets `io_uring`, which then overrides a test's own options.
 fn is_with_rings() -> bool {
     further_options().is_some_and(|options| options.contains("io_uring"))
 }

@@ -1,4 +1,4 @@
-//! Allocation in every mode that a file system has, holes over a copy-up, and large attributes.
+//! Allocation in every mode that a file system has, holes after a copy-up, and large xattrs.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -42,7 +42,7 @@ fn every_mode_of_allocation_does_what_the_upper_does_or_is_refused_alike() {
     }
 }
 
-/// Linux asks no FUSE file system for these.
+/// Linux does not pass these modes to FUSE file systems.
 #[test]
 fn ranges_are_neither_collapsed_nor_inserted() {
     need!(fuse);
@@ -95,7 +95,7 @@ fn sparse_files_of_a_layer_come_up_sparse() {
         make_sparse(&layers.lowers[0].join("l"));
         let mounted = subject.mount(&layers, &dir.path().join("at"));
         let at = At::new(mounted.at());
-        // Kernel overlayfs copies up in pieces of 2 MiB, holes in them included.
+        // Kernel overlayfs copies up in pieces of 2 MiB, including the holes in them.
         let most = if subject == Subject::Kernel { 10_000 } else { 24 };
         let extents = "data 0-4096 1048576-1052672 1073737728-1073741824 of 1073741824";
         let sparse = |when: &str| {
@@ -145,7 +145,7 @@ fn seeking_ends_where_the_file_ends() {
     });
 }
 
-/// Where the file system of the layers takes attributes of this size; otherwise both refuse alike.
+/// If the file system of the layers supports xattrs of this size; otherwise both subjects refuse them alike.
 #[test]
 fn attributes_of_every_size_pass_and_come_up() {
     need!(fuse, overlay);
@@ -165,17 +165,17 @@ fn attributes_of_every_size_pass_and_come_up() {
                 rustix::fs::getxattr(at.path("l"), "user.large", &mut [0u8; 10][..]).map(|length| length.to_string());
             at.note("into ten bytes", small.map_err(io::Error::from));
         }
-        // One more than Linux passes.
+        // One byte more than Linux allows.
         let set = rustix::fs::setxattr(at.path("l"), "user.large", &vec![0; 65_537], XattrFlags::empty());
         at.note("set 65537", set.map(|()| "").map_err(io::Error::from)).gives("errno 7");
-        // Where an attribute fills the room that there is, no mark has any.
+        // If this xattr used all the space for xattrs, none would be left for the marks.
         at.remove_xattr("l", "user.large");
         at.rename("l", "renamed").gives("ok");
         at.chmod("m", 0o600).gives("ok");
     });
 }
 
-/// On a file system that takes them, whatever the one of the tests is: tmpfs does since Linux 6.6.
+/// On tmpfs, which supports them since Linux 6.6; the file system of the other tests may not.
 #[test]
 fn attributes_of_64_kib_and_long_lists_of_them_come_up() {
     need!(fuse, overlay);

@@ -1,4 +1,4 @@
-//! Pipes, sockets and devices: what the kernel does with them must reach it through the mount.
+//! Pipes, sockets and devices: they must work through the mount as on any file system.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use crate::need;
 use crate::support::check;
 
-/// A path of a socket must be short: it is given through the descriptor of its directory.
+/// A short path for a socket, through the descriptor of its directory: socket addresses have a small limit.
 fn short(dir: &File, name: &str) -> PathBuf {
     format!("/proc/self/fd/{}/{name}", std::os::fd::AsRawFd::as_raw_fd(dir)).into()
 }
@@ -65,7 +65,7 @@ fn a_socket_is_bound_and_connected_to() {
                     let mut asked = [0; 4];
                     stream.read_exact(&mut asked)?;
                     stream.write_all(&asked.map(|byte| byte.to_ascii_uppercase()))?;
-                    // A child that another test is starting may still hold a copy of the descriptor.
+                    // A child process of another test may still hold a copy of the descriptor.
                     Ok(rustix::net::shutdown(&listener, rustix::net::Shutdown::Both)?)
                 });
                 let mut stream = UnixStream::connect(&path)?;
@@ -78,7 +78,7 @@ fn a_socket_is_bound_and_connected_to() {
                 Ok(format!("{answer} {} {again:?}", kind.is_socket()))
             };
             at.note(format_args!("serve in {name}"), used()).gives("PING true AddrInUse");
-            // Nobody listens any more.
+            // No process listens any more.
             let dir = File::open(at.path(name)).expect("open");
             let refused = UnixStream::connect(short(&dir, "socket")).map(drop).unwrap_err().kind();
             at.note(format_args!("connect in {name}"), Ok(format!("{refused:?}"))).gives("ConnectionRefused");

@@ -1,4 +1,4 @@
-//! The room that is left is that of the upper layer.
+//! `statfs` shows the free space of the upper layer.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Symbolic links are kept as they are: their target is text, never followed by the union.
+//! Symbolic links are kept as they are: the union treats the target as text and never follows it.
 
 use crate::need;
 use crate::support::check;

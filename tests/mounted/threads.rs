@@ -1,4 +1,4 @@
-//! Several threads at once: on files of their own, on one file, on one directory.
+//! Several threads at once: each on its own files, all on one file, all in one directory.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

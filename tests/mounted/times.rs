@@ -1,4 +1,4 @@
-//! Times: who sets which, to the nanosecond, and when they move by themselves.
+//! Times: who may set which, to the nanosecond, and which operations change them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,12 +20,12 @@ fn times(at: &At, path: &str) -> io::Result<Times> {
     Ok([(meta.atime(), meta.atime_nsec()), (meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())])
 }
 
-/// Notes which of the times of `paths` move while `act` runs.
+/// Notes which times of `paths` change while `act` runs.
 fn moved(at: &At, what: &str, paths: &[&str], act: impl FnOnce()) {
     moved_of(at, what, paths, &["atime", "mtime", "ctime"], act);
 }
 
-/// As [`moved`], of these times alone.
+/// As [`moved`], for `times_of_interest` only.
 fn moved_of(at: &At, what: &str, paths: &[&str], times_of_interest: &[&str], act: impl FnOnce()) {
     let all = || paths.iter().map(|path| times(at, path).ok()).collect::<Vec<_>>();
     let before = all();
@@ -144,7 +144,7 @@ fn changes_of_content_move_mtime_and_ctime() {
 fn a_write_of_nothing_and_a_read_move_no_mtime() {
     need!(fuse, overlay);
     check(TREE, |at| {
-        // A lower file would be copied up by the kernel when it is opened for writing.
+        // Not a lower file: the kernel copies it up when it is opened for writing.
         {
             let name = "u";
             let nothing = || OpenOptions::new().write(true).open(at.path(name))?.write(&[]);
@@ -155,7 +155,7 @@ fn a_write_of_nothing_and_a_read_move_no_mtime() {
     });
 }
 
-/// Kernel overlayfs counts the map itself as an access; we do not.
+/// Kernel overlayfs counts making the map as an access; Overfuse does not.
 #[test]
 fn a_write_through_a_map_moves_mtime_and_ctime() {
     need!(fuse, overlay);
@@ -255,8 +255,8 @@ fn touch_now() -> Timestamps {
     Timestamps { last_access: now, last_modification: now }
 }
 
-/// The first read of content moves the atime of an upper file, as the mount says (`relatime`), and never that of a
-/// lower one; `O_NOATIME` moves none.
+/// The first read changes the atime of an upper file, according to `relatime`, and never the atime of a lower file.
+/// Reads with `O_NOATIME` change no atime.
 #[test]
 fn reading_moves_the_atime_of_upper_files_and_leaves_the_layers_below_alone() {
     need!(fuse, overlay);
@@ -270,7 +270,7 @@ fn reading_moves_the_atime_of_upper_files_and_leaves_the_layers_below_alone() {
                 let mut read = read;
                 at.note(format_args!("read {name}"), read().map(|count| count.to_string()));
             };
-            // Read before it is modified: relatime moves the atime.
+            // Read before it is modified: relatime changes the atime.
             for name in ["u", "quiet", "l", "quiet-l"] {
                 moved(at, "read", &[name], || read(name, if name.starts_with("quiet") { libc::O_NOATIME } else { 0 }));
             }
@@ -292,7 +292,7 @@ fn what_lies_below_keeps_its_atime_on_the_host() {
         let layers =
             Layers::build(dir.path(), "upper:\n lower:\n f l 644 lower\n f up 644 lower\n d d 755\n f d/x 644 x");
         let lower = |name: &str| layers.lowers[0].join(name);
-        // Older than the mtime: reading with relatime would move it.
+        // Older than the mtime: reading with relatime would change it.
         let old = Timespec { tv_sec: 900_000_000, tv_nsec: 5 };
         let set =
             Timestamps { last_access: old, last_modification: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT } };
@@ -308,7 +308,7 @@ fn what_lies_below_keeps_its_atime_on_the_host() {
             let atime = fs::metadata(lower(name)).expect("stat").atime();
             assert_eq!(atime, 900_000_000, "{subject:?} changed the atime of {name}");
         }
-        // What came up has the atime of what is below.
+        // The copied-up file has the atime of the lower file.
         assert_eq!(fs::metadata(at.path("up")).expect("stat").atime(), 900_000_000, "{subject:?}");
         mounted.unmount();
     }
@@ -325,7 +325,7 @@ fn a_mount_without_atimes_moves_none() {
         let atime = || fs::metadata(&host).expect("stat").atime();
         let before = atime();
         fs::read(&host).expect("read");
-        // Where the host's own mount moves none, there is nothing to see.
+        // If the host's own mount changes no atime, the test proves nothing.
         let moves = moves && before != atime();
         let mounted = mount_with(&layers, &at, option);
         let before = fs::metadata(at.join("u")).expect("stat").atime();

@@ -1,4 +1,4 @@
-//! Files that are open and have no name any more, or whose name another file took.
+//! Open files that were removed, or replaced by another file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -11,7 +11,7 @@ use rustix::fs::inotify;
 use crate::need;
 use crate::support::{At, alone, check};
 
-/// What happened, as `name: EVENTS`, in order; the same event twice in a row once.
+/// The events so far, as `name: EVENTS`, in order, without repetition of the last event.
 fn events(queue: &OwnedFd) -> String {
     let mut buffer = [std::mem::MaybeUninit::uninit(); 16 << 10];
     let mut reader = inotify::Reader::new(queue, &mut buffer);
@@ -85,10 +85,10 @@ fn fanotify_tells_of_opens_and_writes() {
     need!(root, fuse, overlay);
     check("upper:\n lower:\n f l 644 l", |at| {
         const EVENT: usize = 24;
-        // SAFETY: two numbers; the answer is a descriptor or -1.
+        // SAFETY: two numbers; the result is a descriptor or -1.
         let queue = unsafe { libc::fanotify_init(libc::FAN_CLOEXEC | libc::FAN_NONBLOCK, libc::O_RDONLY as u32) };
         assert!(queue >= 0, "fanotify_init: {}", io::Error::last_os_error());
-        // SAFETY: a descriptor that nobody else has.
+        // SAFETY: a descriptor that nothing else owns.
         let mut queue = unsafe { File::from_raw_fd(queue) };
         let path = std::ffi::CString::new(at.path("l").as_os_str().as_bytes()).expect("a path");
         let mask = libc::FAN_OPEN | libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE;
@@ -105,7 +105,7 @@ fn fanotify_tells_of_opens_and_writes() {
             for event in buffer[..length].chunks(EVENT) {
                 all |= u64::from_ne_bytes(event[8..16].try_into().expect("eight bytes"));
                 let fd = i32::from_ne_bytes(event[16..20].try_into().expect("four bytes"));
-                // SAFETY: the event hands over a descriptor that nobody else has.
+                // SAFETY: the event hands over a descriptor that nothing else owns.
                 let mut file = unsafe { File::from_raw_fd(fd) };
                 content.clear();
                 file.read_to_string(&mut content).expect("read the file of an event");
@@ -115,7 +115,7 @@ fn fanotify_tells_of_opens_and_writes() {
     });
 }
 
-/// To epoll, though, every file of a FUSE mount can be added: elsewhere regular files answer `EPERM`.
+/// Unlike elsewhere, epoll accepts every file of a FUSE mount; on other file systems regular files give `EPERM`.
 #[test]
 fn files_and_directories_are_always_ready() {
     need!(fuse, overlay);

@@ -1,6 +1,5 @@
-//! Eight workers at once, each doing what a seed says, on directories of its own and on shared ones, over a
-//! lower tree. Whatever order their operations took effect in, there is one tree afterwards: mounted still,
-//! mounted again, and mounted by the kernel.
+//! Eight workers at once, each with random operations from a seed, on its own and on shared directories, over a lower
+//! tree. Afterwards the tree must be the same while still mounted, after a remount, and mounted by the kernel.
 
 use std::thread;
 
@@ -13,11 +12,11 @@ use crate::support::{At, Layers, Outcome, Subject, scratch, snapshot};
 const WORKERS: u64 = 8;
 const OPERATIONS: usize = 500;
 
-/// What an operation may answer when others work on the same names. Not `ESTALE`, `EIO`, or `EXDEV`.
+/// The results that an operation may have while others work on the same names. Not `ESTALE`, `EIO`, or `EXDEV`.
 const EXPECTED: &[&str] =
     &["ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "ENOTEMPTY", "EINVAL", "ENODATA", "ELOOP", "EPERM", "EACCES", "ENXIO"];
 
-/// Numbers that follow from a seed.
+/// Random numbers from a seed.
 struct Dice(fastrand::Rng);
 
 impl Dice {
@@ -38,7 +37,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// A directory that may be there: shared or its own, some of them below others.
+    /// A directory that may exist: shared or its own, some of them below others.
     fn dir(&mut self) -> String {
         let sub = self.dice.pick(&["", "", "/sub", "/sub/deep", "/moved", "/new"]);
         match self.dice.below(4) {
@@ -49,7 +48,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A name that may be there.
+    /// A name that may exist.
     fn path(&mut self) -> String {
         let dir = self.dir();
         let name = self.dice.pick(&["a", "b", "c", "link", "hard1", "hard2", "x", "y", "sub"]);
@@ -87,7 +86,7 @@ impl Worker<'_> {
     }
 }
 
-/// Layers that have something of everything at the names that the workers use.
+/// Layers with entries of every kind at the names that the workers use.
 fn layers() -> String {
     let files = |dir: &str, who: &str| {
         format!(
@@ -136,7 +135,7 @@ fn work(seed: u64) {
             .collect();
         workers.into_iter().map(|worker| worker.join().expect("a worker fails")).collect::<Vec<usize>>()
     });
-    // Names that nobody finds would prove nothing.
+    // If most operations found no entry, the test would prove nothing.
     assert!(logs.iter().sum::<usize>() > OPERATIONS, "{logs:?}");
 
     let live = snapshot(mounted.at());

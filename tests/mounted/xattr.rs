@@ -1,4 +1,4 @@
-//! Extended attributes: those of the users pass, those of the layers stay hidden.
+//! Extended attributes: those of users work, and the marks of the layers stay hidden.
 
 use rustix::fs::XattrFlags;
 
