@@ -1,4 +1,4 @@
-//! What a command finds around itself: variables, directory, names, devices, streams, rights.
+//! The environment of a command: variables, directory, names, devices, streams, rights.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -104,7 +104,7 @@ fn standard_input_is_passed_on_when_asked_for_and_empty_otherwise() {
     for (flags, expected) in [(&["-i"][..], "from outside\n"), (&[], "")] {
         let mut command = host.command(&[flags, &["--entrypoint", "cat"]].concat(), &[]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        // Without -i nobody reads it.
+        // Without -i this input is not read.
         let _ = child.stdin.take().unwrap().write_all(b"from outside\n");
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{flags:?}");

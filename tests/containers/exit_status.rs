@@ -1,4 +1,4 @@
-//! What `overfuse run` exits with, and the one line that it says when the command did not start.
+//! The exit status of `overfuse run`, and its one-line error when the command does not start.
 
 use crate::host::{hosts, root};
 

@@ -1,4 +1,4 @@
-//! Files: what a container changes, what it may not, and what of the host it is shown.
+//! Files: which ones a container may change, and which files of the host it sees.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! A user of this machine with a store of their own that holds the image.
+//! A user of this machine, with their own store that holds the test image.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -11,20 +11,20 @@ use tempfile::TempDir;
 use crate::image::{self, Twist};
 use crate::support::need::{self, PLAIN_USER, USER, User};
 
-/// See the module.
+/// A user, their store and their copy of the program.
 pub(crate) struct Host {
-    /// Of the user, in a place that every user reaches.
+    /// Belongs to the user, at a path that every user can reach.
     dir: TempDir,
     program: PathBuf,
     user: Option<User>,
 }
 
-/// Root, a user with subordinate ids and one without, as far as this machine has them; skips aloud what it has not.
+/// Root, a user with subordinate ids and one without, if this machine has them. Prints which ones are skipped.
 pub(crate) fn hosts() -> Vec<Host> {
     hosts_with(|_| Twist::default())
 }
 
-/// The same with an image that is not the usual one.
+/// As [`hosts`], with a modified image.
 pub(crate) fn hosts_with(twist: impl Fn(&Path) -> Twist) -> Vec<Host> {
     let mut hosts = Vec::new();
     if need::all(&["root", "fuse", "busybox"]) {
@@ -51,7 +51,7 @@ impl Host {
         Self::with(user, |_| Twist::default())
     }
 
-    /// Root with an image that is not the usual one, which may depend on where the host's files are.
+    /// Root with a modified image, which may depend on the path of the host's files.
     pub(crate) fn root_with(twist: impl FnOnce(&Path) -> Twist) -> Host {
         Self::with(None, twist)
     }
@@ -59,7 +59,7 @@ impl Host {
     fn with(user: Option<User>, twist: impl FnOnce(&Path) -> Twist) -> Host {
         let dir = tempfile::Builder::new().prefix("overfuse-run-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        // Where the build directory is, only root may look.
+        // A link or copy, because maybe only root can reach the build directory.
         let program = dir.path().join("overfuse");
         let built = env!("CARGO_BIN_EXE_overfuse");
         fs::hard_link(built, &program).unwrap_or_else(|_| crate::support::copy_program(built, &program));
@@ -78,7 +78,7 @@ impl Host {
         self.user.is_none()
     }
 
-    /// Whether containers have other users than root.
+    /// Whether containers have users other than root.
     pub(crate) fn has_users(&self) -> bool {
         self.user.as_ref().is_none_or(|user| user.name != PLAIN_USER)
     }
@@ -98,7 +98,7 @@ impl Host {
         command
     }
 
-    /// What a shell script of the user prints outside; it must succeed.
+    /// The output of a shell script that the user runs outside of containers; it must succeed.
     pub(crate) fn shell(&self, script: &str) -> String {
         let mut command = self.user.as_ref().map_or_else(|| Command::new("sh"), |user| user.command("sh"));
         let output = command.args(["-ec", script]).current_dir(self.dir.path()).output().unwrap();
@@ -118,7 +118,7 @@ impl Host {
         self.command(flags, command).output().unwrap()
     }
 
-    /// What a shell script in a container prints; it must succeed.
+    /// The output of a shell script in a container; it must succeed.
     pub(crate) fn prints(&self, flags: &[&str], script: &str) -> String {
         let output = self.run(flags, &["-c", script]);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -136,7 +136,7 @@ impl Host {
         Started { child, output }
     }
 
-    /// The containers that the store holds, one a line.
+    /// The number of containers in the store.
     pub(crate) fn containers(&self) -> usize {
         fs::read_dir(self.path("store/containers")).unwrap().count()
     }
@@ -148,14 +148,14 @@ impl std::fmt::Display for Host {
     }
 }
 
-/// A container that runs.
+/// A running container.
 pub(crate) struct Started {
     pub(crate) child: Child,
     pub(crate) output: BufReader<ChildStdout>,
 }
 
 impl Started {
-    /// Sends the process outside a signal.
+    /// Sends a signal to the process outside.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();

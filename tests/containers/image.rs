@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// What it is called in the store.
+/// The image's name in the store.
 pub(crate) const NAME: &str = "tiny";
 
 const APPLETS: &[&str] = &[
@@ -19,26 +19,26 @@ const APPLETS: &[&str] = &[
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
 pub(crate) const GROUP: &str = "root:x:0:\napp:x:1001:\nvideo:x:44:app\n";
 
-/// In what an image differs from the usual one.
+/// The differences of an image from the usual one.
 #[derive(Debug, Default)]
 pub(crate) struct Twist {
-    /// Symbolic links: name and target. One that is named like a directory of the image takes its place.
+    /// Symbolic links: name and target. A link with the name of a directory of the image replaces it.
     pub(crate) links: Vec<(String, String)>,
-    /// Character devices that everybody may read and write: name, major and minor number.
+    /// Character devices that all users may read and write: name, major and minor number.
     pub(crate) devices: Vec<(String, u32, u32)>,
-    /// Further files: name and content.
+    /// More files: name and content.
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    /// What the configuration says in place of the usual.
+    /// Keys of the configuration that replace the usual ones.
     pub(crate) config: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Twist {
-    /// With a configuration that says `value` for `key`.
+    /// A configuration with `value` for `key`.
     pub(crate) fn says(key: &str, value: impl Into<serde_json::Value>) -> Twist {
         Twist { config: [(key.to_owned(), value.into())].into_iter().collect(), ..Twist::default() }
     }
 
-    /// With symbolic links.
+    /// An image with symbolic links.
     pub(crate) fn links(links: &[(&str, &str)]) -> Twist {
         let links = links.iter().map(|(name, target)| ((*name).into(), (*target).into())).collect();
         Twist { links, ..Twist::default() }

@@ -1,4 +1,4 @@
-//! What is left on the host when a container has ended, whichever way: nothing.
+//! A container leaves nothing behind on the host, however it ends.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::host::{Host, hosts, root};
 
-/// Processes with `marker` among their arguments.
+/// The number of processes with `marker` among their arguments.
 fn processes(marker: &str) -> usize {
     let entries = fs::read_dir("/proc").unwrap();
     let lines = entries.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());

@@ -1,5 +1,5 @@
-//! `overfuse run` as root, as a user with subordinate ids, and as one without: what a command in a container
-//! sees, what of it arrives outside, and what is left when it has ended.
+//! `overfuse run` as root, as a user with subordinate ids, and as one without: what a command in a container sees, what
+//! it passes to the outside, and what it leaves behind.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Signals to the process outside are the container's.
+//! Signals to the process outside are passed on to the container.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn a_command_that_handles_no_signal_is_ended_by_one_only_behind_an_init() {
 #[test]
 fn a_command_begins_with_no_signal_ignored_or_blocked() {
     let Some(host) = root() else { return };
-    // SIGPIPE, which our own process ignores, among them.
+    // This includes SIGPIPE, which Overfuse itself ignores.
     let output = host.run(&["--entrypoint", "grep"], &["-E", "Sig(Blk|Ign)", "/proc/self/status"]);
     let expected = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);

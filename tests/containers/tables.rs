@@ -1,4 +1,4 @@
-//! The tables of contents of an image's layers, by whoever keeps the store.
+//! The tables of contents of an image's layers, in the stores of root and of ordinary users.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use crate::image::NAME;
 
 const LOOK: &str = "find at -printf '%P %y %m %U %G %s %n %i %l %T@\\n' | sort";
 
-/// What a script prints while the image is mounted at `at`, and which system calls the mount made at its layers.
+/// The output of [`LOOK`] while the image is mounted at `at`, and the system calls that the mount made on its layers.
 fn mounted(host: &Host, index: &str) -> (String, serde_json::Value) {
     let index = format!("toc={index}");
     let mount = host.overfuse().args(["mount", "-o", &index, NAME, "at"]).output().unwrap();
@@ -19,7 +19,7 @@ fn mounted(host: &Host, index: &str) -> (String, serde_json::Value) {
     let stats = host.overfuse().args(["stats", "--json", "at"]).output().unwrap();
     assert!(host.overfuse().args(["umount", "at"]).status().unwrap().success());
     let mut stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
-    // How full the disk is, no table knows.
+    // No table holds the free space of the disk.
     stats["syscalls"].as_object_mut().unwrap().remove("statfs");
     (said, stats["syscalls"].clone())
 }

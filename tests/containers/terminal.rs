@@ -1,4 +1,4 @@
-//! A terminal of the container's own, and ours, which must be as before when it is over.
+//! The container's own terminal, and the caller's terminal, whose modes must be restored at the end.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use rustix::termios::{self, LocalModes, Winsize};
 
 use crate::host::{Host, hosts, root};
 
-/// The terminal that somebody sits at.
+/// The caller's terminal.
 struct Desk {
     master: File,
     slave: OwnedFd,
@@ -37,7 +37,7 @@ impl Desk {
         host.command(flags, &["-c", script]).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
     }
 
-    /// Reads the screen until it shows `text`; answers all that it showed.
+    /// Reads the output until it contains `text`, and returns all of it.
     fn until(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         let mut buffer = [0; 4096];
@@ -79,7 +79,7 @@ fn keys_go_in_and_a_new_size_follows() {
         desk.resize(40, 50);
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, Signal::WINCH).unwrap();
-        // The size is there before the line is: both go through one process.
+        // The new size arrives before the line does, because one process passes on both.
         std::thread::sleep(std::time::Duration::from_millis(100));
         desk.master.write_all(b"keys\r").unwrap();
         let seen = desk.until("40 50\r\n");

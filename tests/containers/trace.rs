@@ -1,10 +1,10 @@
-//! What a container read of its image.
+//! `overfuse trace`: which parts of its image a container read.
 
 use serde_json::Value;
 
 use crate::host::{Host, hosts, root};
 
-/// What `overfuse trace --json FLAGS` tells of a script, which must succeed.
+/// The output of `overfuse trace --json FLAGS` for a script, which must succeed.
 #[track_caller]
 fn traced(host: &Host, flags: &[&str], script: &str) -> Value {
     let file = host.path("trace.json");
@@ -37,7 +37,7 @@ fn a_trace_tells_which_files_were_read_and_how_much_of_each() {
         assert!(0 < bytes_read && bytes_read < bytes, "{host}: {bytes_read} of {bytes}");
         let group = crate::image::GROUP.len() as u64;
         assert_eq!(read(&trace, "/etc/group"), Some((group, group)), "{host}");
-        // It was looked up, and that is all.
+        // It was looked up only, not read.
         assert_eq!(read(&trace, "/bin/no-interpreter"), None, "{host}");
 
         let ahead = traced(&host, &[], "cat /etc/group >/dev/null");

@@ -1,4 +1,4 @@
-//! Who the command is: names from the image's own files, and what a user namespace has of them.
+//! The user of the command: names from the image's own files, and the ids that a user namespace has.
 
 use crate::host::{hosts, ordinary, root};
 use crate::support::need::{PLAIN_USER, USER};

@@ -1,4 +1,4 @@
-//! System calls that a container has no use for, and the profiles that say which those are.
+//! System calls that containers may not use, and the seccomp profiles that list them.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn calls_that_containers_have_no_use_for_are_refused_as_docker_refuses_them() {
     let calls = [
         ("unshare", "", refused),
         ("clone", "", refused),
-        // So that C libraries take clone instead, whose flags a filter can see.
+        // ENOSYS makes C libraries use clone instead, whose flags a filter can check.
         ("clone3", "", missing),
         ("unknown", "", missing),
         ("x32", "", missing),

@@ -1,4 +1,4 @@
-//! Devices of the host: nodes that an image brings, that a program makes, and that a volume has.
+//! Devices of the host: nodes in an image, made by a program, and in a volume.
 
 use std::fs;
 

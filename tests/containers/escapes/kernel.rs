@@ -1,4 +1,4 @@
-//! What of the kernel a container reaches: keys, cgroups, ids, packets, its own view of processes.
+//! The parts of the kernel that a container can reach: keys, cgroups, ids, packets, its view of processes.
 
 use crate::host::{hosts, hosts_with, root};
 use crate::image::Twist;

@@ -1,7 +1,7 @@
-//! Published escapes from containers, each with a harmless payload: what worked elsewhere must not work here.
+//! Published escapes from containers, each with a harmless payload: an escape from another launcher must not work here.
 //!
-//! Those of `docker cp` (CVE-2019-14271, CVE-2018-15664, CVE-2026-17106) and of builders concern commands that there are
-//! not.
+//! Escapes through `docker cp` (CVE-2019-14271, CVE-2018-15664, CVE-2026-17106) and through builders are not tested,
+//! since Overfuse has no such commands.
 
 mod calls;
 mod devices;

@@ -1,4 +1,4 @@
-//! Mounts that an image, or whoever changes it meanwhile, sends elsewhere.
+//! Mounts that an image, or a process that changes it meanwhile, tries to redirect.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::host::{hosts, hosts_with, root};
 use crate::image::Twist;
 
-/// The kinds of file system at `/proc`, `/proc/sys`, `/sys` and `/dev`, and whether masks are in their places.
+/// Prints the file system types of `/proc`, `/proc/sys`, `/sys` and `/dev`, and whether the masks are in place.
 const VIEW: &str = "stat -f -c %T /proc/self/ /proc/sys/ /sys/ /dev/; cat /proc/keys /proc/timer_list | wc -c; \
     echo x 2>/dev/null > /proc/sys/kernel/hostname; echo $?; ls /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v : | wc -w";
 const SEEN: &str = "proc\nproc\nsysfs\ntmpfs\n0\n1\n0";
@@ -90,7 +90,7 @@ fn cve_2021_30465_a_volume_whose_target_is_exchanged_meanwhile_stays_inside() {
         let script = "grep -c ' /proc/sys ' /proc/mounts; ls / | grep -c outside; true";
         for _ in 0..20 {
             let output = host.run(&["-v", &data, "-v", &small], &["-c", script]);
-            // Both are right: the directory was there, or the link led to nothing inside.
+            // Both results are right: the target was the directory, or a link to nothing inside the container.
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() || said.starts_with("overfuse: cannot mount "), "{said}");
         }

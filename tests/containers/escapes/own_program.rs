@@ -1,4 +1,4 @@
-//! The program that starts containers, executed by an image inside of one.
+//! An image that executes Overfuse's own program inside a container, to change it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -9,7 +9,7 @@ use crate::host::hosts_with;
 use crate::image::Twist;
 use crate::need;
 
-/// Runs in whatever loads it, before that program's first line, and tries to change the program's file.
+/// A library that runs before the main function of the program that loads it, and tries to change the program's file.
 const PAYLOAD: &str = r#"
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,7 +38,7 @@ fn payload(dir: &Path) -> Vec<u8> {
     fs::read(dir.join("payload.so")).unwrap()
 }
 
-/// What the dynamic program needs to be loaded, and the payload.
+/// The libraries that the dynamically linked program needs, and the payload.
 fn libraries(program: &Path) -> Vec<(String, Vec<u8>)> {
     let output = Command::new("ldd").arg(program).output().unwrap();
     let listed = String::from_utf8(output.stdout).unwrap();
@@ -51,7 +51,7 @@ fn libraries(program: &Path) -> Vec<(String, Vec<u8>)> {
 fn cve_2019_5736_an_image_changes_nothing_of_the_program_that_starts_it() {
     need!(cc);
     for host in hosts_with(|dir| Twist { files: libraries(&dir.join("overfuse")), ..Twist::default() }) {
-        // A copy of the user's own, as many have it in their home directory.
+        // The user's own copy, as many users have in their home directory.
         let program = host.path("overfuse");
         fs::copy(&program, host.path("copy")).unwrap();
         fs::rename(host.path("copy"), &program).unwrap();

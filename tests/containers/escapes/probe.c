@@ -1,4 +1,4 @@
-/* A program for containers that tries one thing, and says what the kernel answered: "ok", or the error's text. */
+/* A program for containers that tries operations and prints the kernel's answers: "ok", or the error's text. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static long key(const char *name) {
     return syscall(SYS_keyctl, 10, -3, "user", name, 0);
 }
 
-/* A call as 32-bit programs number them. */
+/* A system call by its number for 32-bit programs. */
 static long old_call(long number, long argument) {
 #ifdef __x86_64__
     long answer;

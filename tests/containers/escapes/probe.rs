@@ -1,4 +1,4 @@
-//! The program `probe` for containers: `probe WHAT ARGUMENT…` tries things and says what the kernel answered.
+//! The program `probe` for containers: `probe WHAT ARGUMENT…` tries operations and prints the kernel's answers.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::image::Twist;
 use crate::support::need;
 
-/// The program; none where there is no C compiler.
+/// The compiled program; `None` without a C compiler.
 fn program() -> Option<&'static [u8]> {
     static BUILT: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let build = || {
@@ -23,7 +23,7 @@ fn program() -> Option<&'static [u8]> {
     BUILT.get_or_init(build).as_deref()
 }
 
-/// An image that has it as `/bin/probe`.
+/// An image with the program as `/bin/probe`.
 pub(super) fn image() -> Option<Twist> {
     Some(Twist { files: vec![("bin/probe".into(), program()?.to_vec())], ..Twist::default() })
 }

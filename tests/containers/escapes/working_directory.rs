@@ -6,14 +6,14 @@ use std::os::fd::AsRawFd;
 use crate::host::{Host, hosts, hosts_with};
 use crate::image::Twist;
 
-/// Leaves a directory of the host open for whatever is started next, under `number`.
+/// Leaves a directory of the host open in the next process, as descriptor `number`.
 struct Leak {
     dir: File,
     number: i32,
 }
 
 impl Leak {
-    /// High enough that nothing else takes the number meanwhile.
+    /// `number` must be so high that no other descriptor gets it meanwhile.
     fn of(host: &Host, number: i32) -> Leak {
         let dir = File::open(host.path("outside")).unwrap();
         Leak { dir, number }
