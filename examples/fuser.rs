@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::{ffi::OsStrExt, process::CommandExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 /// Starts this program again in the foreground, and returns when that says that the mount is live.
 fn start_in_background() -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--foreground").args(std::env::args_os().skip(1)).process_group(0);
+    command.arg("--foreground").args(std::env::args_os().skip(1));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (mut line, mut message) = (String::new(), String::new());
     BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
@@ -70,6 +70,8 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     notifier.set(session.notifier()).ok();
     // Only the host's root may set this; others keep the default.
     let _ = sys::set_read_ahead(&args.at, 512);
+    // As Overfuse does: Linux divides CPU time among sessions. Fails, without harm, for a process that leads a group.
+    let _ = sys::process::new_session();
     // What users create gets the mode that they ask for, less their own mask.
     sys::process::set_umask(0);
     sys::obey_quotas()?;
@@ -99,14 +101,12 @@ fn config(options: &Options) -> Config {
     config
 }
 
-/// A union, as fuser wants to have it.
 struct Served {
     union: Union,
     /// Reading moves no time of access.
     quiet: bool,
     /// Everything that is created belongs to root.
     root: bool,
-    /// Set when the mount is there.
     notifier: Arc<OnceLock<Notifier>>,
 }
 
