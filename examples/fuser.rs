@@ -76,7 +76,9 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     sys::process::set_umask(0);
     sys::obey_quotas()?;
     writeln!(io::stdout(), "live")?;
-    session.run().context("serving the mount")
+    let serving = session.spawn()?;
+    // Dropping it, fuser would unmount again, and by then that may be the mount of another.
+    std::process::exit(i32::from(!matches!(serving.guard.join(), Ok(Ok(())))))
 }
 
 fn config(options: &Options) -> Config {
@@ -269,7 +271,6 @@ impl Filesystem for Served {
             fs.files_free, fs.block_size, fs.name_max, fs.fragment_size));
     }
     fn setxattr(&self, _: &Request, ino: Ino, key: &OsStr, value: &[u8], flags: i32, _: u32, reply: ReplyEmpty) {
-        // XATTR_CREATE and XATTR_REPLACE.
         let wanted = match flags { 1 => Wanted::Create, 2 => Wanted::Replace, _ => Wanted::Any };
         answer!(reply, self.union.set_xattr(node(ino), key, value, wanted), () => reply.ok());
     }
@@ -297,7 +298,6 @@ impl Filesystem for Served {
         answer!(reply, self.drop_set_id(true, by, ino).and_then(allocate), () => reply.ok());
     }
     fn lseek(&self, _: &Request, ino: Ino, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        // SEEK_DATA and SEEK_HOLE; the kernel does the others itself.
         let to = match whence { 3 => Ok(SeekTo::Data), 4 => Ok(SeekTo::Hole), _ => Err(Errno::INVAL) };
         let from = u64::try_from(offset).map_err(|_| Errno::NXIO);
         answer!(reply, to.and_then(|to| self.union.seek(node(ino), to, from?)), found => reply.offset(found.cast_signed()));
