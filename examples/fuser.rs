@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::{ffi::OsStrExt, process::CommandExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 /// Starts this program again in the foreground, and returns when that says that the mount is live.
 fn start_in_background() -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--foreground").args(std::env::args_os().skip(1)).process_group(0);
+    command.arg("--foreground").args(std::env::args_os().skip(1));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (mut line, mut message) = (String::new(), String::new());
     BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut line)?;
@@ -70,11 +70,15 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     notifier.set(session.notifier()).ok();
     // Only the host's root may set this; others keep the default.
     let _ = sys::set_read_ahead(&args.at, 512);
+    // As Overfuse does: Linux divides CPU time among sessions. Fails, without harm, for a process that leads a group.
+    let _ = sys::process::new_session();
     // What users create gets the mode that they ask for, less their own mask.
     sys::process::set_umask(0);
     sys::obey_quotas()?;
     writeln!(io::stdout(), "live")?;
-    session.run().context("serving the mount")
+    let serving = session.spawn()?;
+    // Dropping it, fuser would unmount again, and by then that may be the mount of another.
+    std::process::exit(i32::from(!matches!(serving.guard.join(), Ok(Ok(())))))
 }
 
 fn config(options: &Options) -> Config {
@@ -99,14 +103,12 @@ fn config(options: &Options) -> Config {
     config
 }
 
-/// A union, as fuser wants to have it.
 struct Served {
     union: Union,
     /// Reading moves no time of access.
     quiet: bool,
     /// Everything that is created belongs to root.
     root: bool,
-    /// Set when the mount is there.
     notifier: Arc<OnceLock<Notifier>>,
 }
 
@@ -269,7 +271,6 @@ impl Filesystem for Served {
             fs.files_free, fs.block_size, fs.name_max, fs.fragment_size));
     }
     fn setxattr(&self, _: &Request, ino: Ino, key: &OsStr, value: &[u8], flags: i32, _: u32, reply: ReplyEmpty) {
-        // XATTR_CREATE and XATTR_REPLACE.
         let wanted = match flags { 1 => Wanted::Create, 2 => Wanted::Replace, _ => Wanted::Any };
         answer!(reply, self.union.set_xattr(node(ino), key, value, wanted), () => reply.ok());
     }
@@ -297,7 +298,6 @@ impl Filesystem for Served {
         answer!(reply, self.drop_set_id(true, by, ino).and_then(allocate), () => reply.ok());
     }
     fn lseek(&self, _: &Request, ino: Ino, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        // SEEK_DATA and SEEK_HOLE; the kernel does the others itself.
         let to = match whence { 3 => Ok(SeekTo::Data), 4 => Ok(SeekTo::Hole), _ => Err(Errno::INVAL) };
         let from = u64::try_from(offset).map_err(|_| Errno::NXIO);
         answer!(reply, to.and_then(|to| self.union.seek(node(ino), to, from?)), found => reply.offset(found.cast_signed()));
