@@ -276,7 +276,7 @@ impl State {
 }
 
 impl State {
-    /// Replaces the fields of `stat` for which the file with the attributes has another value than users see.
+    /// Corrects the `stat` of the file with the attributes where users see other values.
     pub(super) fn adjust(&self, stat: &mut Stat) {
         let merges = self.dir().is_some_and(|dir| dir.lower.len() + usize::from(self.is_upper()) > 1);
         adjust(stat, merges, self.indexed().map(|indexed| &**indexed), self.data_below().map(|data| data.blocks));
@@ -287,8 +287,8 @@ impl State {
     }
 }
 
-/// Replaces the fields of `stat` for which the file with the attributes has another value than users see. `blocks` is
-/// the count of the file with the data, if that is another one.
+/// Corrects the `stat` of the file with the attributes where users see other values. `blocks` is the count of the file
+/// with the data, if that is another one.
 pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, blocks: Option<u64>) {
     // For find(1), a link count of 1 means that the count does not tell the number of subdirectories.
     if merges {

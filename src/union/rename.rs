@@ -203,8 +203,7 @@ impl Union {
         Ok(Tried::Done)
     }
 
-    /// Whether a node may be moved without preparation: it is not protected, needs no copy-up
-    /// and is not in the index.
+    /// Whether a node may be moved without preparation: it is not protected, needs no copy-up and is not in the index.
     fn is_ready_to_move(&self, node: &Node) -> bool {
         let state = node.state.read();
         let is_below = state.dir().is_some_and(|dir| !dir.lower.is_empty());
@@ -401,8 +400,8 @@ fn replace_place(state: &mut State, old: &Side<'_>, new: &Side<'_>) {
     }
 }
 
-/// Whether `node` is `ancestor` or lies below it. The caller holds `renaming`, unless
-/// the rename is within one directory.
+/// Whether `node` is `ancestor` or lies below it. The caller holds `renaming`, unless the rename is within
+/// one directory.
 fn is_within(node: &Arc<Node>, ancestor: &Arc<Node>) -> bool {
     let mut at = node.clone();
     loop {
