@@ -1,4 +1,4 @@
-//! Attributes: what `stat` shows and what `chmod`, `chown`, `truncate` and `utimensat` change.
+//! Attributes: those that `stat` shows and that `chmod`, `chown`, `truncate` and `utimensat` change.
 
 use crate::sys::{Errno, Result, SetTime, Stat};
 
@@ -6,14 +6,14 @@ use super::Union;
 use super::copy_up::Need;
 use super::node::{Node, NodeId};
 
-/// A node and what users see of it. The inode number in `stat` is the host's; users see `id`.
+/// A node and the attributes that users see. Exception: `stat` has the inode number of the host; users see `id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {
     pub id: NodeId,
     pub stat: Stat,
 }
 
-/// What shall change; `None` and `Keep` leave as it is.
+/// The attributes to change; `None` and `Keep` leave one as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     pub perm: Option<u32>,
@@ -32,6 +32,8 @@ impl Default for Change {
 }
 
 impl Union {
+    /// The attributes of a node.
+    ///
     /// # Errors
     /// As `stat(2)`.
     pub fn attr(&self, id: NodeId) -> Result<Attr> {
@@ -48,14 +50,14 @@ impl Union {
         Ok(Attr { id: node.id, stat })
     }
 
-    /// Copies up what is not in the upper layer yet and changes it.
+    /// Copies the node up if it is not in the upper layer yet, and changes its attributes.
     ///
     /// # Errors
-    /// As the calls that it stands for; `EROFS` without an upper layer.
+    /// As `chmod(2)`, `chown(2)`, `truncate(2)` and `utimensat(2)`; `EROFS` without an upper layer.
     pub fn change(&self, id: NodeId, change: Change) -> Result<Attr> {
         let node = self.node(id)?;
         self.upper()?;
-        // What may only be added to may be touched.
+        // Setting the times to now is allowed on append-only files.
         let touches = Change { atime: SetTime::Keep, mtime: SetTime::Keep, ..change } == Change::default()
             && [change.atime, change.mtime].iter().all(|time| !matches!(time, SetTime::To(_)));
         match node.protection() {
@@ -69,11 +71,11 @@ impl Union {
             let need = if size == 0 { Need::Nothing } else { Need::Data };
             self.upper_data(&node, need)?.set_len(size)?;
         }
-        // A change of nothing is `chown` to nobody: it takes set-id bits and capabilities as any other does.
+        // A change of nothing is `chown(-1, -1)`: like any chown it removes set-id bits and capabilities.
         let changes_owner = change.changes_owner() || change == Change::default();
         if change.perm.is_some() || changes_owner || change.sets_times() {
             let mut perm = change.perm.map(|perm| perm & 0o7777);
-            // A change of owner comes first, since it takes bits of the mode.
+            // The owner is changed before the mode, since chown clears mode bits.
             if !changes_owner && self.copy_up_as(&node, Need::Metadata, perm)? {
                 perm = None;
             }
@@ -107,7 +109,7 @@ impl Change {
 }
 
 impl Node {
-    /// After a change of a directory's mode, group or ACL.
+    /// Drops the cached [`Inherit`](super::node::Inherit) after a change of a directory's mode, group or ACL.
     pub(super) fn forget_inherited(&self) {
         if let Some(dir) = self.state.write().dir_mut() {
             dir.inherit = None;

@@ -1,4 +1,4 @@
-//! What a file or directory of the upper layer must say of itself before it gets another name.
+//! The marks that a file or directory of the upper layer needs before it gets another name.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,13 +14,13 @@ use super::remove::Entry;
 use super::rename::Side;
 
 impl Union {
-    /// How much of a file must be in the upper layer before it gets another name: with `user.` marks, no file
-    /// finds its data under a name that is not its own.
+    /// How much of a file must be in the upper layer before it gets another name. With `user.` marks it is all of
+    /// it: a file must not take its data from another name there.
     pub(super) fn need_to_move(&self) -> Need {
         if self.stack.namespace == Namespace::User { Need::Data } else { Need::Metadata }
     }
 
-    /// Marks `node`, which is at `from`, for its place at `to`, where `arriving` is.
+    /// Writes the marks that `node` needs for its move from `from` to `to`. `arriving` is the entry now at `to`.
     pub(super) fn mark_for_move(
         &self,
         (node, from): (&Arc<Node>, &Side<'_>),
@@ -31,7 +31,7 @@ impl Union {
         let state = node.state.read();
         let came_from_below = match &state.content {
             Content::Dir(moved) if !moved.lower.is_empty() => {
-                // A name alone leads nowhere in another directory.
+                // A redirect by name alone works only within one directory.
                 let stays = Arc::ptr_eq(&from.dir, &to.dir) && !content.lower.is_empty();
                 let redirect = match moved.path.file_name() {
                     Some(name) if stays && moved.path.parent() == Some(&content.path) => {
@@ -57,7 +57,7 @@ impl Union {
         if came_from_below { self.mark_impure(&to.upper, content) } else { Ok(()) }
     }
 
-    /// Before a file gets a further name: says where its data is, if that was not copied up.
+    /// Before a file gets a new name: writes a redirect to its data, if that was not copied up.
     pub(super) fn mark_data(&self, state: &State, of: Of<'_>) -> Result<()> {
         match state.data_below() {
             Some(data) => self.mark_redirect(of, &Redirect::Path(data.path.to_path_buf())),
@@ -65,12 +65,12 @@ impl Union {
         }
     }
 
-    /// Whether a file of the upper layer has the number of one below.
+    /// Whether a file of the upper layer shows the inode number of a lower file.
     pub(super) fn came_from_below(&self, state: &State, id: NodeId) -> bool {
         self.table.is_copy(state.real, id)
     }
 
-    /// Says of a directory that its entries must be asked where they come from.
+    /// Marks a directory as impure: listing it must read the origin marks of its entries.
     pub(super) fn mark_impure(&self, dir: &UpperDir, content: &DirContent) -> Result<()> {
         if !content.lower.is_empty() || content.impure.swap(true, Ordering::Relaxed) {
             return Ok(());
@@ -81,7 +81,7 @@ impl Union {
 
     fn mark_redirect(&self, of: Of<'_>, redirect: &Redirect) -> Result<()> {
         match self.stack.namespace.set(of, Mark::Redirect, redirect.value()) {
-            // Too long for the file system: as if there were no redirects, so that mv(1) copies.
+            // The path is too long for an attribute of this file system. `EXDEV` makes mv(1) copy instead.
             Err(Errno::NOSPC | Errno::RANGE | Errno::TOOBIG) => Err(Errno::XDEV),
             other => other,
         }

@@ -1,4 +1,4 @@
-//! Likeness: what of a file a copy of it takes over.
+//! Makes a copy of a file: the empty file with its content, then owner, mode, times and extended attributes.
 
 use std::ffi::OsString;
 
@@ -9,15 +9,15 @@ use crate::sys::{self, Dir, Errno, File, Kind, Name, OFlags, Result, SetTime, St
 use super::Owner;
 use super::content_location::At;
 
-/// How the content comes into a copy.
+/// The content of a copy.
 pub(super) enum Bring {
     From(At),
-    /// The right size, and nothing in it.
+    /// The right size, all of it a hole.
     Size,
     Nothing,
 }
 
-/// Makes a file of the kind of `from`, and with `content`; the answer is open when it can have some.
+/// Makes a file of the kind of `from` with `content`. Returns a regular file open.
 pub(super) fn make_like(
     (from, stat): (&At, &Stat),
     like: &Stat,
@@ -25,7 +25,7 @@ pub(super) fn make_like(
     owners: Owners,
     content: Bring,
 ) -> Result<Option<File>> {
-    // At once with the mode that it shall have, if that lets its owner in until it is finished.
+    // Makes the file with its final mode if that mode lets the owner finish it.
     let born = |needs: u32| match owners {
         Owners::Real if like.perm & needs == needs => like.perm & 0o777,
         _ => needs,
@@ -50,8 +50,8 @@ pub(super) fn make_like(
     }
 }
 
-/// Gives `to` the owner, mode and times of `like`, which is what users see of `from`, and of that the attributes
-/// `xattrs`. Answers what it is then.
+/// Gives `to` the owner, mode and times of `like` (what users see of `from`) and the extended attributes `xattrs` of
+/// `from`. Returns the `stat` of the result on disk.
 pub(super) fn clone_attributes(
     (from, xattrs): (&At, Vec<OsString>),
     like: &Stat,
@@ -67,7 +67,7 @@ pub(super) fn clone_attributes(
     for key in xattrs {
         let Some(value) = from.xattr(&key)? else { continue };
         match xattr::set(of, &key, &value, Set::Any) {
-            // The host's own labels, and what only the host's root may set, are the host's to decide.
+            // Labels that this file system lacks, and attributes that only the host's root may set, are left out.
             Err(Errno::OPNOTSUPP) => {}
             Err(Errno::PERM) if !key.as_encoded_bytes().starts_with(b"user.") => {}
             other => other?,
@@ -86,7 +86,7 @@ pub(super) fn clone_attributes(
     Ok(made)
 }
 
-/// Records `like` on a new file, and keeps the file itself open to this process.
+/// Writes `like` into the record of a new file. The real mode keeps read and write access for this process.
 pub(super) fn record(dir: &Dir, name: Name<'_>, like: &Stat) -> Result<()> {
     let stat = dir.stat(name)?;
     if !matches!(stat.kind, Kind::Regular | Kind::Directory) {

@@ -1,4 +1,4 @@
-//! Where the content of a node lives now, as something to make system calls on.
+//! The file or directory on disk that holds the content of a node now, and the system calls on it.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
 
-/// The topmost file or directory that a node's attributes and data come from.
+/// The topmost file or directory of a node: it has the attributes and, unless it is metadata-only, the data.
 #[derive(Clone, Debug)]
 pub(super) enum At {
     Lower(LayerEntry),
     Upper(UpperAt),
 }
 
-/// A file or directory of the upper layer, which alone can be changed.
+/// A file or directory of the upper layer, the only layer that changes.
 #[derive(Clone, Debug)]
 pub(super) enum UpperAt {
     Name(Arc<LayerDir>, NameBuf),
@@ -40,7 +40,7 @@ impl At {
         }
     }
 
-    /// What users see of it, where the kernel says `stat`.
+    /// The `stat` that users see, made from the `stat` on disk.
     pub(super) fn shown(&self, owners: Owners, stat: Stat) -> Result<Stat> {
         match self {
             At::Lower(entry) => entry.shown(owners, stat),
@@ -48,7 +48,7 @@ impl At {
         }
     }
 
-    /// Opens a file for reading, and leaves the time of its last access as it is.
+    /// Opens a file for reading without moving its access time.
     pub(super) fn open_quietly(&self) -> Result<File> {
         match self {
             At::Lower(entry) => entry.open(),
@@ -58,7 +58,7 @@ impl At {
         }
     }
 
-    /// Target of a symbolic link.
+    /// The target of a symbolic link.
     pub(super) fn read_link(&self) -> Result<OsString> {
         match self {
             At::Lower(entry) => entry.read_link(),
@@ -67,7 +67,7 @@ impl At {
         }
     }
 
-    /// The attribute called `key` on disk.
+    /// The extended attribute `key` as on disk; `None` where there is none or the file system has none.
     pub(super) fn xattr(&self, key: &OsStr) -> Result<Option<Vec<u8>>> {
         match self {
             At::Lower(entry) => entry.xattr(key),
@@ -82,7 +82,7 @@ impl At {
         }
     }
 
-    /// All attributes on disk.
+    /// The names of all extended attributes on disk.
     pub(super) fn xattrs(&self) -> Result<Vec<OsString>> {
         match self {
             At::Lower(entry) => entry.xattrs(),
@@ -90,7 +90,7 @@ impl At {
         }
     }
 
-    /// Those of the file's own, as they are called on disk.
+    /// The names on disk of the extended attributes that are not marks.
     pub(super) fn own_xattrs(&self, policy: Policy) -> Result<Vec<OsString>> {
         match self {
             At::Lower(entry) => entry.own_xattrs(policy),
@@ -99,7 +99,7 @@ impl At {
     }
 
     /// # Errors
-    /// `EROFS` for what is below.
+    /// `EROFS` for an entry of a lower layer.
     pub(super) fn upper(&self) -> Result<&UpperAt> {
         match self {
             At::Lower(_) => Err(Errno::ROFS),
@@ -125,7 +125,7 @@ impl UpperAt {
         }
     }
 
-    /// Opens a file; a directory is no file.
+    /// Opens a file; `EISDIR` for a directory.
     pub(super) fn open(&self, flags: OFlags) -> Result<File> {
         match self {
             UpperAt::Name(dir, name) => dir.open_file(name.as_os_str(), flags, 0),
@@ -167,7 +167,7 @@ impl UpperAt {
     }
 }
 
-/// As the stack has them, with descriptors that stay open.
+/// The layers of the stack, with cached descriptors of directories.
 impl Layers for Union {
     fn count(&self) -> usize {
         self.stack.count()
@@ -205,15 +205,16 @@ impl Layers for Union {
 }
 
 impl Union {
-    /// One file of one lower layer.
+    /// The location of a lower file.
     pub(super) fn lower_at(&self, file: &LowerFile) -> Result<At> {
         file.reach(self).map(At::Lower)
     }
 
-    /// The descriptor of a directory's part in the upper layer, where it has one. Takes no lock on return,
-    /// and none of a parent while it holds one of a child.
+    /// The descriptor of a directory's part in the upper layer, if it has one. Returns with no lock held, and takes
+    /// no lock of a parent while it holds that of a child.
     pub(super) fn upper_fd(&self, node: &Node) -> Result<Option<Arc<LayerDir>>> {
-        // A loop, since a tree can be deeper than the stack: the directories that must be opened first, deepest first.
+        // A loop, since recursion in a deep tree could overflow the stack. `closed` has the directories that must be
+        // opened first, deepest first.
         let mut closed: Vec<Arc<Node>> = Vec::new();
         let mut parent: Option<(NodeId, Arc<LayerDir>)> = None;
         loop {
@@ -256,7 +257,7 @@ impl Union {
                     parent = Some((here.id, dir));
                     closed.pop();
                 }
-                // Moved while its parents were opened: they are others now.
+                // A rename moved it while its parents were opened: start again with the new ones.
                 Err(Errno::STALE | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if moved_from(here, &place) => {
                     closed.clear();
                     parent = None;
@@ -266,7 +267,7 @@ impl Union {
         }
     }
 
-    /// A directory's state, unchanging while the answer lives, with the descriptor of its upper part.
+    /// The read-locked state of a directory, and the descriptor of its upper part.
     pub(super) fn read_dir_state<'n>(
         &self,
         node: &'n Node,
@@ -280,7 +281,7 @@ impl Union {
         }
     }
 
-    /// Runs `act` where the attributes of `node` are, and if they are not all that was copied up, its data.
+    /// Runs `act` on the location of the attributes of `node`. Unless the file is metadata-only, it has the data too.
     pub(super) fn at<T>(&self, node: &Node, act: impl FnOnce(&At) -> Result<T>) -> Result<T> {
         loop {
             let state = node.state.read();
@@ -317,12 +318,12 @@ impl Union {
         }
     }
 
-    /// As [`at`](Self::at), where `node` is in the upper layer.
+    /// As [`at`](Self::at), for a node in the upper layer; `EROFS` for any other.
     pub(super) fn at_upper<T>(&self, node: &Node, act: impl FnOnce(&UpperAt) -> Result<T>) -> Result<T> {
         self.at(node, |at| act(at.upper()?))
     }
 
-    /// What users shall see of what is there, where the kernel says `stat`.
+    /// The `stat` that users see, made from the `stat` on disk.
     pub(super) fn shown(&self, at: &At, stat: Stat) -> Result<Stat> {
         Ok(self.squashed(at.shown(self.stack.owners, stat)?))
     }
@@ -334,8 +335,8 @@ impl Union {
         }
     }
 
-    /// What the table of contents of its layer says of a file or directory that is below only; `None` where the layer
-    /// has to be asked.
+    /// The record of a lower file or directory in the table of contents of its layer. `None` for nodes of the upper
+    /// layer and for layers without a table.
     pub(super) fn record(&self, node: &Node) -> Option<Record> {
         let state = node.state.read();
         match &state.content {
@@ -345,25 +346,25 @@ impl Union {
         }
     }
 
-    /// The node that the kernel means by `id`.
+    /// The node with number `id`.
     pub(super) fn node(&self, id: NodeId) -> Result<Arc<Node>> {
         self.table.get(id)
     }
 
-    /// The node of a directory.
+    /// The directory with number `id`; `ENOTDIR` for any other node.
     pub(super) fn dir_node(&self, id: NodeId) -> Result<Arc<Node>> {
         let node = self.table.get(id)?;
         if node.is_dir() { Ok(node) } else { Err(Errno::NOTDIR) }
     }
 }
 
-/// Another directory may have been given the name between two steps.
+/// Opens a child directory and checks that it is `real`: a rename may have given the name to another directory.
 fn open_child(parent: &LayerDir, place: &Place, real: Real) -> Result<LayerDir> {
     let dir = parent.open_dir(place.name.as_os_str())?;
     if Real::of(&dir.stat_self()?) == real { Ok(dir) } else { Err(Errno::STALE) }
 }
 
-/// What was found out before it was closed.
+/// Restores on a newly opened directory that it was adopted before.
 fn known(dir: LayerDir, adopted: bool) -> LayerDir {
     if adopted { dir.adopted() } else { dir }
 }

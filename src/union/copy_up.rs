@@ -1,8 +1,8 @@
 //! Copy-up: brings a lower file or directory into the upper layer before it changes.
 //!
-//! Owns the only constructors of [`UpperDir`], [`UpperFile`] and [`UpperData`], which alone have methods
-//! that change anything. What is published is complete: content, attributes, extended attributes and
-//! origin, or nothing. A change of attributes alone leaves the content below (metacopy) until it is written.
+//! Owns the only constructors of [`UpperDir`], [`UpperFile`] and [`UpperData`], the only types with methods that change
+//! anything. A copy is published complete (content, attributes, extended attributes, origin) or not at all. Copy-up for
+//! a change of attributes leaves the content in the lower layer (metacopy) until the first write.
 
 use std::ffi::OsStr;
 use std::ops::Deref;
@@ -20,16 +20,16 @@ use super::descriptors::FileKey;
 use super::node::{Anchor, Content, DataBelow, Node, Place, Real, UpperContent, UpperPart};
 use super::xattr::CAPABILITY;
 
-/// How much of a file the change needs to have brought up.
+/// How much of a file a change needs in the upper layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     Metadata,
     Data,
-    /// The file is about to be emptied.
+    /// The attributes, and empty content: the file is about to be truncated to 0.
     Nothing,
 }
 
-/// A directory that is in the upper layer, to be changed.
+/// Permission to change a directory: it is in the upper layer.
 #[derive(Debug)]
 pub(super) struct UpperDir {
     dir: Arc<LayerDir>,
@@ -42,16 +42,16 @@ impl Deref for UpperDir {
     }
 }
 
-/// A file or directory that is in the upper layer, whose attributes are to be changed.
+/// Permission to change the attributes of a file or directory: it is in the upper layer.
 #[derive(Debug)]
 pub(super) struct UpperFile<'a> {
     at: &'a UpperAt,
     owners: Owners,
-    /// What users see.
+    /// The kind that users see.
     kind: Kind,
 }
 
-/// The content of a file in the upper layer, to be changed.
+/// Permission to change the content of a file: it is in the upper layer.
 #[derive(Debug)]
 pub(super) struct UpperData {
     file: Arc<File>,
@@ -99,7 +99,7 @@ impl UpperFile<'_> {
 
     fn record(&self, change: impl FnOnce(&mut Recorded)) -> Result<()> {
         let stat = self.at.stat()?;
-        // A symbolic link or socket can carry no record, and has no mode to speak of.
+        // Symbolic links and sockets cannot carry a record.
         if !matches!(stat.kind, Kind::Regular | Kind::Directory) {
             return Ok(());
         }
@@ -111,12 +111,12 @@ impl UpperFile<'_> {
 }
 
 impl Union {
-    /// The directory in the upper layer, copied up if need be.
+    /// Copies a directory up if needed, and converts its whiteouts to the kernel's format.
     pub(super) fn upper_dir(&self, node: &Arc<Node>) -> Result<UpperDir> {
         self.copy_up(node, Need::Metadata)?;
         let dir = self.upper_fd(node)?.ok_or(Errno::IO)?;
         if !dir.is_adopted() {
-            // Nobody looks for a name between the one format and the other.
+            // The lock keeps lookups out while whiteouts are between the two formats.
             let alone = node.state.write();
             dir.adopt()?;
             alone.dir().into_iter().for_each(|content| content.adopted.store(true, Ordering::Release));
@@ -124,7 +124,7 @@ impl Union {
         Ok(UpperDir { dir })
     }
 
-    /// Changes attributes of the file in the upper layer, copied up if need be.
+    /// Copies the node up if needed, and changes its attributes.
     pub(super) fn change_upper<T>(
         &self,
         node: &Arc<Node>,
@@ -134,7 +134,7 @@ impl Union {
         self.at_upper(node, |at| change(&UpperFile { at, owners: self.stack.owners, kind: node.kind }))
     }
 
-    /// The content in the upper layer, copied up if need be, to change it.
+    /// Copies a file up if needed, and opens its content for a change.
     pub(super) fn upper_data(&self, node: &Arc<Node>, need: Need) -> Result<UpperData> {
         if node.kind != Kind::Regular {
             return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
@@ -146,7 +146,7 @@ impl Union {
         Ok(UpperData { file: self.open_upper(node)? })
     }
 
-    /// A file that is about to be empty must not become a whiteout by that.
+    /// Marks a file that is about to be emptied, if an empty file of its name would be a whiteout.
     fn keep_plain(&self, node: &Node) -> Result<()> {
         let places = node.state.read().places.clone();
         let names = places.iter().map(|place| place.name.as_name());
@@ -156,13 +156,12 @@ impl Union {
         Ok(())
     }
 
-    /// Copies a node up, and the directories that lead to it, as far as that is not done.
+    /// Copies up a node and its parent directories, except what is in the upper layer already.
     pub(super) fn copy_up(&self, node: &Arc<Node>, need: Need) -> Result<()> {
         self.copy_up_as(node, need, None).map(drop)
     }
 
-    /// As [`copy_up`](Self::copy_up); what is not in the upper layer yet arrives with the mode `perm`. Answers whether it
-    /// did.
+    /// As [`copy_up`](Self::copy_up), but the copy gets the mode `perm`. Returns whether a copy was made.
     pub(super) fn copy_up_as(&self, node: &Arc<Node>, need: Need, perm: Option<u32>) -> Result<bool> {
         self.upper()?;
         let missing = || {
@@ -184,7 +183,7 @@ impl Union {
         Ok(brings)
     }
 
-    /// Copies up the directories that lead to a node, topmost first: a path can be longer than the stack is deep.
+    /// Copies up the parent directories of a node, topmost first. A loop, since recursion could overflow the stack.
     fn copy_up_path(&self, node: &Arc<Node>) -> Result<()> {
         let above = |node: &Node| node.state.read().places.first().map(|place| place.parent.clone());
         let mut path = Vec::new();
@@ -199,7 +198,7 @@ impl Union {
         })
     }
 
-    /// Publishes a copy of a node that is only below, with the mode `perm` if that is given.
+    /// Copies a lower node and publishes the copy, with the mode `perm` if given.
     fn bring(&self, node: &Arc<Node>, need: Need, perm: Option<u32>) -> Result<()> {
         let upper = self.upper()?;
         let from = self.at(node, |at| Ok(at.clone()))?;
@@ -218,7 +217,7 @@ impl Union {
                 (None, _) => Bring::From(from.clone()),
             };
             let file = make_like((&from, &stat), &like, (dir, name), self.stack.owners, content)?;
-            // First, since the mode to come may forbid it to the owner.
+            // Marks come first: the final mode may not let the owner write them.
             self.mark(Of::Name(dir, name), only_attributes, origin.as_ref())?;
             if let Some(protection) = node.protection().encode() {
                 self.stack.namespace.set(Of::Name(dir, name), Mark::Protection, protection)?;
@@ -245,7 +244,7 @@ impl Union {
         }
     }
 
-    /// Where the data of a lower file is, while it has a name: in itself, unless its layer has only the attributes.
+    /// The location of the data of a lower file: the file itself, unless it is metadata-only. `None` without a name.
     fn data_of_lower(&self, node: &Node, stat: &Stat) -> Result<Option<DataBelow>> {
         let state = node.state.read();
         let Content::Lower(lower) = &state.content else { return Ok(None) };
@@ -263,7 +262,7 @@ impl Union {
         Ok(Some(DataBelow { file, path: path.into(), blocks: stat.blocks }))
     }
 
-    /// What a copy of `from` is to say of where it comes from; directories are found by their names.
+    /// The content of the origin mark for a copy of `from`; `None` if that is not in a lower layer.
     fn origin(&self, from: &At, node: &Node, stat: &Stat) -> Option<Source> {
         let At::Lower(from) = from else { return None };
         let handle = from.handle();
@@ -277,17 +276,17 @@ impl Union {
         }
         let Some(Source { number, uuid, handle }) = origin else { return Ok(()) };
         match namespace.set(of, Mark::Origin, &Origin::encode(*number, *uuid, handle.as_ref())) {
-            // Links and devices carry no user.* attribute; the number then lasts as long as the node is known.
+            // Links and devices cannot carry user.* attributes. They keep the number only while the node is known.
             Err(Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
             other => other,
         }
     }
 
-    /// Puts a finished copy where the node is; if it was removed meanwhile, keeps the copy without a name.
+    /// Publishes a finished copy at the place of the node. If the node was removed meanwhile, keeps an unlinked copy.
     fn publish_copy(&self, node: &Arc<Node>, staged: Staged<'_>, (real, data, file): Copied) -> Result<()> {
         loop {
             let place = node.state.read().places.first().cloned();
-            // Removed while in use: the copy loses its name too.
+            // The node was removed while in use: the copy is unlinked too.
             let Some(Place { parent, name }) = place else {
                 let (dir, name) = (staged.dir(), staged.name().as_os_str());
                 if node.is_dir() {
@@ -310,7 +309,7 @@ impl Union {
             }
             whiteout::keep_plain(Of::Name(staged.dir(), staged.name()), name.as_name(), self.stack.namespace)?;
             quietly(&dir, || staged.publish(&dir, name.as_name(), Rename::NoReplace))?;
-            // Nobody may see the node half moved: its state is locked since before the copy had its name.
+            // The state was locked before the copy got its name, so that no thread meets a node that is half moved.
             settle(&mut state, Anchor::Place, real, data);
             self.table.remember_moved(real, node.id);
             drop((state, parent_state));
@@ -321,11 +320,13 @@ impl Union {
         Ok(())
     }
 
+    /// Switches a node over to its copy.
     pub(super) fn arrive(&self, node: &Node, at: Anchor, real: Real, data: Option<DataBelow>) {
         settle(&mut node.state.write(), at, real, data);
         self.table.remember_moved(real, node.id);
     }
 
+    /// Replaces the cached descriptor of the lower file with that of the copy.
     pub(super) fn keep_copy(&self, node: &Node, file: Option<File>) {
         self.descriptors.forget_lower(node.id);
         if let Some(file) = file {
@@ -333,8 +334,8 @@ impl Union {
         }
     }
 
-    /// Brings the data of a node of which only the attributes were copied up. Until all of it is there and
-    /// the mark is gone, it is read from below.
+    /// Copies up the data of a metadata-only file of the upper layer. Readers use the lower file until the copy is
+    /// complete and the mark is removed.
     fn bring_data(&self, node: &Arc<Node>, need: Need) -> Result<()> {
         let Some(data) = node.state.read().data_below().cloned() else { return Ok(()) };
         let at = self.at_upper(node, |at| Ok(at.clone()))?;
@@ -354,11 +355,11 @@ impl Union {
         }
         let mut state = node.state.write();
         if let Err(error) = self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy) {
-            // What was emptied is as it was: the attributes tell the size.
+            // Undoes the truncation: a metadata-only file has the size of its data.
             if need == Need::Nothing
                 && let Err(error) = file.set_len(stat.size)
             {
-                tracing::error!(id = node.id.0, %error, "a file is empty that was not to be");
+                tracing::error!(id = node.id.0, %error, "a failed truncation left a file empty");
             }
             return Err(error);
         }
@@ -372,13 +373,13 @@ impl Union {
 }
 
 impl Union {
-    /// Copies the data, and leaves the attributes as they are.
+    /// Copies the data, then restores the mode, times and capability that the copying changed.
     fn bring_content(&self, node: &Node, data: &DataBelow, to: (&File, &PathFd, &Stat)) -> Result<()> {
         let (file, fd, stat) = to;
         let capability = xattr::get(Of::fd(fd), OsStr::new(CAPABILITY))?;
         sys::copy::contents(&self.lower_at(&data.file)?.open_quietly()?, file, stat.size)?;
         self.was_read(node, 0, stat.size);
-        // Writing takes rights from a program; that only its content arrives here is no reason.
+        // The kernel removes the capability at a write; this write only copies content, so it is restored.
         if let Some(value) = capability {
             xattr::set(Of::fd(fd), OsStr::new(CAPABILITY), &value, Set::Any)?;
         }
@@ -390,16 +391,17 @@ impl Union {
     }
 }
 
-/// What is known of a finished copy: what it is, where its data stayed, and the open file.
+/// A finished copy: its identity, the location of its data if that stayed below, and the open file.
 pub(super) type Copied = (Real, Option<DataBelow>, Option<File>);
 
-/// What an origin mark is made of.
+/// The content of an origin mark.
 pub(super) struct Source {
     pub(super) number: u64,
     pub(super) uuid: [u8; 16],
     pub(super) handle: Option<FileHandle>,
 }
 
+/// Sets the state of a node that has just been copied up.
 fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBelow>) {
     match &mut state.content {
         Content::Dir(content) => {
@@ -412,8 +414,8 @@ fn settle(state: &mut super::State, at: Anchor, real: Real, data: Option<DataBel
     state.real = real;
 }
 
-/// As in the kernel's overlayfs, copying up is no change of the directory. The change is what counts: times that cannot
-/// be set back are no error, since the change has happened.
+/// Runs `change` and restores the times of `dir`: as in the kernel's overlayfs, a copy-up leaves them as they are.
+/// A failure to restore them is only logged, since the change has happened.
 pub(super) fn quietly(dir: &UpperDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat_self()?;
     change()?;

@@ -25,7 +25,7 @@ pub enum New<'a> {
     Symlink {
         target: &'a OsStr,
     },
-    /// A device, fifo or socket; `rdev` as `makedev` packs it.
+    /// A device, fifo or socket; `rdev` is packed as by `makedev(3)`.
     Node {
         kind: Kind,
         rdev: u64,
@@ -33,20 +33,20 @@ pub enum New<'a> {
 }
 
 impl New<'_> {
-    /// Whether this would be a whiteout if it were made as it is.
+    /// Whether the device itself would be a whiteout in the upper layer.
     fn is_whiteout_device(self) -> bool {
         matches!(self, New::Node { kind: Kind::CharDevice, rdev: 0 })
     }
 }
 
-/// With which permissions: `umask` counts where the directory has no default ACL.
+/// The mode of a new entry: `perm` less `umask`; `umask` is ignored if the directory has a default ACL.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
     pub perm: u32,
     pub umask: u32,
 }
 
-/// What a new entry is to be, with what it takes over from its directory.
+/// A new entry with its final owner and mode, including what it inherits from its directory.
 struct Plan<'a> {
     new: New<'a>,
     owner: Owner,
@@ -76,7 +76,7 @@ impl Union {
         let removed = matches!(content.upper, UpperPart::Removed(_));
         let is_free_below =
             !removed && matches!(self.lookup_in(None, content, name), Ok(Resolved { is: Resolution::Missing, .. }));
-        // Where no layer below has the name, trying is asking: nothing here replaces what it does not know of.
+        // If no lower layer has the name, skip the lookup in the upper layer: making the entry fails if it is there.
         let made = if is_free_below { self.make(&upper, name, &plan, inherit, false) } else { Err(Errno::EXIST) };
         let file = match made {
             Err(Errno::EXIST) => {
@@ -92,7 +92,7 @@ impl Union {
         Ok(attr)
     }
 
-    /// Checks that nothing is visible under `name`; answers whether a whiteout stands there.
+    /// Checks that no entry is visible under `name`. Returns whether the upper layer has a whiteout there.
     pub(super) fn check_free(&self, upper: &LayerDir, content: &DirContent, name: Name<'_>) -> Result<bool> {
         if matches!(content.upper, UpperPart::Removed(_)) {
             return Err(Errno::NOENT);
@@ -107,10 +107,10 @@ impl Union {
         }
     }
 
-    /// The node of what was just put under `name` in the upper layer, with one more use. The caller holds
-    /// the directory's state.
+    /// The node of the entry just made under `name` in the upper layer; counts one use. The caller holds the
+    /// directory's state.
     fn adopt(&self, dir: (&Arc<Node>, &DirContent), upper: &UpperDir, name: Name<'_>) -> Result<Attr> {
-        // New, so whatever is below is hidden.
+        // A new entry hides all lower ones.
         let found = Found { opaque: true, ..Found::plain(upper.stat(name)?) };
         let is = match found.is_dir() {
             true => Resolution::Dir(vec![(Part::Upper, found)]),
@@ -134,13 +134,13 @@ impl Union {
         let made_as = Owner { uid: self.own.uid, gid: inherit.group.unwrap_or(self.own.gid) };
         let simple = !replaces_whiteout && !whiteout::looks_like_one(name) && !plan.new.is_whiteout_device();
         if simple && self.stack.owners == Owners::Real && plan.owner == made_as {
-            // Complete with the one call that makes it.
+            // One system call makes it complete.
             return plan.make_bare(upper, name, self.stack.owners);
         }
         let finish = |dir: &Dir, staged: Name<'_>| {
             let file = plan.make_bare(dir, staged, self.stack.owners)?;
             if replaces_whiteout && matches!(plan.new, New::Dir) {
-                // What the whiteout hid stays hidden.
+                // A new directory must go on hiding what the whiteout hid.
                 self.stack.namespace.set(Of::Name(dir, staged), Mark::Opaque, b"y")?;
             }
             plan.finish(dir, staged, self)?;
@@ -161,7 +161,7 @@ impl Union {
         Ok(file)
     }
 
-    /// What new entries take over from a directory, asked once.
+    /// What new entries inherit from a directory; cached in its content.
     fn inherit(&self, content: &mut DirContent, upper: &UpperDir) -> Result<Inherit> {
         if let Some(known) = content.inherit {
             return Ok(known);
@@ -177,7 +177,7 @@ impl Union {
 }
 
 impl Plan<'_> {
-    /// Makes it with the one call there is, as this process.
+    /// Makes the entry with one system call; this process owns it.
     fn make_bare(&self, dir: &Dir, name: Name<'_>, owners: Owners) -> Result<Option<File>> {
         let perm = if owners == Owners::Recorded { self.perm & 0o777 | 0o600 } else { self.perm };
         match self.new {
@@ -197,7 +197,7 @@ impl Plan<'_> {
         Ok(None)
     }
 
-    /// Gives it its owner, and the mode bits that a change of owner or `mkdir` drops.
+    /// Sets the owner, and the mode bits that `chown` and `mkdir` drop.
     fn finish(&self, dir: &Dir, name: Name<'_>, union: &Union) -> Result<()> {
         if union.stack.owners == Owners::Recorded {
             let stat = dir.stat(name)?;
@@ -212,7 +212,7 @@ impl Plan<'_> {
             dir.set_owner(name, Some(self.owner.uid), Some(self.owner.gid))?;
         }
         if self.perm & 0o7000 != 0 && !matches!(self.new, New::Symlink { .. }) {
-            // A default ACL may have taken some of the other bits.
+            // Keeps the low bits, which a default ACL may have reduced.
             dir.set_perm(name, dir.stat(name)?.perm | (self.perm & 0o7000))?;
         }
         if self.new.is_whiteout_device() {
@@ -222,7 +222,7 @@ impl Plan<'_> {
     }
 }
 
-/// Makes a staging directory hand on what `upper` hands on.
+/// Gives a staging directory the default ACL of `upper`, so that entries made there inherit it.
 fn become_like(dir: &Dir, name: Name<'_>, upper: &UpperDir) -> Result<()> {
     let key = OsStr::new(DEFAULT_ACL);
     if let Some(acl) = xattr::get(Of::Dir(upper), key)? {

@@ -1,4 +1,4 @@
-//! Data: reading and writing wherever a node's content lives now.
+//! Data: reading and writing the content of a node in the layer that has it now.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::descriptors::FileKey;
 use super::node::{Content, Node, NodeId};
 
 impl Union {
-    /// Target of a symbolic link.
+    /// The target of a symbolic link.
     ///
     /// # Errors
-    /// `EINVAL` for what is none.
+    /// As `readlink(2)`; `EINVAL` for any other kind of node.
     pub fn read_link(&self, id: NodeId) -> Result<OsString> {
         let node = self.node(id)?;
         if node.kind != Kind::Symlink {
@@ -28,14 +28,14 @@ impl Union {
         self.at(&node, At::read_link)
     }
 
-    /// Reads the whole content of a lower file that is shorter than `buffer`, for `then` to use while nobody can
-    /// change it. `None` for any other file, and for one without content.
+    /// Reads the whole content of a lower file that is shorter than `buffer`, and passes it to `then`, which runs
+    /// before any copy-up can replace it. `None` for any other file, and for an empty one.
     ///
     /// # Errors
     /// As `fstat(2)` and `pread(2)`.
     pub fn with_short<T>(&self, id: NodeId, buffer: &mut [u8], then: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let node = self.node(id)?;
-        // Whoever wants to know what is read, wants nothing else read.
+        // A trace must record only what programs read.
         if node.kind != Kind::Regular || self.trace.is_some() {
             return Ok(None);
         }
@@ -63,7 +63,7 @@ impl Union {
         Ok(count)
     }
 
-    /// As [`read`](Self::read), and the time of the last access stays as it is, as with `O_NOATIME`.
+    /// As [`read`](Self::read), but moves no access time, as with `O_NOATIME`.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -73,29 +73,31 @@ impl Union {
             let state = node.state.read();
             !state.is_upper() || state.data_below().is_some()
         };
-        // Below, everything is read quietly.
+        // Lower files are always read without moving the access time.
         if node.kind != Kind::Regular || is_below {
             return self.read(id, offset, buffer);
         }
         self.descriptors.file(FileKey::Quiet(node.id), || self.at(&node, At::open_quietly))?.read_at(buffer, offset)
     }
 
-    /// Copies the file up if need be and writes; answers the count. An error means that nothing was written.
+    /// Copies the file up if needed and writes. Returns the number of bytes written. An error means that nothing was
+    /// written.
     ///
     /// # Errors
-    /// As `pwrite(2)`, and those of copying up; `EPERM` for what is immutable, or for anything but adding to what is
-    /// append-only.
+    /// As `pwrite(2)`, and those of copying up; `EPERM` for an immutable file, or for a write that is not at the end of
+    /// an append-only one.
     pub fn write(&self, id: NodeId, offset: u64, data: &[u8]) -> Result<usize> {
         let node = self.node(id)?;
         self.may_write(&node, offset)?;
         self.upper_data(&node, Need::Data)?.write_at(data, offset)
     }
 
-    /// As [`write`](Self::write), of what a program put into the page cache before: into what is in the upper it was
-    /// perhaps put before that was protected; below, everything was protected before.
+    /// As [`write`](Self::write), for data that the page cache writes back. The protection of an upper file is not
+    /// checked: the program may have written the data before the file was protected. A lower file cannot have become
+    /// protected in between, so its protection is checked.
     ///
     /// # Errors
-    /// As `pwrite(2)`, and those of copying up; `EPERM` for what a lower layer has as immutable.
+    /// As `pwrite(2)`, and those of copying up; `EPERM` for an immutable lower file.
     pub fn write_back(&self, id: NodeId, offset: u64, data: &[u8]) -> Result<usize> {
         let node = self.node(id)?;
         if !node.is_upper() {
@@ -104,7 +106,7 @@ impl Union {
         self.upper_data(&node, Need::Data)?.write_at(data, offset)
     }
 
-    /// `mode` as `fallocate(2)` takes it.
+    /// Allocates or frees space; `mode` is that of `fallocate(2)`.
     ///
     /// # Errors
     /// As `fallocate(2)`.
@@ -114,7 +116,7 @@ impl Union {
         self.upper_data(&node, Need::Data)?.allocate(mode, offset, len)
     }
 
-    /// The next data or hole at or behind `offset`.
+    /// The offset of the next data or hole at or after `offset`.
     ///
     /// # Errors
     /// As `lseek(2)`.
@@ -123,7 +125,7 @@ impl Union {
         self.content(&node)?.seek(to, offset)
     }
 
-    /// Copies a range between two files inside the host's kernel; answers the count.
+    /// Copies a range between two files inside the host's kernel. Returns the number of bytes copied.
     ///
     /// # Errors
     /// As `copy_file_range(2)`.
@@ -131,14 +133,14 @@ impl Union {
         let (source_node, target) = (self.node(from.0)?, self.node(to.0)?);
         self.may_write(&target, to.1)?;
         let target = self.upper_data(&target, Need::Data)?;
-        // After the copy-up: both may be one file.
+        // The source is opened after the copy-up, since both may be one file.
         let source = self.content(&source_node)?;
         let count = target.copy_range_from(&source, from.1, to.1, usize::try_from(len).unwrap_or(usize::MAX >> 1))?;
         self.was_read(&source_node, from.1, count as u64);
         Ok(count)
     }
 
-    /// Writes a node to the disk. What is only below is there already.
+    /// Syncs a node to disk; does nothing for a lower one.
     ///
     /// # Errors
     /// As `fsync(2)`.
@@ -154,9 +156,8 @@ impl Union {
         }
     }
 
-    /// The file of a layer that holds a node's content for as long as anybody has it open now: `None` where it may
-    /// be copied up meanwhile, where a write must be asked about, or where it is a lower file of less than
-    /// `worth` bytes.
+    /// The file on disk that the kernel may read and write itself while the node is open. `None` if a copy-up may
+    /// move the content, if writes must be checked, or for a lower file of less than `worth` bytes.
     ///
     /// # Errors
     /// As `open(2)`.
@@ -172,7 +173,7 @@ impl Union {
         if is_upper && node.protection() == Protection::default() {
             return self.open_upper(&node).map(Some);
         }
-        // Whoever wants to know what is read must do the reading.
+        // A trace needs every read to come to this process.
         if !self.is_read_only() || self.trace.is_some() {
             return Ok(None);
         }
@@ -180,7 +181,7 @@ impl Union {
         Ok((file.stat()?.size >= worth).then_some(file))
     }
 
-    /// A descriptor to read the node's content with.
+    /// A descriptor for reading the node's content.
     pub(super) fn content(&self, node: &Node) -> Result<Arc<File>> {
         if node.kind != Kind::Regular {
             return Err(if node.is_dir() { Errno::ISDIR } else { Errno::INVAL });
@@ -196,7 +197,7 @@ impl Union {
         };
         match data {
             None => self.open_upper(node),
-            // A lower file does not change: that its data was copied up meanwhile does no harm.
+            // A copy-up meanwhile does no harm: the lower file does not change.
             Some(file) => self.descriptors.file(FileKey::Lower(node.id), || match file {
                 Some(file) => file.open(self),
                 None => self.at(node, At::open_quietly),
@@ -204,11 +205,12 @@ impl Union {
         }
     }
 
-    /// A descriptor to read and write content in the upper layer with.
+    /// A descriptor for reading and writing a file of the upper layer.
     pub(super) fn open_upper(&self, node: &Node) -> Result<Arc<File>> {
         self.descriptors.file(FileKey::Upper(node.id), || {
             self.at_upper(node, |at| match at.open(OFlags::RDWR) {
-                // Whether the user may was asked before; an owner without privilege can be locked out by the mode.
+                // The user's permission was checked before. Without privilege, the mode can keep even the owner
+                // (this process) from opening the file.
                 Err(Errno::ACCESS) => {
                     let (fd, perm) = (at.path_fd()?, at.stat()?.perm);
                     fd.set_perm(perm | 0o600)?;

@@ -1,7 +1,7 @@
-//! Open descriptors: of directories of layers and of the content of nodes, in bounded caches.
+//! Bounded caches of open descriptors: directories of layers, and the content of nodes.
 //!
-//! A node's content is opened when it is needed and stays open while it is used often; nothing here
-//! belongs to an open handle of a user.
+//! A descriptor is opened on first use and closed when it is among the least recently used. Open file handles of users
+//! own none of them.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -16,17 +16,16 @@ use crate::sys::{File, Result};
 use super::node::NodeId;
 
 const SHARDS: u64 = 8;
-/// Directories of the lower layers that are kept open at most, and as many of the upper one: all of an image of six
-/// layers. Each pins memory here and in the kernel, and is
-/// opened again by one system call.
+/// How many directories of the lower layers are kept open, and as many of the upper layer. This is enough for an
+/// image of six layers. Each takes memory here and in the kernel; opening one again takes one system call.
 const DIRS_MAX: usize = 8192;
 
-/// Which file a descriptor of a node is of: after a copy-up the one below must not be used again.
+/// The file of a node that a descriptor is open on. After a copy-up the lower one must not be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum FileKey {
     Lower(NodeId),
     Upper(NodeId),
-    /// As `Upper`, to read without leaving a trace in the time of the last access.
+    /// As `Upper`, opened for reading without moving the access time.
     Quiet(NodeId),
 }
 
@@ -42,18 +41,18 @@ pub(super) struct Descriptors {
 struct Sharded<K: Hash + Eq, V>(Vec<Mutex<LruCache<K, Arc<V>>>>);
 
 impl Descriptors {
-    /// Room for about `limit` descriptors in all, or less.
+    /// Caches for at most about `limit` descriptors in all.
     pub(super) fn new(limit: usize) -> Descriptors {
         let dirs = DIRS_MAX.min(limit / 4);
         Descriptors { upper_dirs: Sharded::new(dirs), lower_dirs: Sharded::new(dirs), files: Sharded::new(limit / 4) }
     }
 
-    /// The directory of the upper layer that a node has there.
+    /// The upper layer's directory of node `id`; `open` runs if it is not open.
     pub(super) fn upper_dir(&self, id: NodeId, open: impl FnOnce() -> Result<LayerDir>) -> Result<Arc<LayerDir>> {
         self.upper_dirs.get(id.0, id, open)
     }
 
-    /// The directory of a lower layer that has this serial number.
+    /// The directory of a lower layer with this serial number; `open` runs if it is not open.
     pub(super) fn lower_dir(
         &self,
         serial: u64,
@@ -62,7 +61,7 @@ impl Descriptors {
         self.lower_dirs.get(serial, serial, open)
     }
 
-    /// What is open already.
+    /// The upper layer's directory of node `id`, if it is open.
     pub(super) fn open_upper_dir(&self, id: NodeId) -> Option<Arc<LayerDir>> {
         self.upper_dirs.shard(id.0).lock().get(&id).cloned()
     }
@@ -75,7 +74,7 @@ impl Descriptors {
         self.files.shard(key.hash()).lock().put(key, Arc::new(file));
     }
 
-    /// Closes what is open of a node.
+    /// Closes all descriptors of a node.
     pub(super) fn forget(&self, id: NodeId) {
         for key in [FileKey::Lower(id), FileKey::Upper(id), FileKey::Quiet(id)] {
             self.files.shard(key.hash()).lock().pop(&key);
@@ -83,14 +82,14 @@ impl Descriptors {
         self.upper_dirs.shard(id.0).lock().pop(&id);
     }
 
-    /// Closes directories of lower layers that no node has any longer.
+    /// Closes directories of lower layers that no node uses any longer.
     pub(super) fn forget_dirs(&self, serials: impl IntoIterator<Item = u64>) {
         for serial in serials {
             self.lower_dirs.shard(serial).lock().pop(&serial);
         }
     }
 
-    /// Closes what is open of a node's content below.
+    /// Closes the lower file of a node.
     pub(super) fn forget_lower(&self, id: NodeId) {
         let key = FileKey::Lower(id);
         self.files.shard(key.hash()).lock().pop(&key);

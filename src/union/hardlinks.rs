@@ -1,4 +1,4 @@
-//! Files of several names below: once copied up, they are one file under all of their names.
+//! Copy-up of lower files with several names: the copy is one file under all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::lookup::Used;
 use super::node::{Anchor, Content, Node, NodeId, Place};
 
 impl Union {
-    /// Puts a finished copy of a file with `links` names below into the index, and under all of its names: who
-    /// reads the upper layer without the index shall find one file too.
+    /// Publishes a finished copy of a lower file with `links` names: in the index, and under all of its names. The
+    /// names make it one file for programs that read the upper layer without the index too.
     pub(super) fn publish_index(
         &self,
         node: &Arc<Node>,
@@ -38,9 +38,9 @@ impl Union {
         let places = node.state.read().places.clone();
         for place in places {
             match self.link_up(node, &place) {
-                // The index alone holds it together; only who reads the layer without the index misses a name.
+                // The index still has the file; the name is missing only to readers without the index.
                 Err(error @ (Errno::MLINK | Errno::NOSPC | Errno::DQUOT)) => {
-                    tracing::debug!(name = ?place.name, %error, "has its name in the index only");
+                    tracing::debug!(name = ?place.name, %error, "this name of a copied-up file is in the index only");
                 }
                 other => other?,
             }
@@ -48,7 +48,7 @@ impl Union {
         Ok(())
     }
 
-    /// Gives a file of the index the name in the upper layer that it has below.
+    /// Links a file of the index at `place` in the upper layer, a name that it has in a lower layer.
     pub(super) fn link_up(&self, node: &Arc<Node>, place: &Place) -> Result<()> {
         let Some(indexed) = node.state.read().indexed().cloned() else { return Ok(()) };
         let dir = self.upper_dir(&place.parent)?;
@@ -67,19 +67,19 @@ impl Union {
         linked
     }
 
-    /// Looks up the names that the file with this inode has in a layer, which makes its places known. Where something
-    /// hides a name, it is none of this file's; one in a directory that was renamed is found when it is looked up.
+    /// Looks up all names that the file with this inode has in a layer: this adds them to the places of its node.
+    /// Hidden names fail the lookup and are skipped. A name in a renamed directory is added when a program looks it up.
     fn find_names(&self, layer: usize, inode: u64) -> Result<()> {
         for path in self.names_in(layer)?.of(inode) {
             if let Err(error) = self.walk(&path) {
-                tracing::trace!(?path, %error, "a name that is not shown");
+                tracing::trace!(?path, %error, "the union does not show this name");
             }
         }
         Ok(())
     }
 
-    /// The names in one layer. To find them is to read its whole table, or to walk it, so that those of the layers asked
-    /// last are kept: a `chown -R` asks for file after file.
+    /// The names of the hard-linked files of one layer. Finding them reads the whole table of contents or walks the
+    /// layer, so the results of the last layers are cached: a `chown -R` needs them for file after file.
     fn names_in(&self, layer: usize) -> Result<Arc<LinkedNames>> {
         if let Some(names) = self.names.lock().get(&layer) {
             return Ok(names.clone());

@@ -1,4 +1,4 @@
-//! Protection from change, and the other flags that `chattr` sets and `lsattr` shows.
+//! Inode flags that `chattr` sets and `lsattr` shows; immutable and append-only protect from change.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use super::copy_up::Need;
 use super::node::{Node, NodeId};
 
 impl Protection {
-    /// Whether mode, owner, attributes, names or existing content may change.
+    /// `EPERM` if mode, owner, attributes, names and existing content may not change.
     pub(super) fn permits_change(self) -> Result<()> {
         if self.immutable || self.append_only { Err(Errno::PERM) } else { Ok(()) }
     }
 
-    /// Whether a directory takes new names.
+    /// `EPERM` if not even new names or content may be added.
     pub(super) fn permits_more(self) -> Result<()> {
         if self.immutable { Err(Errno::PERM) } else { Ok(()) }
     }
 }
 
 impl Union {
-    /// Whether a program may write at `offset`.
+    /// `EPERM` if a program may not write at `offset`.
     pub(super) fn may_write(&self, node: &Node, offset: u64) -> Result<()> {
         let protection = node.protection();
         protection.permits_more()?;
@@ -33,10 +33,10 @@ impl Union {
         Ok(())
     }
 
-    /// Whether a program may open a file to write it, at its end alone if it is `appending`.
+    /// Checks that a program may open a file for writing; `appending` is whether with `O_APPEND`.
     ///
     /// # Errors
-    /// `EPERM` for what is immutable, or for writing elsewhere than at the end of what is append-only.
+    /// `EPERM` for an immutable file, and for an append-only one unless `appending`.
     pub fn may_open_to_write(&self, id: NodeId, appending: bool) -> Result<()> {
         let protection = self.node(id)?.protection();
         protection.permits_more()?;
@@ -46,16 +46,16 @@ impl Union {
     /// The flags of a file or directory.
     ///
     /// # Errors
-    /// As the `FS_IOC_GETFLAGS` of `ioctl(2)`; `ENOTTY` where there are none.
+    /// As `FS_IOC_GETFLAGS` of `ioctl(2)`; `ENOTTY` if the file system has no flags.
     pub fn flags(&self, id: NodeId) -> Result<FileFlags> {
         let node = self.node(id)?;
         Ok(self.open_for_flags(&node)?.flags()?.with(node.protection().immutable, node.protection().append_only))
     }
 
-    /// Copies up and sets the flags. Whether the user may was asked before.
+    /// Copies up and sets the flags. The caller has checked the user's permission.
     ///
     /// # Errors
-    /// As the `FS_IOC_SETFLAGS` of `ioctl(2)`.
+    /// As `FS_IOC_SETFLAGS` of `ioctl(2)`.
     pub fn set_flags(&self, id: NodeId, flags: FileFlags) -> Result<()> {
         let node = self.node(id)?;
         self.copy_up(&node, Need::Metadata)?;
@@ -63,18 +63,20 @@ impl Union {
         self.protect(&node, Protection { immutable: flags.immutable(), append_only: flags.append_only() })
     }
 
-    /// As [`flags`](Self::flags), with project and extent size.
+    /// As [`flags`](Self::flags), with the project ID and extent size.
     ///
     /// # Errors
-    /// As the `FS_IOC_FSGETXATTR` of `ioctl(2)`.
+    /// As `FS_IOC_FSGETXATTR` of `ioctl(2)`.
     pub fn extended_flags(&self, id: NodeId) -> Result<ExtendedFlags> {
         let node = self.node(id)?;
         let flags = self.open_for_flags(&node)?.extended_flags()?;
         Ok(flags.with(node.protection().immutable, node.protection().append_only))
     }
 
+    /// As [`set_flags`](Self::set_flags), with the project ID and extent size.
+    ///
     /// # Errors
-    /// As the `FS_IOC_FSSETXATTR` of `ioctl(2)`.
+    /// As `FS_IOC_FSSETXATTR` of `ioctl(2)`.
     pub fn set_extended_flags(&self, id: NodeId, flags: &ExtendedFlags) -> Result<()> {
         let node = self.node(id)?;
         self.copy_up(&node, Need::Metadata)?;

@@ -11,7 +11,7 @@ use super::node::{NodeId, Place};
 use super::{Attr, Union};
 
 impl Union {
-    /// Gives the file `id` the further name `name` in `dir`; counts one lookup of it.
+    /// Links the file `id` as `name` in `dir`; counts one lookup of its node.
     ///
     /// # Errors
     /// As `link(2)`.

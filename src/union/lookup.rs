@@ -1,4 +1,4 @@
-//! Lookup: from a name in a directory to a node.
+//! Lookup: finds the node of a name in a directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{Attr, DirItem, Union};
 
 pub(super) use crate::layer::Resolved;
 
-/// A node that was looked up, until it is dropped.
+/// A node that was looked up; dropping this gives the lookup back.
 pub(super) struct Used<'a> {
     table: &'a Table,
     pub(super) node: Arc<Node>,
@@ -33,12 +33,12 @@ impl Union {
     /// The entry `name` of directory `dir`, if there is one; counts one lookup of its node.
     ///
     /// # Errors
-    /// What a layer answers; `EIO` where a redirect leads to nothing.
+    /// Errors of the layers' system calls; `EIO` for a redirect to a missing entry.
     pub fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<Attr>> {
         self.lookup_node(dir, name, LayerRange::ALL)
     }
 
-    /// As [`lookup`](Self::lookup), of what was just listed in `dir`; the dots are nothing.
+    /// As [`lookup`](Self::lookup), for an entry that was just listed in `dir`; `None` for `.` and `..`.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -55,23 +55,23 @@ impl Union {
         Ok(found.map(|(node, stat)| Attr { id: node.id, stat }))
     }
 
-    /// As [`lookup`](Self::lookup), of a name that is there, until the answer is dropped.
+    /// As [`lookup`](Self::lookup); `ENOENT` for a missing name. Dropping the result gives the lookup back.
     pub(super) fn used(&self, dir: NodeId, name: Name<'_>) -> Result<Used<'_>> {
         let id = self.lookup(dir, name)?.ok_or(Errno::NOENT)?.id;
         Ok(Used { table: &self.table, node: self.node(id)? })
     }
 
-    /// The parent of a directory; the root is its own.
+    /// The parent of a directory; the root is its own parent.
     ///
     /// # Errors
-    /// `ESTALE` for an unknown node.
+    /// `ESTALE` for an unknown node; `ENOTDIR` for one that is not a directory.
     pub fn parent(&self, dir: NodeId) -> Result<NodeId> {
         let node = self.dir_node(dir)?;
         let state = node.state.read();
         Ok(state.places.first().map_or(NodeId::ROOT, |place| place.parent.id))
     }
 
-    /// What the layers of a directory say of `name`: `upper`, if given, and then those below.
+    /// Resolves `name` in the layers of a directory: in `upper`, if given, then in the lower ones.
     pub(super) fn lookup_in(&self, upper: Option<&LayerDir>, content: &DirContent, name: Name<'_>) -> Result<Resolved> {
         self.lookup_in_range(upper, (content, LayerRange::ALL), name)
     }
@@ -85,14 +85,14 @@ impl Union {
         layer::lookup_in_range(self, upper, (&content.lower, range), name)
     }
 
-    /// Where the data of a metadata-only file is.
+    /// The location of the data of a metadata-only file.
     fn data_below(&self, content: &DirContent, name: Name<'_>, resolved: &Resolved) -> Option<Box<DataBelow>> {
         let (file, stat) = resolved.data.as_ref()?;
         let path = self.path_below(content, name, &resolved.is);
         Some(Box::new(DataBelow { file: file.clone(), path, blocks: stat.blocks }))
     }
 
-    /// By which path the layers below together know what a directory shows of them as `name`.
+    /// The path in the lower layers of the entry that a directory shows as `name`; a redirect changes it.
     fn path_below(&self, content: &DirContent, name: Name<'_>, found: &Resolution<Part>) -> Box<Path> {
         let natural = content.path.join(name.as_os_str());
         match found.top() {
@@ -101,8 +101,8 @@ impl Union {
         }
     }
 
-    /// The node of what was found, with one more use, and what users see of it. The caller holds the
-    /// directory's state, so that no copy-up comes between finding and this.
+    /// The node of a resolved name and the `stat` that users see; counts one use. The caller holds the directory's
+    /// state, so that no copy-up comes between resolving and this call.
     pub(super) fn intern(
         &self,
         (parent, content): (&Arc<Node>, &DirContent),
@@ -135,7 +135,7 @@ impl Union {
         let real = Real::of(&found.stat);
         let id = self.identify(&resolved.is).ok_or(Errno::IO)?;
         let node = self.table.intern(id, real, |id| {
-            // A file of a layer shares its name with its place.
+            // A lower file has its name in memory already: the place shares it.
             let name_of = |file: &LowerFile| (file.name.as_name() == name).then(|| file.name.clone());
             let shared = if let Part::Lower(file) = top { name_of(file) } else { None };
             let place = Place { parent: parent.clone(), name: shared.unwrap_or_else(|| name.to_owned()) };
@@ -151,8 +151,8 @@ impl Union {
         Ok(Some((node, stat)))
     }
 
-    /// The number of what was found. A merged directory has that of its topmost lower part, before and
-    /// after the upper layer has it too; a file that was copied up, that of its origin.
+    /// The inode number of an entry. A merged directory has the number of its topmost lower part, so copy-up does not
+    /// change it. A copied-up file has the number of its origin.
     pub(super) fn identify(&self, found: &Resolution<Part>) -> Option<NodeId> {
         let of_upper = |found: &Found| {
             let real = Real::of(&found.stat);
@@ -176,7 +176,7 @@ impl Union {
         }
     }
 
-    /// The entry of the index of a file that was found there, or is a further name of one.
+    /// The index entry of a file that was found in the index or is another name of an indexed file.
     pub(super) fn indexed(&self, part: &Part, found: &Found) -> Option<Arc<layer::Indexed>> {
         match part {
             Part::Lower(_) => None,
@@ -212,7 +212,7 @@ impl Union {
         }
     }
 
-    /// A file with several names is known by each under which it was found.
+    /// Adds the name under which a file was found to the places of its node.
     fn note_place(&self, node: &Arc<Node>, parent: &Arc<Node>, name: Name<'_>) {
         let known =
             |state: &State| state.places.iter().any(|p| Arc::ptr_eq(&p.parent, parent) && p.name.as_name() == name);

@@ -1,7 +1,7 @@
 //! Reading directories: the entries of all layers, merged.
 //!
-//! An entry's offset is derived from its name, so that a reader who goes on after names came and went
-//! meets no name twice and misses none that was there all along, even when the list was made anew.
+//! An entry's offset is a hash of its name. A reader that continues after names were added or removed therefore gets no
+//! name twice and misses no name that was there all the time, even if the listing was built again.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -13,16 +13,16 @@ use crate::sys::{DirEntry, Errno, Kind, Name, NameBuf, Result};
 use super::Union;
 use super::node::{DirContent, Node, NodeId, Real};
 
-/// The offsets of `.` and `..`; names come after.
+/// The offsets of `.` and `..`; all other offsets are greater.
 const DOT: u64 = 1;
 const DOT_DOT: u64 = 2;
-/// How many entries are handed out at a time; fewer are the last.
+/// The most entries that one call of [`Union::read_dir`] returns, besides `.` and `..`. A batch with fewer is the last.
 pub const DIR_BATCH: usize = 512;
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirItem {
-    /// Where the next entry begins: what to pass as `offset` to go on behind this one.
+    /// The `offset` to pass to [`Union::read_dir`] to continue after this entry.
     pub offset: u64,
     pub id: NodeId,
     pub kind: Kind,
@@ -44,7 +44,7 @@ impl DirItem {
         self.name.as_ref().map(NameBuf::as_name)
     }
 
-    /// Which of the lower directories have it.
+    /// The lower directories that have the entry.
     pub(super) fn range(&self) -> LayerRange {
         self.range
     }
@@ -59,12 +59,12 @@ struct Listed {
     name: NameBuf,
     kind: Kind,
     id: NodeId,
-    /// Lower layers never change: this holds whatever becomes of the upper part.
+    /// Stays valid whatever happens in the upper layer, since lower layers never change.
     range: LayerRange,
 }
 
 impl Listing {
-    /// A name that is not listed yet.
+    /// Adds a name that is not listed yet.
     fn add(&mut self, new: Listed) {
         let mut offset = offset_of(new.name.as_name());
         while self.0.contains_key(&offset) {
@@ -78,7 +78,7 @@ impl Listing {
         self.add(new);
     }
 
-    /// Where a name stands.
+    /// The offset of a name.
     fn find(&self, name: Name<'_>) -> Option<u64> {
         let from = offset_of(name);
         let near = self.0.range(from..).enumerate();
@@ -92,7 +92,7 @@ impl Listing {
         }
     }
 
-    /// Lower directory `which` has a name as well that was listed before.
+    /// Notes that lower directory `which` also has a name that is listed already.
     fn note_also_in(&mut self, name: Name<'_>, which: u32) {
         if let Some(listed) = self.find(name).and_then(|offset| self.0.get_mut(&offset)) {
             listed.range = listed.range.and(which);
@@ -103,15 +103,15 @@ impl Listing {
 fn offset_of(name: Name<'_>) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     name.hash(&mut hasher);
-    // Positive as an off_t, with room for the two dots before and for collisions behind.
+    // Positive as an off_t, above the offsets of `.` and `..`, with room for collisions at the end.
     (hasher.finish() >> 2) | (1 << 8)
 }
 
 impl Union {
-    /// The entries behind `offset` (0: from the start), a batch at a time; none at the end.
+    /// The next batch of entries after `offset` (0: from the start); empty at the end.
     ///
     /// # Errors
-    /// What a layer answers.
+    /// Errors of the layers' system calls; `ENOTDIR` for any other node.
     pub fn read_dir(&self, dir: NodeId, offset: u64) -> Result<Vec<DirItem>> {
         let node = self.dir_node(dir)?;
         let mut items = Vec::new();
@@ -131,7 +131,7 @@ impl Union {
         let (state, upper) = self.read_dir_state(&node)?;
         let content = state.dir().ok_or(Errno::NOTDIR)?;
         let mut listing = node.listing.lock();
-        // A reader at the start sees the directory as it is now.
+        // A reader at the start gets the directory as it is now.
         if offset == 0 || listing.is_none() {
             *listing = Some(Box::new(self.list(upper.as_deref(), content)?));
         }
@@ -149,7 +149,7 @@ impl Union {
         Ok(items)
     }
 
-    /// Whether an entry of `dir` was looked up under its name, and is not forgotten.
+    /// Whether the kernel knows an entry of `dir` by a lookup of its name.
     pub fn is_known(&self, dir: NodeId, item: &DirItem) -> bool {
         let node = item.entry_name().and_then(|name| Some((self.table.peek(item.id)?, name)));
         node.is_some_and(|(node, name)| {
@@ -157,10 +157,10 @@ impl Union {
         })
     }
 
-    /// The whiteouts in the upper part of a directory, if that shows no entry.
+    /// The whiteouts in the upper part of a directory that shows no entry.
     ///
     /// # Errors
-    /// `ENOTEMPTY`, and what a layer answers.
+    /// `ENOTEMPTY` if it shows one; errors of the layers' system calls.
     pub(super) fn whiteouts_alone(&self, upper: Option<&LayerDir>, content: &DirContent) -> Result<Vec<NameBuf>> {
         let mut whiteouts = Vec::new();
         let listed = upper.map(|upper| Ok((upper, upper.list()?))).transpose()?;
@@ -188,7 +188,7 @@ impl Union {
                     (None, Some(upper)) if mixed => self.number_in_upper(upper, content, entry, real),
                     _ => Some(self.table.id_of(real)),
                 };
-                // Gone between listing and asking.
+                // The entry was removed after it was listed.
                 let Some(id) = id else { continue };
                 let kind = part.shown_kind(entry, self.stack.owners)?;
                 let range = part.which.map_or(LayerRange::NONE, LayerRange::from);
@@ -202,8 +202,8 @@ impl Union {
         Ok(listing)
     }
 
-    /// The number of an entry of the upper layer that may have come from below. One that cannot be resolved is
-    /// listed all the same.
+    /// The number of an entry of the upper layer that may come from a lower layer. An entry that cannot be resolved is
+    /// listed with the number of its upper file; `None` for one that is gone.
     fn number_in_upper(&self, upper: &LayerDir, content: &DirContent, entry: &DirEntry, real: Real) -> Option<NodeId> {
         let name = entry.name.as_name();
         let found = match entry.kind {
@@ -218,14 +218,14 @@ impl Union {
 }
 
 impl Node {
-    /// Keeps a listing that is being read true: `name` is there now.
+    /// Adds `name` to the listing that is being read, if there is one.
     pub(super) fn listing_add(&self, name: Name<'_>, kind: Kind, id: NodeId) {
         if let Some(listing) = &mut *self.listing.lock() {
             listing.insert(Listed { name: name.to_owned(), kind, id, range: LayerRange::ALL });
         }
     }
 
-    /// Keeps a listing that is being read true: `name` is gone.
+    /// Removes `name` from the listing that is being read, if there is one.
     pub(super) fn listing_remove(&self, name: Name<'_>) {
         if let Some(listing) = &mut *self.listing.lock() {
             listing.remove(name);

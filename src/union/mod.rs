@@ -1,55 +1,57 @@
-//! The union: what programs see of a stack of layers, and how they change it.
+//! The union: the tree that programs get from a stack of layers, and the ways to change it.
 //!
-//! Owned values go in and out; nothing here knows FUSE, nor how a mark is stored. One file a verb:
+//! Callers pass and get owned values. Nothing here knows FUSE or how a mark is stored. Each verb has a file:
 //!
 //! | file | owns |
 //! |---|---|
-//! | `node`, `table`, `descriptors` | nodes and where their content lives; numbers; open descriptors |
-//! | `content_location`, `lookup`, `merge`, `attr`, `xattr`, `data` | the reading side |
-//! | `trace` | a record of what was read of the lower layers, where it is asked for |
-//! | `set_id`, `inode_flags` | which mode bits a change takes away; what may not change |
-//! | `hardlinks` | files of several names, and the index that holds them together |
-//! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
-//! | `clone_attributes` | what of a file a copy of it takes over |
-//! | `create`, `remove`, `rename`, `before_rename`, `link` | the changing side |
+//! | `node`, `table`, `descriptors` | nodes and the places of their content; node numbers; open descriptors |
+//! | `content_location`, `lookup`, `merge`, `attr`, `xattr`, `data` | reading |
+//! | `trace` | an optional record of what was read from the lower layers |
+//! | `set_id`, `inode_flags` | set-id bits that a change removes; `chattr` flags and the protection they give |
+//! | `hardlinks` | copy-up of files with several names, through the hard link index |
+//! | `copy_up` | copy-up: the only constructors of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
+//! | `clone_attributes` | making a copy: owner, mode, times and extended attributes |
+//! | `create`, `remove`, `rename`, `before_rename`, `link` | changes of names |
 //!
 //! # Semantics
 //!
-//! - The newest layer that has a name decides what it is; directories of one name merge, down to the
-//!   first that is opaque, a whiteout or a file.
+//! - The topmost layer that has a name decides what it is. Directories of one name merge, down to the first opaque
+//!   directory, whiteout or file.
 //! - A lower file is copied up at its first change, with mode, owner, times, extended attributes and
-//!   holes, and with the directories that lead to it. An open file is one file before and after.
-//! - A removal leaves a whiteout where a lower layer has the name, computed from the layers at that moment.
-//! - A change of attributes alone leaves the data below until the first write (metacopy).
-//! - A directory that exists below is renamed with all that is in it: a redirect mark says where the layers
-//!   below have it.
-//! - Names of one lower file stay names of one file, by the index; what was copied up keeps its number, by
-//!   its origin mark. All of that lasts over a remount, by us or by the kernel.
-//! - What a mark says is believed in one namespace: `trusted.`, or where that cannot be, `user.`; and by a
-//!   `user.` mark no file finds its data under another name.
-//! - Layers are read whatever the format of their whiteouts; an upper directory that holds others than the kernel's
-//!   is put into its format before it changes. What a program makes is never taken for one.
-//! - Attributes of programs that look like marks are kept apart from these: a mount can hold the layers of another.
-//! - A change of content or owner takes set-id bits from those who could not set them, as Linux has it.
-//! - What `chattr` protects is protected, here or in a layer, by the kernel's own mark in the upper.
-//! - Lower files keep the time of their last access; upper files have theirs moved as their mount says.
-//! - Everything becomes visible by one rename of what was built in the work directory.
+//!   holes. Its parent directories are copied up first. A file that is open meanwhile stays one file.
+//! - A removal leaves a whiteout if a lower layer has the name at that moment.
+//! - A change of attributes copies up no data; the first write does (metacopy).
+//! - A directory that exists in a lower layer can be renamed with its content: a redirect mark tells its path in the
+//!   layers below.
+//! - The index keeps all names of a lower file names of one file after copy-up. The origin mark keeps the inode number
+//!   of a copied-up file. Both last over a remount, by Overfuse or by the kernel.
+//! - Marks are read from one namespace only: `trusted.`, or `user.` where `trusted.` cannot be written. A `user.` mark
+//!   cannot make a file take its data from another name.
+//! - Layers may have whiteouts of any format. A directory of the upper layer is converted to the kernel's format
+//!   before it changes. A file that a program makes is never mistaken for a whiteout.
+//! - Attributes of programs that look like marks are stored under another name, so that a mount can hold the layers
+//!   of another mount.
+//! - A change of content or owner clears the set-id bits, as on Linux, unless the caller could set them again.
+//! - Files that `chattr` protects, in the mount or in a layer, stay protected. The upper layer stores this in the
+//!   kernel's own mark.
+//! - Reading moves no access time of a lower file. Upper files follow the mount options of their file system.
+//! - A new entry is built in the work directory and becomes visible by one rename.
 //!
 //! # Commit points
 //!
-//! A change of names has one commit point: the one rename, link, unlink or mkdir by which it becomes visible. Everything
-//! that can fail comes before it: copying up, staging, marks, opening what will be needed. After it only memory changes.
-//! What is done on disk after it (the times of a parent, the count of names in the index, the removal of what was
-//! replaced) is logged when it fails, and not returned. So an error means that nothing has happened, and success that
-//! everything has. With the feature `faults`, `tests/faults` holds this for every system call of every operation.
+//! A change of names has one commit point: the one rename, link, unlink or mkdir that makes it visible. Every step
+//! whose failure is returned comes before it: copy-up, staging, marks, opening descriptors for later. After it the
+//! nodes in memory change. A step on disk after it (the times of a parent, the count of names in the index, the removal
+//! of a replaced entry) only logs its failure. So an error means that nothing has changed, and success that all has.
+//! With the feature `faults`, `tests/faults` tests this for every system call of every operation.
 //!
 //! # Lock order
 //!
 //! `renaming` (for moves between two directories) → `Node::copying` → `Node::state` of a directory →
-//! of a directory below it → of a file → `Node::listing` → the locks of the index, the table and the
-//! descriptors. Two unrelated directories are locked in the order of their numbers, under `renaming`; so are
-//! two entries of directories that are locked. No lock is held while the content of a file is copied, but
-//! `copying` of that file.
+//! `Node::state` of a directory below it → `Node::state` of a file → `Node::listing` → the locks of the index, the
+//! table and the descriptors. Two directories of which neither contains the other are locked in the order of their
+//! numbers, under `renaming`; so are two entries of locked directories. While the content of a file is copied, only the
+//! `copying` lock of that file is held.
 #![doc = include_str!("semantics.md")]
 
 mod attr;
@@ -98,36 +100,36 @@ use descriptors::Descriptors;
 use node::{Content, DirContent, Node, Places, Real, State, UpperPart};
 use table::{FileSystem, Table};
 
-/// Of so many layers the names of files with several stay in memory: about fifty bytes for each name.
+/// For how many layers the names of hard-linked files stay in memory. Each name takes about fifty bytes.
 const NAMES_KEPT: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// What a union is made of.
+/// The layers and options of a union.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Topmost first.
     pub lower: Vec<PathBuf>,
-    /// Below all others, topmost first: only the data of metadata-only files is looked for in these.
+    /// Layers below all others, topmost first. They show no names; they only hold data of metadata-only files.
     pub data_only: Vec<PathBuf>,
-    /// What is known of the directories of `lower`, so that they need not be read.
+    /// Tables of contents of the `lower` layers, which replace reading their directories.
     pub tables: Tables,
-    /// Without, nothing can be changed.
+    /// `None` makes the union read-only.
     pub upper: Option<UpperSpec>,
     pub owners: Owners,
-    /// Show every file as this user's and group's.
+    /// Shows every file with this owner and group.
     pub squash: Option<Owner>,
     /// Syncs nothing: a crash of the host may lose what was written since the mount.
     pub volatile: bool,
-    /// Unset: renamed directories leave and follow marks.
+    /// `None`: redirect marks are written and followed ([`RedirectDir::On`]).
     pub redirect: Option<RedirectDir>,
-    /// Whether a change of attributes copies up no data. Unset: where the kernel reads such files, which
-    /// it does not with `user.` marks.
+    /// Whether a change of attributes copies up no data. `None`: yes with `trusted.` marks, no with `user.` marks,
+    /// since the kernel does not read such files there.
     pub metacopy: Option<bool>,
-    /// Keep marks in `user.overlay.`, also where `trusted.overlay.` could be written.
+    /// Writes marks as `user.overlay.*` even where `trusted.overlay.*` could be written.
     pub user_marks: bool,
-    /// Reading lower files moves no time of access, also when the kernel does it in our place
-    /// ([`Union::backing`]). For root of the host.
+    /// Reading lower files moves no access time, even when the kernel reads them itself ([`Union::backing`]).
+    /// Needs the host's root.
     pub quiet: bool,
-    /// Where to note what is read of the lower layers.
+    /// Records what is read from the lower layers.
     pub trace: Option<Arc<Trace>>,
 }
 
@@ -135,12 +137,12 @@ pub struct Spec {
 #[derive(Clone, Debug)]
 pub struct UpperSpec {
     pub dir: PathBuf,
-    /// On the file system of `dir`, and used by nothing else.
+    /// On the file system of `dir`; no other program may use it.
     pub work: PathBuf,
 }
 
 impl Spec {
-    /// A read-only union with owners as they are.
+    /// A read-only union with default options; `lower` is topmost first. Files show their real owners.
     pub fn new(lower: Vec<PathBuf>) -> Spec {
         Spec {
             lower,
@@ -170,9 +172,9 @@ pub struct Owner {
 #[derive(Debug)]
 pub struct Union {
     stack: Stack,
-    /// With an upper layer.
+    /// `None` without an upper layer.
     index: Option<HardlinkIndex>,
-    /// Of the lower layers that files of several names were last copied up from.
+    /// The names of hard-linked files, for the lower layers that were used last; by layer.
     names: Mutex<LruCache<usize, Arc<LinkedNames>>>,
     table: Table,
     descriptors: Descriptors,
@@ -181,7 +183,7 @@ pub struct Union {
     volatile: bool,
     metacopy: bool,
     trace: Option<Arc<Trace>>,
-    /// Who makes the files that this process makes.
+    /// Effective user and group of this process: the owner of files that it makes.
     own: Owner,
 }
 
@@ -189,7 +191,7 @@ impl Union {
     /// Opens and checks the layers.
     ///
     /// # Errors
-    /// What makes them unusable, named.
+    /// The reason why a layer is unusable, with its path.
     pub fn open(spec: &Spec) -> Result<Union, OpenError> {
         let stack = Stack::open(&Asked {
             lower: &spec.lower,
@@ -231,18 +233,20 @@ impl Union {
         })
     }
 
-    /// Whether nothing can be changed.
+    /// Whether there is no upper layer, so that every change fails with `EROFS`.
     pub fn is_read_only(&self) -> bool {
         self.stack.upper.is_none()
     }
 
+    /// What `statfs(2)` of the mount shows.
+    ///
     /// # Errors
     /// As `fstatvfs(3)`.
     pub fn stat_fs(&self) -> Result<FsStat> {
         self.stack.stat_fs()
     }
 
-    /// Gives back `count` lookups of a node; answers whether it is known no more.
+    /// Gives back `count` lookups of a node. Returns whether the node is now forgotten.
     pub fn forget(&self, id: NodeId, count: u64) -> bool {
         for node in self.table.release(id, count) {
             self.descriptors.forget(node.id);
@@ -266,7 +270,7 @@ impl Union {
     }
 }
 
-/// Those of the lower layers, bottom first, each once.
+/// The file systems of the lower layers, bottom first, each once.
 fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
     let mut known: Vec<FileSystem> = Vec::new();
     for layer in stack.lower.iter().rev() {
@@ -278,7 +282,7 @@ fn file_systems(stack: &Stack) -> Result<Vec<FileSystem>> {
     Ok(known)
 }
 
-/// The root merges every layer down to the first that is opaque.
+/// The root node. It merges the roots of all layers, down to the first opaque one.
 fn root_node(stack: &Stack) -> Result<Node> {
     let stat = match &stack.upper {
         Some(upper) => upper.root().stat_self()?,

@@ -1,4 +1,4 @@
-//! A node: one file or directory of the union, and where its content lives now.
+//! A node: one file or directory of the union, and the location of its content.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl NodeId {
     pub const ROOT: NodeId = NodeId(1);
 }
 
-/// What identifies a file on the host: device and inode number.
+/// The identity of a file on the host: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Real {
     pub(super) dev: u64,
@@ -34,17 +34,17 @@ impl Real {
     }
 }
 
-/// One name of a node, and the directory that has it.
+/// A directory and a name in it: one of the names of a node.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) parent: Arc<Node>,
     pub(super) name: NameBuf,
 }
 
-/// Nearly every file has one name.
+/// Inline room for one name, since nearly every file has only one.
 pub(super) type Places = SmallVec<[Place; 1]>;
 
-/// There is one of these for each file that the kernel knows: what most do not need is boxed.
+/// There is one for each file that the kernel knows. To keep it small, parts that most nodes lack are boxed.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
@@ -53,19 +53,19 @@ pub(super) struct Node {
     /// Held by the one thread that copies the node up.
     pub(super) copying: Mutex<()>,
     protection: Mutex<Protection>,
-    /// What it is known to lack, by a bit for each [`Lack`]; above these, how often its attributes were changed.
+    /// Low bits: one for each [`Lack`] that is known. High bits: how often the attributes were changed.
     lacks: AtomicU64,
-    /// What the directory lists, while somebody is reading it.
+    /// The entries of the directory, while it is being read.
     pub(super) listing: Mutex<Option<Box<Listing>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    /// The names that are known; none when the node was removed while in use.
+    /// The known names; empty if the node was removed while in use.
     pub(super) places: Places,
-    /// The file that the attributes are in: of the upper layer after a copy-up.
+    /// The file that has the attributes; after a copy-up, a file of the upper layer.
     pub(super) real: Real,
-    /// The file below from which that was copied since the node is known.
+    /// The lower file that `real` was copied from, if that happened while the node was known.
     pub(super) was: Option<Box<Real>>,
     pub(super) content: Content,
 }
@@ -81,7 +81,7 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct LowerContent {
     pub(super) file: LowerFile,
-    /// The layer has only the attributes.
+    /// The location of the data, if the lower file has only the attributes.
     pub(super) data: Option<Box<DataBelow>>,
 }
 
@@ -89,28 +89,28 @@ pub(super) struct LowerContent {
 #[derive(Debug)]
 pub(super) struct UpperContent {
     pub(super) at: Anchor,
-    /// Only the attributes are in the upper layer.
+    /// The location of the data, if the upper file has only the attributes.
     pub(super) data: Option<Box<DataBelow>>,
 }
 
-/// By what a file of the upper layer is found.
+/// The way to find a file of the upper layer.
 #[derive(Clone, Debug)]
 pub(super) enum Anchor {
-    /// Any of the node's places.
+    /// By any of the node's places.
     Place,
-    /// The index, since some of its places may have a name below only.
+    /// In the index: some of its names may exist in lower layers only.
     Index(Arc<Indexed>),
-    /// Nothing: its last name is gone.
+    /// By this descriptor only: its last name was removed.
     Unlinked(Arc<PathFd>),
 }
 
-/// The data of a file that has its attributes elsewhere.
+/// The data of a file whose attributes are in another file.
 #[derive(Clone, Debug)]
 pub(super) struct DataBelow {
     pub(super) file: LowerFile,
-    /// By which the layers below together know the file.
+    /// The path of the file in the merged lower layers.
     pub(super) path: Box<Path>,
-    /// As `st_blocks` counts them.
+    /// Allocated blocks of 512 bytes, as in `st_blocks`.
     pub(super) blocks: u64,
 }
 
@@ -119,42 +119,42 @@ pub(super) struct DirContent {
     pub(super) upper: UpperPart,
     /// The lower directories that merge, newest first.
     pub(super) lower: LowerDirs,
-    /// By which the layers below together know what merges here.
+    /// The path of the directory in the merged lower layers.
     pub(super) path: Arc<Path>,
-    /// The upper part has entries that came from below, other than by the names that `lower` has.
+    /// The upper part has the impure mark: entries from lower layers were moved into it.
     pub(super) impure: AtomicBool,
-    /// The upper part holds nothing of other formats than the kernel's.
+    /// All marks and whiteouts in the upper part are in the kernel's format.
     pub(super) adopted: AtomicBool,
-    /// What new entries take over from the directory; unset until asked, and after each change of it.
+    /// Cached for new entries; `None` until the first one, and after a change of the directory's attributes.
     pub(super) inherit: Option<Inherit>,
 }
 
-/// The upper layer's part in a directory.
+/// The part of a directory that is in the upper layer.
 #[derive(Clone, Debug)]
 pub(super) enum UpperPart {
     None,
     /// A directory of the upper layer, at the node's place.
     Here,
-    /// As `Here`, but removed.
+    /// A removed directory of the upper layer.
     Removed(Arc<LayerDir>),
 }
 
-/// What a new entry takes over from its directory.
+/// What a new entry inherits from its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inherit {
-    /// The group, where the set-group-id bit says so.
+    /// The directory's group, if it has the set-group-id bit.
     pub(super) group: Option<u32>,
     pub(super) default_acl: bool,
 }
 
-/// What most files lack, and what is asked about before each write.
+/// What most files lack. The absence is cached, since it is looked up before each write or copy-up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lack {
     /// `security.capability`.
     Capability = 1,
     /// The set-user-id and the set-group-id bit.
     SetId = 2,
-    /// Any extended attribute, in the layer below that has it.
+    /// All extended attributes, in the lower layer that has the file.
     Attributes = 4,
 }
 
@@ -169,7 +169,7 @@ impl Node {
         Node { id, kind, state, copying, protection, lacks: AtomicU64::new(0), listing }
     }
 
-    /// After it was made: nobody has put anything into it, or on it.
+    /// Called for a new node: it has no capability, and a new directory has no foreign whiteouts.
     pub(super) fn note_new(&self) {
         self.lacks.fetch_or(Lack::Capability as u64, Ordering::AcqRel);
         if let Some(dir) = self.state.read().dir() {
@@ -177,17 +177,18 @@ impl Node {
         }
     }
 
-    /// After it was found in a layer below without any extended attribute.
+    /// Called if the lower file was found without extended attributes.
     pub(super) fn note_bare(&self) {
         self.lacks.fetch_or(Lack::Attributes as u64, Ordering::AcqRel);
     }
 
-    /// Whether the file below, from which the node is to be copied up, is known to have no extended attribute.
+    /// Whether the lower file is known to have no extended attributes, so that copy-up need not list them.
     pub(super) fn is_bare(&self) -> bool {
         self.lacks.load(Ordering::Acquire) & Lack::Attributes as u64 != 0
     }
 
-    /// Whether the node is known to lack `what`, or `find` says so now. What it says once holds until the attributes change.
+    /// Whether the node lacks `what`. If that is not known, `find` looks; a true result is cached until the attributes
+    /// change.
     pub(super) fn lacks(&self, what: Lack, find: impl FnOnce() -> Result<bool>) -> Result<bool> {
         let bit = what as u64;
         let before = self.lacks.load(Ordering::Acquire);
@@ -196,19 +197,19 @@ impl Node {
         }
         let lacks = find()?;
         if lacks {
-            // In vain when they were changed meanwhile: then it is not known.
+            // Fails if the attributes were changed meanwhile: the result must not be cached then.
             let _ = self.lacks.compare_exchange(before, before | bit, Ordering::AcqRel, Ordering::Relaxed);
         }
         Ok(lacks)
     }
 
-    /// After a change of its mode or extended attributes.
+    /// Forgets what is cached after a change of mode or extended attributes.
     pub(super) fn attributes_changed(&self) {
         let next = |known| Some((known | Lack::ALL) + 1);
         let _ = self.lacks.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
-    /// What nobody may do to it.
+    /// Whether the node is immutable or append-only.
     pub(super) fn protection(&self) -> Protection {
         *self.protection.lock()
     }
@@ -221,7 +222,7 @@ impl Node {
         self.kind == Kind::Directory
     }
 
-    /// Whether the attributes are in the upper layer, and so may the data be.
+    /// Whether the attributes are in the upper layer; the data may still be in a lower one.
     pub(super) fn is_upper(&self) -> bool {
         self.state.read().is_upper()
     }
@@ -236,12 +237,12 @@ impl State {
         }
     }
 
-    /// Whether this is the file `real`, or was before it was copied up.
+    /// Whether the node's file is `real`, or was `real` before its copy-up.
     pub(super) fn is(&self, real: Real) -> bool {
         self.real == real || self.was.as_deref() == Some(&real)
     }
 
-    /// Where the data is, of a file that has its attributes elsewhere.
+    /// The location of the data of a metadata-only file.
     pub(super) fn data_below(&self) -> Option<&DataBelow> {
         match &self.content {
             Content::Dir(_) => None,
@@ -250,7 +251,7 @@ impl State {
         }
     }
 
-    /// The entry of the index, of a file that has several names below.
+    /// The index entry, if the file is found by it.
     pub(super) fn indexed(&self) -> Option<&Arc<Indexed>> {
         match &self.content {
             Content::Upper(UpperContent { at: Anchor::Index(indexed), .. }) => Some(indexed),
@@ -258,7 +259,7 @@ impl State {
         }
     }
 
-    /// The directory's content; `None` for what is no directory.
+    /// The content of a directory; `None` for any other node.
     pub(super) fn dir(&self) -> Option<&DirContent> {
         match &self.content {
             Content::Dir(dir) => Some(dir),
@@ -275,20 +276,21 @@ impl State {
 }
 
 impl State {
-    /// What `stat` shows otherwise than the file that holds the attributes; `blocks` are those of data that is elsewhere.
+    /// Corrects the `stat` of the file with the attributes where users see other values.
     pub(super) fn adjust(&self, stat: &mut Stat) {
         let merges = self.dir().is_some_and(|dir| dir.lower.len() + usize::from(self.is_upper()) > 1);
         adjust(stat, merges, self.indexed().map(|indexed| &**indexed), self.data_below().map(|data| data.blocks));
-        // Removed while in use: the layer that has it knows nothing of that.
+        // Removed while in use: the lower layer still counts the name.
         if matches!(self.content, Content::Lower(_)) && self.places.is_empty() {
             stat.nlink = 0;
         }
     }
 }
 
-/// What `stat` shows otherwise than the file that holds the attributes; `blocks` are those of data that is elsewhere.
+/// Corrects the `stat` of the file with the attributes where users see other values. `blocks` is the count of the file
+/// with the data, if that is another one.
 pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, blocks: Option<u64>) {
-    // find(1) takes a count of 1 to mean that the count says nothing of subdirectories.
+    // For find(1), a link count of 1 means that the count does not tell the number of subdirectories.
     if merges {
         stat.nlink = 1;
     }
@@ -304,7 +306,7 @@ pub(super) fn adjust(stat: &mut Stat, merges: bool, indexed: Option<&Indexed>, b
 mod tests {
     use super::*;
 
-    /// A walk over an image makes a hundred thousand of them.
+    /// A walk over an image makes a hundred thousand nodes.
     #[test]
     fn a_node_is_small() {
         assert!(size_of::<Node>() <= 152, "{}", size_of::<Node>());

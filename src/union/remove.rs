@@ -18,19 +18,19 @@ pub enum Remove {
     Dir,
 }
 
-/// One name of a directory that is about to change.
+/// A name in a directory that is about to change, resolved.
 pub(super) struct Entry {
-    /// What the upper layer says.
+    /// What the upper layer has.
     pub(super) above: Verdict,
-    /// Whether the name would show something from below if the upper layer said nothing.
+    /// Whether the lower layers would show something under the name if the upper layer had nothing there.
     pub(super) is_below: bool,
     /// What the union shows.
     pub(super) resolved: Resolved,
 }
 
 impl Entry {
-    /// Whether the name is one of several of a file that is only below. Before such a name goes, the file must be in
-    /// the index, where its names are counted.
+    /// Whether the name is one of several names of a lower file. The file must be in the index, which counts its names,
+    /// before one of them is removed.
     pub(super) fn needs_index(&self) -> bool {
         matches!(&self.resolved.is, Resolution::Leaf(Part::Lower(_), found) if found.stat.nlink > 1)
     }
@@ -46,7 +46,7 @@ impl Union {
         let dir = self.dir_node(dir)?;
         dir.protection().permits_change()?;
         if !dir.is_upper() {
-            // What cannot be removed copies no directory up.
+            // A removal that will fail must not copy the directory up.
             let (state, _) = self.read_dir_state(&dir)?;
             let content = state.dir().ok_or(Errno::NOTDIR)?;
             let resolved = self.lookup_in(None, content, name)?;
@@ -63,7 +63,7 @@ impl Union {
         Ok(())
     }
 
-    /// Answers false when the file must be in the index first.
+    /// Returns false if the file must be put into the index first.
     fn try_remove(&self, dir: &Arc<Node>, upper: &UpperDir, name: Name<'_>, kind: Remove) -> Result<bool> {
         let state = dir.state.write();
         let content = state.dir().ok_or(Errno::NOTDIR)?;
@@ -88,7 +88,7 @@ impl Union {
                 let below = |known: &DirContent| !known.lower.is_empty();
                 let merges =
                     known.map_or(!matches!(&entry.resolved.is, Resolution::Dir(parts) if parts.len() == 1), below);
-                // What merges with nothing is empty when it can be removed.
+                // For a directory without lower parts, `rmdir` itself checks that it is empty.
                 let lone = !merges && child_dir.is_some() && !entry.is_below;
                 let holds = || self.check_empty((content, known), &entry.resolved, name, child_dir.as_deref());
                 if lone { None } else { Some(holds()?) }
@@ -113,8 +113,8 @@ impl Union {
         Ok(true)
     }
 
-    /// Removes a file that only the layers below have: where they show one, trying is asking whether the upper layer
-    /// says anything. Answers false where it does, or there is more to it.
+    /// Fast path for a file that only lower layers have: makes the whiteout without a lookup in the upper layer, since
+    /// that fails if the upper layer has the name. Returns false if the file must be removed the general way.
     fn hide_lower(&self, (dir, content): (&Arc<Node>, &DirContent), upper: &UpperDir, name: Name<'_>) -> Result<bool> {
         if content.lower.is_empty() || matches!(content.upper, UpperPart::Removed(_)) {
             return Ok(false);
@@ -145,7 +145,7 @@ impl Union {
         Ok(true)
     }
 
-    /// What the layers of a directory that is locked for a change say of `name`.
+    /// Resolves `name` in the layers of a directory that is locked for a change.
     pub(super) fn entry(
         &self,
         (dir, content): (&Arc<Node>, &DirContent),
@@ -160,7 +160,7 @@ impl Union {
         }
         let above = upper.lookup_found(name, found, content.lower.is_empty())?;
         let below = self.lookup_in(None, content, name);
-        // What cannot be resolved is there all the same.
+        // A lower entry that cannot be resolved still exists.
         let is_below = !matches!(&below, Ok(Resolved { is: Resolution::Missing, .. }));
         let alone = |is| Resolved { is, data: None };
         let resolved = match &above {
@@ -183,8 +183,8 @@ impl Union {
         Ok(Entry { above, is_below, resolved })
     }
 
-    /// The entry that a node of the upper layer is which has this place: what its marks say is known with the node. Of
-    /// a directory the answer has the upper part alone.
+    /// The entry of a known node of the upper layer with this place; reads no marks, since the node has their content.
+    /// For a directory, the result has the upper part only.
     fn known_entry(
         &self,
         (dir, content): (&Arc<Node>, &DirContent),
@@ -213,7 +213,7 @@ impl Union {
         Ok(Some(Entry { above: Verdict::Entry(found), is_below, resolved: Resolved { is, data: None } }))
     }
 
-    /// A directory of the upper layer, open; `node` is the one that it is known as.
+    /// Opens the directory `name` of the upper layer; `node` is its node, if known.
     pub(super) fn open_entry(&self, upper: &UpperDir, name: Name<'_>, node: Option<&Node>) -> Result<Arc<LayerDir>> {
         match node.and_then(|node| self.descriptors.open_upper_dir(node.id)) {
             Some(open) => Ok(open),
@@ -227,7 +227,7 @@ impl Union {
         }
     }
 
-    /// The node of an entry, if it is known and has this name.
+    /// The node of a resolved entry, if it is in the table and has this name.
     pub(super) fn known(&self, dir: &Arc<Node>, name: Name<'_>, found: &Resolution<Part>) -> Option<Arc<Node>> {
         let real = Real::of(&found.top()?.1.stat);
         let node = self.table.peek(self.identify(found)?)?;
@@ -239,11 +239,11 @@ impl Union {
         known.then_some(node)
     }
 
-    /// Answers the whiteouts that `upper`, the directory's own part in the upper layer, holds. `known` is what is known of
-    /// the directory.
+    /// Checks that a directory shows no entry. Returns the whiteouts in `upper`, its own part in the upper layer.
+    /// `known` is the content of its node, if there is one.
     ///
     /// # Errors
-    /// `ENOTEMPTY`.
+    /// `ENOTEMPTY`; `ENOTDIR` if it is not a directory.
     pub(super) fn check_empty(
         &self,
         (parent, known): (&DirContent, Option<&DirContent>),
@@ -258,8 +258,8 @@ impl Union {
         self.whiteouts_alone(upper, &content)
     }
 
-    /// Makes a visible entry vanish: one rename, or one call that makes or removes. `child` is what is known of a
-    /// directory, its descriptor, and the whiteouts in it where somebody looked.
+    /// Removes a visible entry by one rename, or by one call that makes a whiteout or removes the entry. The last
+    /// argument is for a directory: the content of its node, its descriptor, and its whiteouts if they were listed.
     fn take_away(
         &self,
         (upper, content): (&UpperDir, &DirContent),
@@ -281,7 +281,7 @@ impl Union {
         }
         let Some(child) = child else { return upper.remove_file(name) };
         match upper.remove_dir(name) {
-            // Unless it shows an entry, it holds whiteouts.
+            // It holds whiteouts, if it shows no entry.
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
                 let whiteouts = self.check_empty((content, known), &entry.resolved, name, Some(child))?;
                 layer.discard((upper, name), (child, &whiteouts))
@@ -290,20 +290,20 @@ impl Union {
         }
     }
 
-    /// Before a name goes: what counting it down needs, where it is one of a file of the index.
+    /// Before the removal of a name of an indexed file: collects what [`count_down`](Self::count_down) needs.
     pub(super) fn leaving(&self, entry: &Entry) -> Result<Option<(Leaving, bool)>> {
         let Resolution::Leaf(part, found) = &entry.resolved.is else { return Ok(None) };
         let Some(indexed) = self.indexed(part, found) else { return Ok(None) };
         Ok(Some((self.index()?.leaving(&indexed)?, matches!(part, Part::Index(_)))))
     }
 
-    /// After the name went: counts, and answers the file when it was the last.
+    /// After the removal: counts the name down. Returns the file if that was its last name.
     pub(super) fn count_down(&self, leaving: Option<(Leaving, bool)>) -> Option<PathFd> {
         let (leaving, hidden) = leaving?;
         self.index.as_ref()?.unlinked(leaving, hidden)
     }
 
-    /// Takes one name from a node. What stays in use keeps a descriptor of its content: `kept`.
+    /// Removes one name from a node. A node in use without a name is found by the descriptor `kept` from then on.
     pub(super) fn unplace(
         &self,
         node: &Node,
@@ -336,7 +336,7 @@ impl Union {
     }
 }
 
-/// Whether a removal may have what it found, as far as its kind tells.
+/// Checks kind and protection of an entry that is to be removed.
 fn check_kind(resolved: &Resolved, kind: Remove) -> Result<()> {
     match (&resolved.is, kind) {
         (Resolution::Missing, _) => Err(Errno::NOENT),
@@ -347,7 +347,7 @@ fn check_kind(resolved: &Resolved, kind: Remove) -> Result<()> {
     }
 }
 
-/// Whether this is a directory of the upper layer.
+/// The entry, if it is a directory of the upper layer.
 pub(super) fn is_upper_dir(verdict: &Verdict) -> Option<&Found> {
     match verdict {
         Verdict::Entry(found) if found.is_dir() => Some(found),

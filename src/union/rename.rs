@@ -1,8 +1,8 @@
 //! Renaming.
 //!
-//! A directory that exists below takes a redirect mark along: the layers below keep it where it was. So does
-//! a file of which only the attributes were copied up. The mark is written first, in a form that is as true
-//! at the old place as at the new, so that a crash between the two changes nothing.
+//! A directory with lower parts gets a redirect mark with its old path, since the lower layers do not change. So does a
+//! metadata-only file. The mark is written before the rename and is valid at the old name as well as at the new one, so
+//! that a crash between the two steps does no harm.
 
 use std::sync::Arc;
 
@@ -36,37 +36,38 @@ pub enum How {
     Exchange,
 }
 
-/// One side of a rename: the directory, held in the upper layer, and the name in it.
+/// One side of a rename: a directory that is in the upper layer, and a name in it.
 pub(super) struct Side<'a> {
     pub(super) dir: Arc<Node>,
     pub(super) upper: UpperDir,
     pub(super) name: Name<'a>,
 }
 
-/// How many uses of each directory a rename gives back: those of the names that are gone.
+/// How many uses of each directory a rename gives back: one for each place that a node lost in it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Freed {
     from: u64,
     to: u64,
 }
 
-/// What came of an attempt.
+/// The result of an attempt to rename.
 enum Tried {
     Done,
-    /// Somebody changed an entry before the directories were locked.
+    /// Not done: an entry has changed, or must be looked up or copied up first.
     Changed,
-    /// What is to be replaced is one of several names of a file that must be counted first.
+    /// Not done: the target is one of several names of a lower file, which must be put into the index first.
     NeedsIndex,
 }
 
 impl Union {
-    /// Moves `from` to `to`, and leaves there what a union file system in this one takes for a whiteout.
+    /// Moves `from` to `to` and leaves a whiteout device at `from` (`RENAME_WHITEOUT`), for a union filesystem that has
+    /// its layers in this one.
     ///
-    /// Where `to` is free, the whiteout is made there, where it hides nothing, and one rename makes the two change places.
-    /// Over an entry it takes two steps.
+    /// If `to` is free, the whiteout is made there, where it hides nothing, and one rename exchanges the two. If `to`
+    /// exists, it takes two steps: the move, then the whiteout.
     ///
     /// # Errors
-    /// As `renameat2(2)`; `EIO` when the entry was moved and no whiteout could be left.
+    /// As `renameat2(2)`; `EIO` if the entry was moved but the whiteout could not be made.
     pub fn rename_leaving_whiteout(&self, owner: Owner, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
         let new = New::Node { kind: Kind::CharDevice, rdev: 0 };
         let leave = |slot: Slot<'_>| {
@@ -74,7 +75,7 @@ impl Union {
             self.forget(made.id, 1);
             Ok(())
         };
-        // What may not be moved leaves nothing.
+        // Checked first: a move that will fail must not make a whiteout.
         self.movable(from)?;
         match leave(to) {
             Ok(()) => self.rename(from, to, How::Exchange).inspect_err(|_| {
@@ -96,20 +97,20 @@ impl Union {
     /// Moves `from` to `to`.
     ///
     /// # Errors
-    /// As `renameat2(2)`; `EXDEV` for a directory that exists below, where no redirects are made.
+    /// As `renameat2(2)`; `EXDEV` for a directory with lower parts if redirect marks are off.
     pub fn rename(&self, from: Slot<'_>, to: Slot<'_>, how: How) -> Result<()> {
         self.upper()?;
         let _one_at_a_time = (from.dir != to.dir).then(|| self.renaming.lock());
         self.dir_node(from.dir)?.protection().permits_change()?;
         self.dir_node(to.dir)?.protection().permits_more()?;
-        // Most often nothing has to be brought up or looked up first.
+        // Fast path: usually nothing has to be copied up or looked up first.
         if how != How::Exchange && matches!(self.try_rename((from, None), (to, None), how)?, Tried::Done) {
             return Ok(());
         }
         loop {
             let source = self.movable(from)?;
             let target = if how == How::Exchange { Some(self.movable(to)?) } else { None };
-            // Only when both may move: what is refused copies nothing up.
+            // Both were checked before: a rename that is refused must not copy anything up.
             for (slot, moved) in [(from, Some(&source)), (to, target.as_ref())] {
                 let Some(Used { node, .. }) = moved else { continue };
                 self.copy_up(node, self.need_to_move())?;
@@ -124,7 +125,7 @@ impl Union {
         }
     }
 
-    /// The node of an entry that is to be moved.
+    /// Looks up an entry that is to be moved, and checks that it may be.
     fn movable(&self, slot: Slot<'_>) -> Result<Used<'_>> {
         let used = self.used(slot.dir, slot.name)?;
         let is_below = used.node.state.read().dir().is_some_and(|dir| !dir.lower.is_empty());
@@ -133,7 +134,8 @@ impl Union {
         if refused { Err(Errno::XDEV) } else { Ok(used) }
     }
 
-    /// Moves `source`, which may be moved; if it is not given, what is there, if that is ready to be moved.
+    /// Renames. `source` is the node at `from`, checked and copied up. Without it, the entry at `from` is moved only if
+    /// it needs no preparation.
     fn try_rename(
         &self,
         from: (Slot<'_>, Option<&Arc<Node>>),
@@ -150,7 +152,7 @@ impl Union {
         }
         let encloses = holds(&to_dir, to.name, &from_dir);
         if source.is_none() {
-            // An entry that is one of the directories, or above one, must not be looked at while they are locked.
+            // An entry that is or contains one of the two directories would deadlock if looked up under their locks.
             let is_apart = !encloses && !holds(&from_dir, from.name, &to_dir);
             if !(is_apart && from_dir.is_upper() && to_dir.is_upper()) {
                 return Ok(Tried::Changed);
@@ -201,7 +203,7 @@ impl Union {
         Ok(Tried::Done)
     }
 
-    /// Whether a node may be moved as it is: nothing of it has to be copied up, and no other name of it counts.
+    /// Whether a node may be moved without preparation: it is not protected, needs no copy-up and is not in the index.
     fn is_ready_to_move(&self, node: &Node) -> bool {
         let state = node.state.read();
         let is_below = state.dir().is_some_and(|dir| !dir.lower.is_empty());
@@ -231,7 +233,7 @@ impl Union {
         to.dir.listing_remove(to.name);
         from.dir.listing_add(from.name, target.kind, target.id);
         to.dir.listing_add(to.name, source.kind, source.id);
-        // Each directory lost one place and won one.
+        // Each directory lost one place and gained one.
         Ok(Freed::default())
     }
 
@@ -257,7 +259,7 @@ impl Union {
         }
         match visible {
             Resolution::Missing => {}
-            // Two names of one file, or twice the same: rename(2) does nothing.
+            // Source and target are the same file: rename(2) does nothing.
             _ if victim.as_ref().is_some_and(|v| Arc::ptr_eq(v, source)) => return Ok(Freed::default()),
             Resolution::Leaf(..) if source.is_dir() => return Err(Errno::NOTDIR),
             Resolution::Leaf(..) => {}
@@ -294,11 +296,11 @@ impl Union {
         Ok(Freed { from: 1, to: u64::from(victim.is_some()) })
     }
 
-    /// The system calls of a move. `leave` a whiteout where lower layers have the old name.
+    /// The system calls of a move. `leave`: make a whiteout at the old name, since lower layers have it.
     fn move_in_upper(&self, from: &Side<'_>, leave: bool, to: &Side<'_>, arriving: &Entry, is_dir: bool) -> Result<()> {
         match &arriving.above {
             Verdict::Whiteout if is_dir => {
-                // A directory replaces no device: they change places.
+                // A directory cannot replace a device file, so the two are exchanged.
                 from.upper.rename(from.name, &to.upper, to.name, Rename::Exchange)?;
                 if !leave && let Err(error) = from.upper.remove_file(from.name) {
                     tracing::warn!(name = ?from.name, %error, "a whiteout that hides nothing stays");
@@ -325,8 +327,8 @@ impl Union {
         }
     }
 
-    /// Where the file system leaves no whiteout by itself: one that hides nothing is put where the entry is to go, and
-    /// the two change places. Only over a visible entry it takes two steps.
+    /// A move with a whiteout on a file system without `RENAME_WHITEOUT`: makes a whiteout at the target, where it
+    /// hides nothing, and exchanges the two. Over a visible entry it takes two steps: the move, then the whiteout.
     fn move_then_whiteout(&self, from: &Side<'_>, to: &Side<'_>, arriving: &Entry) -> Result<()> {
         let layer = self.upper()?;
         match (&arriving.above, &arriving.resolved.is) {
@@ -343,15 +345,15 @@ impl Union {
                 let (staged, ()) = layer.stage(|work, staged| layer.whiteout(work, staged))?;
                 from.upper.rename(from.name, &to.upper, to.name, Rename::Replace)?;
                 if let Err(error) = staged.publish(&from.upper, from.name, Rename::NoReplace) {
-                    tracing::error!(name = ?from.name, %error, "was moved and shows again what is below");
+                    tracing::error!(name = ?from.name, %error, "moved without a whiteout: the lower entry shows again");
                 }
                 Ok(())
             }
         }
     }
 
-    /// Moves over a directory that shows nothing. If it holds whiteouts, an empty opaque directory that is otherwise like
-    /// it takes its place first, which shows the same; it takes its place back where the move fails.
+    /// Moves over a directory that shows no entry. If it holds whiteouts, it is first replaced by an empty opaque copy,
+    /// which shows the same. If the move then fails, the old directory is put back.
     fn move_over_dir(&self, to: &Side<'_>, move_it: impl FnOnce() -> Result<()>) -> Result<()> {
         let old = to.upper.open_dir(to.name.as_os_str())?;
         if old.entries()?.is_empty() {
@@ -369,13 +371,13 @@ impl Union {
         staged.exchange(&to.upper, to.name)?;
         move_it().inspect_err(|_| {
             if let Err(error) = staged.exchange(&to.upper, to.name) {
-                tracing::error!(name = ?to.name, %error, "a directory was replaced by one like it");
+                tracing::error!(name = ?to.name, %error, "a failed move left a copy of a directory in its place");
             }
         })
     }
 }
 
-/// Locks two entries in the order that all use: they may be entries of other directories too.
+/// Locks two entries in the common order, which matters since they may have names in other directories too.
 fn write_both<'n>(one: &'n Node, other: &'n Node) -> (RwLockWriteGuard<'n, State>, RwLockWriteGuard<'n, State>) {
     if one.id < other.id {
         let first = one.state.write();
@@ -398,7 +400,8 @@ fn replace_place(state: &mut State, old: &Side<'_>, new: &Side<'_>) {
     }
 }
 
-/// Whether `node` is `ancestor` or lies below it. The caller keeps directories from moving.
+/// Whether `node` is `ancestor` or lies below it. The caller holds `renaming`, unless the rename is within
+/// one directory.
 fn is_within(node: &Arc<Node>, ancestor: &Arc<Node>) -> bool {
     let mut at = node.clone();
     loop {
@@ -426,7 +429,7 @@ fn holds(dir: &Arc<Node>, name: Name<'_>, node: &Arc<Node>) -> bool {
     }
 }
 
-/// Locks two directories in the order that all use; one guard where they are the same.
+/// Locks two directories in the common order; one guard if they are the same.
 fn lock_both<'n>(
     from: &'n Arc<Node>,
     to: &'n Arc<Node>,

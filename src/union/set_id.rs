@@ -1,4 +1,4 @@
-//! Set-id bits: a change of content or owner takes them away, unless who makes it could set them again.
+//! Set-id bits: a change of content or owner clears them, unless the caller could set them again.
 
 use crate::sys::{Credentials, Kind, Result};
 
@@ -10,8 +10,8 @@ const SET_GROUP_ID: u32 = 0o2000;
 const GROUP_EXECUTES: u32 = 0o0010;
 
 impl Union {
-    /// Takes from a file the set-id bits that `by` may not leave on what it is about to change. `by` is
-    /// asked only where there are any. Answers whether the mode changed.
+    /// Clears the set-id bits of a file that the caller is about to change, except those that it may keep. `by` returns
+    /// the caller's credentials; it is called only if there are such bits. Returns whether the mode changed.
     ///
     /// # Errors
     /// As `chmod(2)`, and those of copying up.
@@ -36,12 +36,12 @@ impl Union {
     }
 }
 
-/// As Linux has it in `setattr_should_drop_suidgid`.
+/// The mode that remains; the rules are those of `setattr_should_drop_suidgid` in Linux.
 fn kept(perm: u32, group: u32, by: &Credentials) -> u32 {
     if by.may_set_ids && by.initial {
         return perm;
     }
-    // Where the group cannot execute, the bit once meant mandatory locks, and members may leave it.
+    // Without group execute permission, the set-group-id bit once meant mandatory locking: group members may keep it.
     let leaves_group_bit = perm & GROUP_EXECUTES == 0 && (by.may_set_ids || by.groups.contains(&group));
     perm & !SET_USER_ID & !(if leaves_group_bit { 0 } else { SET_GROUP_ID })
 }

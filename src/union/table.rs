@@ -1,9 +1,9 @@
-//! The nodes that the kernel knows, by number, and the numbers.
+//! The table of known nodes by number, and the way numbers are made.
 //!
-//! A node stays while the kernel counts lookups of it or a known node has its name in it. Numbers are
-//! the inode numbers of the host, with the file system's index in the top byte: bottom layer first, so
-//! that they are the same after a remount, and with further layers on top. What was copied up keeps the
-//! number that it had below, by its origin mark.
+//! A node stays in the table while the kernel holds lookups of it or another node has its place in it. A number is the
+//! inode number on the host with the position of its file system in the top byte. File systems are counted from the
+//! bottom layer up, so that numbers stay the same after a remount and with more layers on top. A copied-up file keeps
+//! the number of the lower file, by its origin mark.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,17 +20,17 @@ use super::node::{Node, NodeId, Real};
 
 const SHARDS: usize = 16;
 const FILESYSTEM_SHIFT: u32 = 56;
-/// Set in numbers that name no inode of the host.
+/// Set in numbers that are not made from an inode number of the host.
 const MADE_UP: u64 = 1 << 63;
 
 #[derive(Debug)]
 struct Slot {
     node: Arc<Node>,
-    /// Lookups that the kernel has not forgotten, and known nodes whose place is in this one.
+    /// Lookups that the kernel has not forgotten, plus places that known nodes have in this directory.
     uses: u64,
 }
 
-/// What tells one file system from another: while it is mounted, and on disk.
+/// The identity of a file system: `dev` while it is mounted, `uuid` on disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileSystem {
     pub(super) dev: u64,
@@ -40,22 +40,23 @@ pub(super) struct FileSystem {
 #[derive(Debug)]
 pub(super) struct Table {
     shards: [Mutex<HashMap<NodeId, Slot>>; SHARDS],
-    /// In the order in which they were met.
+    /// Those of the layers, bottom first, then others as they are met.
     filesystems: RwLock<Vec<FileSystem>>,
-    /// Files copied up since they were looked up: they keep the number they had below.
+    /// Copies made since their nodes were looked up, with the number of the lower file, which they keep.
     moved: RwLock<HashMap<Real, NodeId>>,
-    /// How many those are: every lookup asks for one, and mostly there is none. Written under the lock of `moved`.
+    /// The length of `moved`, written under its lock: mostly 0, which saves every lookup the lock.
     moved_count: AtomicUsize,
-    /// How many nodes there are, and how many there were at most since memory was given back.
+    /// How many nodes there are.
     count: AtomicUsize,
+    /// The largest `count` since memory was last given back.
     most: AtomicUsize,
 }
 
-/// Of fewer nodes it is not worth while to give memory back.
+/// The smallest number of nodes for which giving memory back is worth its cost.
 const MANY: usize = 4096;
 
 impl Table {
-    /// `layers` are those of the layers, bottom first.
+    /// `layers` has the file systems of the layers, bottom first.
     pub(super) fn new(layers: impl IntoIterator<Item = FileSystem>, root: Node) -> Table {
         let mut filesystems: Vec<FileSystem> = Vec::new();
         for layer in layers {
@@ -98,7 +99,7 @@ impl Table {
         self.filesystems.read()[found].uuid
     }
 
-    /// The number of a file of the host.
+    /// The node number of a file on the host.
     pub(super) fn id_of(&self, real: Real) -> NodeId {
         match self.was_moved(real) {
             Some(id) => id,
@@ -106,7 +107,7 @@ impl Table {
         }
     }
 
-    /// The number that a file keeps since it was copied up.
+    /// The number that a copy keeps, if the file was copied up while its node was known.
     fn was_moved(&self, real: Real) -> Option<NodeId> {
         if self.moved_count.load(Ordering::SeqCst) == 0 {
             return None;
@@ -114,17 +115,17 @@ impl Table {
         self.moved.read().get(&real).copied()
     }
 
-    /// Whether the node `id`, whose attributes are in `real`, has its number from elsewhere.
+    /// Whether the node `id`, which has its attributes in `real`, has the number of another file.
     pub(super) fn is_copy(&self, real: Real, id: NodeId) -> bool {
         compose(self.filesystem(real.dev), real.ino) != id
     }
 
-    /// The number of the file of the host that `origin` says was copied up as `real`.
+    /// The number of the file `real`, which is a copy of `origin`.
     pub(super) fn id_of_copy(&self, real: Real, origin: Origin) -> NodeId {
         self.number_of(origin).map_or_else(|| self.id_of(real), NodeId)
     }
 
-    /// The number that an origin names.
+    /// The number of an origin; `None` for an unknown file system or a reserved number.
     pub(super) fn number_of(&self, origin: Origin) -> Option<u64> {
         match origin {
             Origin::Number(number) => (number > NodeId::ROOT.0).then_some(number),
@@ -148,8 +149,8 @@ impl Table {
         self.get(id).ok()
     }
 
-    /// Finds or makes the node of a file and counts one more use of it. A number that another file has,
-    /// since both were given it by a hash or a copied mark, is passed over.
+    /// Finds or makes the node of a file and counts one use. If another file has the number already, by a hash
+    /// collision or a copied mark, the next free number is taken.
     pub(super) fn intern(&self, mut id: NodeId, real: Real, make: impl Fn(NodeId) -> Node) -> Arc<Node> {
         loop {
             let known = match self.shard(id).lock().entry(id) {
@@ -163,7 +164,7 @@ impl Table {
                     Err(node)
                 }
             };
-            // States are looked at outside the shard's lock, which is the innermost.
+            // States are locked only after the shard's lock is released, since that is the innermost lock.
             let known = match known {
                 Ok(known) => known,
                 Err(new) => {
@@ -179,6 +180,7 @@ impl Table {
         }
     }
 
+    /// Counts a use of each parent of a new node.
     fn settle(&self, node: Arc<Node>) -> Arc<Node> {
         let parents: Vec<_> = node.state.read().places.iter().map(|place| place.parent.clone()).collect();
         for parent in parents {
@@ -203,8 +205,8 @@ impl Table {
         self.most.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// Gives back `count` uses; a node without uses is dropped, and so are its parents that only it held: these are
-    /// answered.
+    /// Gives back `count` uses. A node without uses is removed, and so are parents that only it used. Returns the
+    /// removed nodes.
     pub(super) fn release(&self, id: NodeId, count: u64) -> Vec<Arc<Node>> {
         let mut due = if count > 0 { vec![(id, count)] } else { Vec::new() };
         let mut gone = Vec::new();
@@ -235,21 +237,21 @@ impl Table {
         gone
     }
 
-    /// Gives memory back when half of the nodes that there were are gone: `count` are left.
+    /// Gives memory back if at least half of the nodes are gone; `count` are left.
     fn shrink(&self, count: usize) {
         let most = self.most.load(Ordering::Relaxed);
         if most < MANY || count > most / 2 {
             return;
         }
-        // One of the threads that see this does it.
+        // Only one thread does it.
         if self.most.compare_exchange(most, count, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.shards.iter().for_each(|shard| shard.lock().shrink_to_fit());
             sys::give_back_memory();
         }
     }
 
-    /// Keeps the number of a node whose content is now in another file, while it is known: not every file
-    /// can carry a mark.
+    /// Keeps the number of a copied-up node while the node is known; needed since not every file can carry an origin
+    /// mark.
     pub(super) fn remember_moved(&self, real: Real, id: NodeId) {
         let mut moved = self.moved.write();
         moved.insert(real, id);
@@ -257,8 +259,8 @@ impl Table {
     }
 }
 
-/// A node owns its parent: without this, the last one to go would take a whole path along, one call deeper
-/// with each directory.
+/// A node owns its parent. Without this, dropping the last node of a deep path would drop its parents recursively and
+/// could overflow the stack.
 impl Drop for Table {
     fn drop(&mut self) {
         let nodes: Vec<_> = self.shards.iter().flat_map(|shard| shard.lock().drain().collect::<Vec<_>>()).collect();
@@ -271,7 +273,7 @@ impl Drop for Table {
 
 fn compose(filesystem: usize, ino: u64) -> NodeId {
     let fits = ino >> FILESYSTEM_SHIFT == 0 && filesystem < 0x7f;
-    // Numbers 0 and 1 mean nothing and the root to FUSE.
+    // In FUSE, number 0 means no node and 1 means the root.
     if fits && !(filesystem == 0 && ino <= NodeId::ROOT.0) {
         NodeId((filesystem as u64) << FILESYSTEM_SHIFT | ino)
     } else {

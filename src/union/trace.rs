@@ -1,8 +1,8 @@
-//! A record of what was read of the lower layers: which bytes of which file, and when first.
+//! A record of reads from the lower layers: which bytes of which file, and the time of the first read.
 //!
-//! Kept only where [`Spec::trace`](super::Spec::trace) asks for it. What is read is what the daemon was asked for: a
-//! kernel that reads ahead asks for more than programs do, and for what it has in its page cache it asks no second
-//! time. A copy-up reads all that it brings.
+//! Kept only if [`Spec::trace`](super::Spec::trace) is set. It has the reads that reach the daemon: the kernel's
+//! read-ahead adds bytes that no program read, and reads from the page cache are missing. A copy-up counts as a read of
+//! all the data that it copies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -16,25 +16,25 @@ use crate::layer::LowerFile;
 use super::Union;
 use super::node::{Content, Node, NodeId};
 
-/// What was read of the lower layers so far.
+/// The reads from the lower layers so far.
 #[derive(Debug)]
 pub struct Trace {
     begun: Instant,
     files: Mutex<HashMap<NodeId, Record>>,
 }
 
-/// What was read of one file. Whoever was copied up in full was read in full.
+/// The reads from one file. A copy-up of its data counts as a read of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRead {
-    /// Counted from the topmost lower layer, which is 0; data-only ones follow.
+    /// The layer's position: the topmost lower layer is 0; data-only layers come last.
     pub layer: usize,
-    /// In the layer, without a leading `/`. Of several names, one.
+    /// Path in the layer, without a leading `/`; one of them if the file has several names.
     pub path: PathBuf,
-    /// Bytes, rising; neither overlapping nor touching.
+    /// Byte ranges in ascending order, which neither overlap nor touch.
     pub ranges: Vec<Range<u64>>,
-    /// How often the daemon read.
+    /// The number of reads.
     pub reads: u64,
-    /// When it read first, from the beginning of the trace on.
+    /// Time of the first read, since the trace began.
     pub first: Duration,
 }
 
@@ -47,7 +47,7 @@ struct Record {
     first: Duration,
 }
 
-/// By their starts, with their ends.
+/// Starts of ranges to their ends.
 #[derive(Debug, Default)]
 struct Ranges(BTreeMap<u64, u64>);
 
@@ -56,7 +56,7 @@ impl Ranges {
         if new.is_empty() {
             return;
         }
-        // Those that the new one overlaps or touches, from the last on, become one with it.
+        // Merges the new range with each one that it overlaps or touches, from the last to the first.
         while let Some((&start, &end)) = self.0.range(..=new.end).next_back().filter(|&(_, &end)| end >= new.start) {
             self.0.remove(&start);
             new = new.start.min(start)..new.end.max(end);
@@ -72,12 +72,12 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// Begins now.
+    /// An empty trace that begins now.
     pub fn new() -> Trace {
         Trace::default()
     }
 
-    /// The files that were read, in the order in which that began.
+    /// The files that were read, ordered by the time of the first read.
     pub fn files(&self) -> Vec<FileRead> {
         let read = |record: &Record| FileRead {
             layer: record.layer,
@@ -106,15 +106,15 @@ impl Trace {
 }
 
 impl Union {
-    /// To be called when `count` bytes of the node's content at `offset` were read, and before they are anywhere but
-    /// where they were read.
+    /// Records that `count` bytes of the node's content at `offset` were read. Call this before a copy-up moves the
+    /// content: it records reads of lower files only.
     pub(super) fn was_read(&self, node: &Node, offset: u64, count: u64) {
         let Some(trace) = self.trace.as_deref().filter(|_| count > 0) else { return };
         let state = node.state.read();
         let file = match (state.data_below(), &state.content) {
             (Some(data), _) => &data.file,
             (None, Content::Lower(lower)) => &lower.file,
-            // The upper layer is no part of what there was to read.
+            // Reads from the upper layer are not recorded.
             (None, _) => return,
         };
         trace.note(node.id, file, offset..offset.saturating_add(count));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_noted_with_its_layer_and_the_upper_layer_is_not() {
+    fn reads_are_recorded_with_their_layer_except_reads_from_the_upper_layer() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
         for name in ["top", "base/a", "upper", "work"] {
@@ -181,7 +181,7 @@ mod tests {
             trace.files().into_iter().map(only).collect()
         };
         assert_eq!(noted(), [read(1, "a/b", (0, 8192), 3), read(0, "t", (0, 100), 1)]);
-        // The copy-up reads all of it; what is read afterwards is in the upper layer.
+        // The copy-up reads the whole file; later reads are from the upper layer.
         union.write(b, 0, b"x").unwrap();
         union.read(b, 0, &mut buffer).unwrap();
         assert_eq!(noted()[0], read(1, "a/b", (0, 9000), 4), "once more, as a whole");

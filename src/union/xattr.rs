@@ -1,5 +1,5 @@
-//! Extended attributes of nodes. What is private to the layer is neither shown nor settable; what programs
-//! have that would look like it is kept under another name.
+//! Extended attributes of nodes. The marks of a layer are neither shown nor settable. Attributes of programs whose
+//! names look like marks are stored under another name.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -12,13 +12,15 @@ use super::Union;
 use super::content_location::At;
 use super::node::{Lack, NodeId};
 
-/// Whether an attribute that is set must, must not, or may exist.
+/// Whether an attribute must, must not, or may exist before it is set.
 pub type Wanted = Set;
 
-/// The rights that a program file brings along. The kernel asks for it before a write, which takes it away.
+/// File capabilities. The kernel reads this attribute before each write, since a write removes it.
 pub(super) const CAPABILITY: &str = "security.capability";
 
 impl Union {
+    /// The value of an extended attribute.
+    ///
     /// # Errors
     /// As `getxattr(2)`; `ENODATA` for a mark.
     pub fn xattr(&self, id: NodeId, key: &OsStr) -> Result<Vec<u8>> {
@@ -39,6 +41,8 @@ impl Union {
         found
     }
 
+    /// The names of all extended attributes, without marks.
+    ///
     /// # Errors
     /// As `listxattr(2)`.
     pub fn xattrs(&self, id: NodeId) -> Result<Vec<OsString>> {
@@ -51,6 +55,8 @@ impl Union {
         Ok(keys.iter().filter_map(|key| policy.shown(key).map(Cow::into_owned)).collect())
     }
 
+    /// Copies the node up if needed, and sets an extended attribute.
+    ///
     /// # Errors
     /// As `setxattr(2)`; `EPERM` for a mark.
     pub fn set_xattr(&self, id: NodeId, key: &OsStr, value: &[u8], wanted: Wanted) -> Result<()> {
@@ -65,16 +71,18 @@ impl Union {
         Ok(())
     }
 
+    /// Copies the node up if needed, and removes an extended attribute.
+    ///
     /// # Errors
     /// As `removexattr(2)`; `ENODATA` for a mark.
     pub fn remove_xattr(&self, id: NodeId, key: &OsStr) -> Result<()> {
         let key = self.key_of_existing(key)?;
         let node = self.node(id)?;
-        // A removal that will fail copies nothing up.
+        // A removal that will fail must not copy the node up.
         self.upper()?;
         node.protection().permits_change()?;
         match self.at(&node, |at| at.xattr_strict(&key)) {
-            // An ACL that says no more than the mode is gone already.
+            // Linux stores no ACL that is equivalent to the mode, so removing one succeeds.
             Err(Errno::NODATA) if key.as_bytes().starts_with(b"system.posix_acl_") => return Ok(()),
             other => other?,
         };
@@ -83,7 +91,7 @@ impl Union {
         Ok(())
     }
 
-    /// How an attribute is called on disk that can only be there if it is no mark.
+    /// The name on disk of an attribute that is to be read or removed; `ENODATA` for a mark.
     fn key_of_existing<'k>(&self, key: &'k OsStr) -> Result<Cow<'k, OsStr>> {
         self.stack.policy().on_disk(key).map_err(|error| if error == Errno::PERM { Errno::NODATA } else { error })
     }

@@ -1,4 +1,4 @@
-//! Where a subject answers otherwise than the model, on purpose or for reasons of its own, one row each.
+//! Known differences between the subjects and the model, one row each, with the reason.
 
 use overfuse::sys::{Errno, Kind};
 
@@ -7,21 +7,21 @@ use crate::operations::{Answer, Operation};
 use crate::subject::kind_name;
 use crate::support::need::is_root;
 
-/// An answer that differs.
+/// One known difference.
 struct Row {
     by: By,
     then: Then,
     is_it: fn(operation: &Operation, model: &Answer, seen: &Answer) -> bool,
-    #[expect(dead_code, reason = "it is for who reads the rows")]
+    #[expect(dead_code, reason = "for the reader")]
     reason: &'static str,
 }
 
-/// What becomes of a subject that answered otherwise.
+/// What the run does with a subject that differs from the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Only the answer differs.
+    /// Keeps comparing it: only this answer differs.
     GoesOn,
-    /// What it shows is no longer comparable.
+    /// Ends it: its tree is no longer comparable.
     Leaves,
 }
 
@@ -33,7 +33,7 @@ const ROWS: &[Row] = &[
             let (Operation::StatOpen { .. }, Ok(model), Ok(seen)) = (operation, model, seen) else { return false };
             model.replace("links=0", "links=1") == *seen
         },
-        reason: "A lower file that was removed while it is open keeps the link count that it has below.",
+        reason: "A lower file that was removed while it is open keeps the link count of its layer.",
     },
     Row {
         by: By::Kernel,
@@ -42,7 +42,7 @@ const ROWS: &[Row] = &[
             let cannot = [Err(Errno::NOTDIR), Err(Errno::EXIST)].contains(seen);
             matches!(operation, Operation::ChmodOpen { .. }) && model.is_ok() && cannot
         },
-        reason: "What is below and was removed while it is open cannot be copied up any more.",
+        reason: "A lower file or directory that was removed while it is open can no longer be copied up.",
     },
     Row {
         by: By::Kernel,
@@ -51,7 +51,7 @@ const ROWS: &[Row] = &[
             let renames = matches!(operation, Operation::Rename { .. });
             renames && model.is_err() && *seen == Err(Errno::XDEV) && !is_root()
         },
-        reason: "As the next, where another error would come later.",
+        reason: "As the next row, for a rename that would fail with another error later.",
     },
     Row {
         by: By::Kernel,
@@ -60,7 +60,7 @@ const ROWS: &[Row] = &[
             let renames = matches!(operation, Operation::Rename { .. });
             renames && model.is_ok() && *seen == Err(Errno::XDEV) && !is_root()
         },
-        reason: "With user.* marks the kernel writes no redirects, and cannot rename a directory that exists below.",
+        reason: "With user.* marks the kernel writes no redirects, and cannot rename a directory of a lower layer.",
     },
     Row {
         by: By::Kernel,
@@ -69,7 +69,7 @@ const ROWS: &[Row] = &[
             let renames = matches!(operation, Operation::Rename { .. });
             renames && model.is_ok() && *seen == Err(Errno::STALE) && !is_root()
         },
-        reason: "Without an index, the kernel does not see that two names are of one file, and fails where it has nothing to do.",
+        reason: "Without an index, the kernel takes two names of a file for two, and fails instead of doing nothing.",
     },
     Row {
         by: By::Kernel,
@@ -77,32 +77,32 @@ const ROWS: &[Row] = &[
         is_it: |operation, model, seen| {
             matches!(operation, Operation::CopyRange { .. }) && model.is_ok() && *seen == Err(Errno::XDEV)
         },
-        reason: "The kernel copies no range between layers of two file systems. In one mount that is no answer.",
+        reason: "The kernel copies no range between layers on two file systems, although both files are in one mount.",
     },
 ];
 
-/// When kernel overlayfs brings up the data of a file whose metadata it has already, which it does when the file is
-/// opened for writing, the file is modified at that moment, though nobody wrote. Overfuse keeps the time.
+/// Kernel overlayfs copies up the data of a metadata-only file when the file is opened for writing. This sets its
+/// mtime, although nothing was written. Overfuse keeps the mtime.
 pub const TIMES_SLIP: bool = true;
 
-/// Whether the number of a file of this kind may change when Overfuse forgets it: a mark keeps it, and links, fifos and
-/// devices carry no user.* mark. Kernel overlayfs has the same trouble.
+/// Whether the inode number of a file of this kind may change when Overfuse forgets the node. A mark keeps the number,
+/// but symbolic links, fifos and devices cannot carry user.* marks. Kernel overlayfs has the same limit.
 pub fn may_change_number(kind: &str) -> bool {
     !is_root() && !["file", "dir"].contains(&kind)
 }
 
-/// Whether several names of a file of this kind stay one when they are below: for the same reason.
+/// Whether the names of a hard-linked lower file of this kind may become separate files, for the same reason.
 pub fn may_lose_links(kind: Kind) -> bool {
     may_change_number(kind_name(kind))
 }
 
-/// Whether Overfuse then needs a mark that the kernel does not follow in a user namespace, where it trusts none that
-/// leads elsewhere: directories that `exist_below` were renamed, or a stack `has_links` which an index holds together.
+/// Whether Overfuse uses marks that the kernel does not follow in a user namespace: a redirect, for a renamed directory
+/// that `exist_below`, or the index, if the stack `has_links`.
 pub fn is_beyond_user_marks(exist_below: bool, has_links: bool) -> bool {
     !is_root() && (exist_below || has_links)
 }
 
-/// What becomes of a subject whose answer differs from the model's, where that is known.
+/// What to do with a subject whose answer differs from the model's; `None` if the difference is not a known one.
 pub fn then(by: By, operation: &Operation, model: &Answer, seen: &Answer) -> Option<Then> {
     ROWS.iter().find(|row| row.by == by && (row.is_it)(operation, model, seen)).map(|row| row.then)
 }

@@ -1,4 +1,4 @@
-//! Random operations over few names, so that they meet, and mostly on what is there.
+//! Random operations. They use few names, so that they affect each other, and mostly paths that exist.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,12 +11,13 @@ pub fn any(most: usize) -> impl Strategy<Value = Vec<Operation>> {
     vec(operation(), 1..most)
 }
 
-/// `#7`: the seventh path of the tree at that moment; `%7`: its seventh directory; `&7`: its seventh that is none.
+/// `#7`: the seventh path of the tree at that moment; `%7`: its seventh directory; `&7`: its seventh
+/// entry that is not a directory.
 const ENTRY: char = '#';
 const FILE: char = '&';
 const DIRECTORY: char = '%';
 
-/// A path to be made: mostly a name in a directory that exists.
+/// A path for a new entry: mostly a name in an existing directory.
 fn fresh() -> impl Strategy<Value = String> {
     prop_oneof![
         12 => (0..100usize, name()).prop_map(|(directory, name)| format!("{DIRECTORY}{directory}/{name}")),
@@ -25,7 +26,7 @@ fn fresh() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A path to be used: mostly one that exists.
+/// A path to use: mostly an existing one.
 fn present() -> impl Strategy<Value = String> {
     prop_oneof![
         16 => (0..100usize).prop_map(|entry| format!("{ENTRY}{entry}")),
@@ -34,7 +35,7 @@ fn present() -> impl Strategy<Value = String> {
     ]
 }
 
-/// As [`present`], of what is no directory.
+/// As [`present`], mostly not a directory.
 fn file() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => (0..100usize).prop_map(|entry| format!("{FILE}{entry}")),
@@ -99,7 +100,7 @@ fn flags() -> impl Strategy<Value = OFlags> {
     ])
 }
 
-/// As [`flags`], of which all let write.
+/// As [`flags`], always with write access.
 fn writing() -> impl Strategy<Value = OFlags> {
     flags().prop_map(|flags| if flags.intersects(OFlags::WRONLY | OFlags::RDWR) { flags } else { OFlags::WRONLY })
 }
@@ -179,7 +180,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The same operation on paths of a tree that has `entries`, each with whether it is a directory.
+/// The operation with its placeholders replaced by paths of `entries`: each a path and whether it is a directory.
 pub fn resolved(operation: &Operation, entries: &[(String, bool)]) -> Operation {
     let mut operation = operation.clone();
     for path in operation.paths_mut() {
@@ -194,7 +195,7 @@ fn resolve(path: &str, entries: &[(String, bool)]) -> String {
     let found: Vec<&str> = match sign.chars().next().expect("no path is empty") {
         ENTRY => entries.iter().map(|(path, _)| path.as_str()).collect(),
         FILE => entries.iter().filter(|(_, is_dir)| !is_dir).map(|(path, _)| path.as_str()).collect(),
-        // The root is one to make something in.
+        // The root is a directory too, for a path below it.
         DIRECTORY => {
             let root = (!below.is_empty()).then_some("");
             root.into_iter()

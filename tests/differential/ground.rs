@@ -1,5 +1,5 @@
-//! Where one worker keeps its layers and mounts: a file system in memory, in a mount namespace of the worker's own, so that
-//! nothing of it is seen elsewhere or left behind.
+//! The place for one worker's layers and mounts: a tmpfs in a mount namespace of its own, so that other processes do
+//! not see it and nothing is left behind.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::support::{Layers, scratch};
 use crate::union::Direct;
 use crate::vfs::{UMASK, Vfs};
 
-/// Who makes a tree of a stack of layers.
+/// The implementations that merge a stack of layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Union,
@@ -26,7 +26,7 @@ pub enum By {
     Kernel,
 }
 
-/// Where the other file system is mounted.
+/// The mount point of the second file system.
 const OTHER: &str = "other";
 
 pub struct Ground {
@@ -36,12 +36,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// For the calling thread, which cannot go back.
+    /// Moves the calling thread into a new mount namespace, for good.
     pub fn new() -> Ground {
         let dir = scratch();
         // SAFETY: no descriptor table is taken apart; the thread gets mounts and a working directory of its own.
         unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }.expect("unshare mounts");
-        // What is unmounted outside goes here too: nobody's mount is kept alive by us.
+        // Unmounts outside propagate into this namespace, so that it keeps no foreign mount alive.
         let inside = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", inside).expect("keep mounts inside");
         let memory = |at: &Path| {
@@ -63,7 +63,7 @@ impl Ground {
         dir
     }
 
-    /// A directory that no sequence had before.
+    /// A new directory.
     pub fn fresh(&self) -> PathBuf {
         let number = self.next.replace(self.next.get() + 1);
         let dir = self.dir.path().join(number.to_string());
@@ -71,7 +71,7 @@ impl Ground {
         dir
     }
 
-    /// Makes a tree of `layers`, at directory `at` if it is mounted.
+    /// Starts `by` on `layers`; it is mounted at `at`, unless it is the union without a mount.
     pub fn start(
         &self,
         by: By,
@@ -98,7 +98,7 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // What failed may still be mounted below.
+        // After a failure there may still be mounts inside.
         let _ = rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH);
     }
 }

@@ -1,5 +1,5 @@
-//! The sequences once more, fewer of them, by an ordinary user who is root of a user namespace: with `user.overlay.*`
-//! marks, and a kernel that takes neither redirects nor an index there.
+//! Runs fewer of the sequences again as an ordinary user who is root of a user namespace. Marks are `user.overlay.*`
+//! there, and the kernel supports neither redirects nor an index.
 
 use crate::need;
 use crate::support::need::USER;

@@ -1,4 +1,4 @@
-//! Random layers: small trees over few names, so that layers meet at every path.
+//! Random layers: small trees with few names, so that most paths exist in several layers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 pub const MODES: [u32; 5] = [0o644, 0o600, 0o755, 0o4711, 0o1777];
-/// Extended attributes that operations set and remove; layers have the first.
+/// Extended attributes that operations set and remove. Layers have the first one.
 pub const KEYS: [&str; 2] = ["user.layer", "user.set"];
 pub const OWNERS: [(u32, u32); 3] = [(0, 0), (1000, 1000), (7, 1234)];
 
@@ -18,7 +18,7 @@ pub struct Stack {
     pub upper: Entries,
     /// Topmost first.
     pub lowers: Vec<Entries>,
-    /// Whether all files of one layer are names of the first of them.
+    /// Whether all files of a layer are hard links of its first file.
     pub linked: bool,
 }
 
@@ -42,8 +42,8 @@ pub fn any() -> impl Strategy<Value = Stack> {
     })
 }
 
-/// Takes the whiteouts out of the directories of an upper that merge with nothing below. Neither
-/// side ever writes one there, and the kernel takes it for an entry that makes `rmdir` fail.
+/// Removes the whiteouts from those directories of an upper layer that have no lower parts. Neither Overfuse nor the
+/// kernel writes any there, and in the kernel they make `rmdir` fail.
 fn prune(upper: &mut Entries, below: &[&Entries]) {
     if below.is_empty() {
         upper.retain(|_, entry| !matches!(entry, Entry::Whiteout));
@@ -114,7 +114,7 @@ fn any_flag() -> impl Strategy<Value = bool> {
     prop::bool::weighted(0.2)
 }
 
-/// As `Layers::build` reads them.
+/// The text form that `Layers::build` reads.
 impl fmt::Display for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "upper:")?;
@@ -134,8 +134,8 @@ impl fmt::Debug for Stack {
     }
 }
 
-/// `letter` fills the files, so that content tells which layer it is from. `first` is the file that
-/// all others are linked to, if they are; empty before there is one.
+/// Files are filled with `letter`, so that content tells its layer. `first` is the path of the file to which all others
+/// are linked: `None` if they are not linked, empty until there is one.
 fn write_entries(
     f: &mut fmt::Formatter<'_>,
     below: &str,
@@ -164,7 +164,7 @@ fn write_entries(
                 writeln!(f, "{kind} {path} {mode:o} {}", attributes(owner, xattr))?;
                 write_entries(f, &format!("{path}/"), entries, letter, first)?;
             }
-            // Above the root of the tree is that of the host.
+            // A target above the root of the tree would lead into the host's tree.
             Entry::Symlink(target) if below.is_empty() => writeln!(f, "l {path} {}", target.trim_start_matches("../"))?,
             Entry::Symlink(target) => writeln!(f, "l {path} {target}")?,
             Entry::Fifo => writeln!(f, "p {path} 644")?,

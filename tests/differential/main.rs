@@ -1,10 +1,11 @@
-//! Random operations on random layers: by a model, by the union without a mount, by the mount, and by
-//! kernel overlayfs, step by step.
+//! Random operations on random layers, step by step on a model, the union without a mount, the mount, and kernel
+//! overlayfs.
 //!
-//! After every step the answers and what the step may have changed must agree with the model; now and
-//! then, at the end, after a remount, and when each mounts what the other wrote, the whole tree. The
-//! sequences are the same in each run, so that a change is judged by itself; with `PROPTEST_CASES=N`
-//! they are N new ones. A failure is shrunk and printed as text that a test in `regressions` can hold for ever.
+//! After every step, the results and the entries that the step may have changed must agree with the model. The whole
+//! tree must agree now and then, at the end, after a remount, and when Overfuse and the kernel mount each other's
+//! layers. The sequences are the same in each run, so that a failure is due to a change of the code;
+//! `PROPTEST_CASES=N` runs N new ones. A failing sequence is shrunk and printed as text, to become a test in
+//! `regressions`.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]
@@ -37,14 +38,14 @@ use ground::{By, Ground};
 use sequence::Sequence;
 use watch::Watch;
 
-/// Runs `cases` sequences of less than `most` operations, or as many as `PROPTEST_CASES` says, on all cores; in a user
-/// namespace a fifth of them.
+/// Runs `cases` sequences (a fifth of them in a user namespace), or the number in `PROPTEST_CASES`, of less than `most`
+/// operations each, on all cores.
 fn run(cases: u32, most: usize, subjects: &[By]) {
     let asked: Option<u32> = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let workers = available_parallelism().map_or(2, usize::from);
     let cases = if support::need::is_root() { cases } else { cases.div_ceil(5) };
     let cases = asked.unwrap_or(cases).div_ceil(workers as u32);
-    // Starting a server has everything open that others have open.
+    // A server that is being started holds the open files of other workers, so all are started first.
     let watch = Watch::new(workers);
     let all_have_started = Barrier::new(workers);
     let work = |worker: usize| -> Result<(), String> {

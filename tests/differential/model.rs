@@ -1,4 +1,4 @@
-//! The specification: what a tree of files does, in memory. It knows no layers once it is made.
+//! The specification: a tree of files in memory. It has no layers.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use crate::operations::{Allocate, How, Wanted};
 use crate::subject::{Attr, Listed, Time, kind_name};
 use crate::vfs::{Change, FileSystem, New, RANGE, Result, UMASK, without_set_id};
 
-/// A file or directory, by its place in the model; the number is never given to another.
+/// The number of a file or directory: its index in [`Model::files`]. Numbers are not reused.
 pub type Ino = usize;
 
 pub const ROOT: Ino = 0;
 
 pub struct Model {
     pub files: Vec<File>,
-    /// Whether writing leaves the set-id bits: to root of the machine it does.
+    /// Whether a write keeps set-id bits, as it does for the host's root.
     pub keeps_set_id: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct File {
     pub owner: (u32, u32),
     pub mtime: Time,
     pub xattrs: BTreeMap<String, Vec<u8>>,
-    /// How many names it has; those that another layer hides count.
+    /// The number of its names, including those that another layer hides.
     pub links: u32,
     pub body: Body,
 }
@@ -273,7 +273,7 @@ impl FileSystem for Model {
             let content = self.content_mut(ino);
             let changes = content.len() != size as usize;
             content.resize(size as usize, 0);
-            // POSIX lets a file system take it either way.
+            // POSIX leaves open whether truncation to the same size changes the mtime.
             self.files[ino].mtime = if changes { Time::New } else { Time::Any };
         }
         let file = &mut self.files[ino];

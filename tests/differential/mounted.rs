@@ -1,4 +1,4 @@
-//! A mounted tree, reached by system calls as programs make them.
+//! A mounted tree, used by the system calls that programs make.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,20 +15,20 @@ use crate::vfs::{RANGE, UTIME};
 
 type Result<T> = std::result::Result<T, Errno>;
 
-/// What ends a mount.
+/// Ends a mount.
 pub type Unmount = Box<dyn FnOnce() -> std::result::Result<(), String>>;
 
 pub struct Mounted {
     root: PathBuf,
     slots: [Option<OwnedFd>; SLOTS],
     start: i64,
-    /// Kernel overlayfs lists, in a directory that merges with nothing, the whiteouts of its layer.
+    /// Whether whiteouts may be listed: kernel overlayfs does so in a directory with only one part.
     lists_ghosts: bool,
     unmount: Unmount,
 }
 
 impl Mounted {
-    /// `start` as seconds; what was modified since then is new.
+    /// `start` in seconds; later times are `Time::New`.
     pub fn new(root: &Path, start: i64, lists_ghosts: bool, unmount: Unmount) -> Mounted {
         Mounted { root: root.into(), slots: Default::default(), start, lists_ghosts, unmount }
     }
@@ -45,7 +45,7 @@ impl Mounted {
     }
 
     fn open(&self, path: &str, flags: OFlags, mode: u32) -> Result<(OwnedFd, Kind)> {
-        // Without waiting for the other end of a fifo.
+        // NONBLOCK: does not wait for the other end of a fifo.
         let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rfs::open(self.path(path)?, flags, Mode::from_raw_mode(mode))?;
         let kind = kind(FileType::from_raw_mode(rfs::fstat(&fd)?.st_mode));
@@ -73,7 +73,7 @@ impl Mounted {
     fn names(&self, dir: &OwnedFd) -> Result<Vec<Listed>> {
         let mut names = Vec::new();
         let mut buffer = vec![MaybeUninit::uninit(); 4096];
-        // A directory that is kept open sees what came and went.
+        // Rewinding makes an open directory list the current entries.
         rfs::seek(dir, rfs::SeekFrom::Start(0))?;
         let mut entries = rfs::RawDir::new(dir, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -229,7 +229,7 @@ fn read(fd: &OwnedFd) -> Result<Vec<u8>> {
     }
 }
 
-/// By path, as rustix has no `truncate`.
+/// Calls `truncate(2)`, which rustix lacks.
 fn truncate(path: &Path, length: u64) -> Answer {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no path has a NUL");

@@ -1,6 +1,6 @@
-//! What is done to a tree, as data, so that a failing sequence can be shrunk, printed and kept.
+//! Operations on a tree, as data, so that a failing sequence can be shrunk, printed and kept.
 //!
-//! A path begins at the root of the tree, or, as `@1/a`, at the directory that is open in slot 1.
+//! A path starts at the root of the tree. A path as `@1/a` starts at the directory that is open in slot 1.
 
 use overfuse::sys::Errno;
 use rustix::fs::{FallocateFlags, OFlags};
@@ -8,19 +8,19 @@ use rustix::fs::{FallocateFlags, OFlags};
 /// How many files and directories can be kept open at once.
 pub const SLOTS: usize = 2;
 
-/// What a file begins with in `path` that starts at what is open in a slot.
+/// The first character of a path that starts at an open directory; the number of its slot follows.
 pub const OPEN: char = '@';
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
-    /// Keeps open what is at `path`, unless it is neither a file nor a directory.
+    /// Opens a file or directory and keeps it open in `slot`.
     Open {
         slot: usize,
         path: String,
         flags: OFlags,
         mode: u32,
     },
-    /// Opens, writes `length` times `byte` and closes.
+    /// Opens a file, writes `byte` `length` times, and closes it.
     Write {
         path: String,
         flags: OFlags,
@@ -125,11 +125,11 @@ pub enum Operation {
     Close {
         slot: usize,
     },
-    /// Closes all, unmounts, and mounts again; if `swap`, the kernel's stack by Overfuse and the reverse.
+    /// Closes all files, unmounts, and mounts again. With `swap`, Overfuse mounts the kernel's stack and the reverse.
     Remount {
         swap: bool,
     },
-    /// As `Remount`, with the upper as the topmost lower and an empty one above it.
+    /// As `Remount`, but the upper layer becomes the topmost lower one, and a new upper layer is empty.
     Commit,
     /// Compares the whole tree.
     Look,
@@ -151,7 +151,7 @@ pub enum Wanted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocate {
-    /// Makes the file longer, if need be.
+    /// Makes the file longer, if it is too short.
     Extend,
     KeepSize,
     PunchHole,
@@ -167,10 +167,10 @@ impl Allocate {
     }
 }
 
-/// What an operation read, empty where it reads nothing, or why it failed.
+/// The result of an operation: the text that it read (empty if it reads nothing), or its error.
 pub type Answer = Result<String, Errno>;
 
-/// As it is printed and compared.
+/// The text of an answer for messages.
 pub fn show(answer: &Answer) -> String {
     match answer {
         Ok(read) if read.is_empty() => "ok".into(),

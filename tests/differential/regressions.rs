@@ -1,4 +1,4 @@
-//! What random sequences once found, by name.
+//! Bugs that random sequences found, one named test each.
 
 use rustix::fs::OFlags;
 
@@ -24,7 +24,7 @@ fn append(path: &str) -> Operation {
 }
 
 #[test]
-fn a_whiteout_in_a_directory_that_merges_with_nothing_is_no_entry() {
+fn a_whiteout_in_a_directory_without_lower_parts_is_no_entry() {
     need!(fuse, overlay);
     let path = || "a/a".into();
     check(
@@ -55,7 +55,7 @@ fn a_lower_file_that_is_open_by_one_name_and_written_by_another_is_one_file() {
 }
 
 #[test]
-fn a_file_with_two_names_and_a_directory_change_places_and_back() {
+fn a_hard_linked_file_and_a_directory_are_exchanged_and_exchanged_back() {
     need!(fuse, overlay);
     check(
         "upper:\n lower:\n f a 644 x\n h b a\n d c 755\n f c/d 644 y",
@@ -83,7 +83,7 @@ fn a_lower_file_that_is_removed_while_it_is_open_has_no_links() {
 }
 
 #[test]
-fn a_change_of_a_lower_directory_that_is_removed_while_it_is_open_changes_no_other() {
+fn chmod_of_an_open_removed_lower_directory_changes_no_other_directory() {
     need!(fuse, overlay);
     check(
         "upper:\n lower:\n d a 755",
@@ -112,7 +112,7 @@ fn a_directory_that_is_renamed_to_its_own_name_stays() {
 }
 
 #[test]
-fn a_directory_made_over_a_whiteout_is_listed_as_itself_and_not_as_what_is_below_that() {
+fn a_directory_made_over_a_whiteout_is_listed_without_the_entries_that_the_whiteout_hides() {
     need!(fuse, overlay);
     check(
         "upper:\n lower:\n w d\n lower:\n o d 744\n f d/old 644 x",

@@ -1,4 +1,4 @@
-//! One sequence of operations on one stack, by the model and all subjects in step.
+//! One sequence of operations on one stack, done in step by the model and all subjects.
 
 use std::fmt;
 use std::fs;
@@ -22,10 +22,10 @@ use crate::support::subject::{layer_time, sections};
 use crate::support::{Layers, Snapshot, build_at, snapshot};
 use crate::vfs::Vfs;
 
-/// Layers, and what is done to them.
+/// Layers, and the operations on them.
 #[derive(Clone)]
 pub struct Sequence {
-    /// As `Layers::build` reads it.
+    /// In the text form that `Layers::build` reads.
     pub layers: String,
     pub operations: Vec<Operation>,
     /// Whether the union without a mount forgets all that it can after each operation.
@@ -46,21 +46,22 @@ pub fn any(most: usize) -> impl Strategy<Value = Sequence> {
     )
 }
 
-/// A sequence on its way.
+/// The state of a sequence that is being run.
 struct Run<'g> {
     model: Vfs<Model>,
     sides: Vec<Side<'g>>,
-    /// What was done, for who reads of a difference.
+    /// The steps so far, for the message about a difference.
     steps: String,
-    /// Whether layers have hard links, of which an index in the work directory tells.
+    /// Whether layers have hard links, which need the index in the work directory.
     has_links: bool,
-    /// Files below this number are in lower layers.
+    /// Files of the model with a smaller number are in lower layers.
     below: usize,
     asks_open: bool,
 }
 
 impl Sequence {
-    /// The first difference between the model and one of the subjects that is not deliberate, with the steps that led to it.
+    /// Runs the sequence. The error is the first unknown difference between the model and a subject, with the steps
+    /// before it.
     pub fn run(&self, ground: &Ground, subjects: &[By]) -> Result<(), String> {
         let dir = ground.fresh();
         let result = self.run_in(&dir, ground, subjects);
@@ -71,7 +72,7 @@ impl Sequence {
     }
 
     fn run_in(&self, dir: &Path, ground: &Ground, subjects: &[By]) -> Result<(), String> {
-        // File systems stamp with a coarse clock, which may lag by a tick.
+        // Less one second, since file systems take times from a coarse clock, which may lag by a tick.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs() as i64 - 1;
         if self.scattered {
             self.scatter(dir, &ground.elsewhere());
@@ -97,7 +98,7 @@ impl Sequence {
 }
 
 impl Sequence {
-    /// Builds every other lower in `elsewhere`, where `dir` leads to.
+    /// Builds every other lower layer in `elsewhere`, with a symbolic link to it in `dir`.
     fn scatter(&self, dir: &Path, elsewhere: &Path) {
         let texts = sections(&self.layers);
         let lowers = texts.iter().enumerate().filter(|(_, (kind, _))| *kind == "lower");
@@ -160,7 +161,7 @@ impl Run<'_> {
             self.sides.iter_mut().try_for_each(Side::stay_ours)?;
         }
         self.ask(operation)?;
-        // What it may have changed: the names, and the directories that have them.
+        // Compares what the step may have changed: its paths and their parent directories.
         for path in operation.paths() {
             if path.starts_with(OPEN) {
                 continue;
@@ -172,7 +173,7 @@ impl Run<'_> {
                 side.compare_names(&mut self.model, parent)?;
             }
         }
-        // What is open is asked after every other step, so that it may also be in no cache.
+        // Open files are compared only after every other step, so that some steps meet them uncached.
         self.asks_open ^= true;
         for slot in 0..SLOTS {
             if self.asks_open && self.model.is_open(slot) {
@@ -183,7 +184,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Has one operation done by all.
+    /// Does one operation on the model and on all subjects.
     fn ask(&mut self, operation: &Operation) -> Result<(), String> {
         let expected = self.model.perform(operation);
         self.steps += &format!("  {operation:?}: {}\n", show(&expected));
@@ -210,7 +211,7 @@ impl Run<'_> {
         self.sides.iter_mut().zip(others).try_for_each(|(side, by)| side.remount(by))
     }
 
-    /// Whether a directory is to be renamed that is in a lower layer.
+    /// Whether the operation renames a directory of a lower layer.
     fn renames_below(&mut self, operation: &Operation) -> bool {
         let Operation::Rename { from, to, .. } = operation else { return false };
         let (model, below) = (&mut self.model, self.below);
@@ -221,24 +222,24 @@ impl Run<'_> {
         is_below(from) || is_below(to)
     }
 
-    /// Whether it is the same question to all subjects.
+    /// Whether the operation means the same for all subjects.
     fn is_possible(&mut self, operation: &Operation) -> bool {
         let starts_at = |path: &&String| path.strip_prefix(OPEN)?.split_once('/')?.0.parse().ok();
         if !operation.paths().iter().filter_map(starts_at).all(|slot| self.model.is_open(slot)) {
             return false;
         }
         match operation {
-            // Above the root of the tree is that of the host, for those that are mounted.
+            // In a mount, a link target above the root of the tree would lead into the host's tree.
             Operation::Symlink { target, path } => path.contains('/') || !climbs(target),
             Operation::Link { from, to } => to.contains('/') || !self.is_climbing_link(from),
             Operation::Rename { from, to, .. } => {
                 (to.contains('/') || !self.is_climbing_link(from)) && (from.contains('/') || !self.is_climbing_link(to))
             }
-            // Kernel overlayfs takes the set-id bits also where nothing is copied.
+            // Kernel overlayfs clears set-id bits even if nothing is copied.
             Operation::CopyRange { to, .. } => {
                 is_root() || self.model.entry(to).is_ok_and(|found| found.attr.perm & 0o6000 == 0)
             }
-            // A layer has no index: what it tells of links is lost.
+            // A lower layer has no index, so its hard links would be lost.
             Operation::Commit => {
                 let mut files = self.model.fs.files.iter();
                 !self.has_links && !files.any(|file| file.links > 1 && deliberate::may_lose_links(file.kind()))

@@ -1,7 +1,7 @@
-//! The process that serves the mounts of one worker: this program again, told what to mount.
+//! The process that serves the mounts of one worker: this program again, which reads requests from a pipe.
 //!
-//! Not a thread of the worker: a process that walks a mount which it serves itself cannot be killed.
-//! Not a process a mount: starting one takes longer than a sequence.
+//! It is not a thread of the worker, since a process that uses a mount which it serves itself may become unkillable.
+//! There is one for all mounts, since starting a process takes longer than a sequence.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,9 +15,9 @@ use overfuse::fuse::{self, Options, Session};
 use overfuse::sys::Errno;
 use overfuse::union::Union;
 
-/// Tells the program that it is the server.
+/// The environment variable that makes this program a server.
 const SERVE: &str = "OVERFUSE_TEST_SERVE";
-/// What an answer begins with: the test harness writes to standard output too.
+/// The first character of an answer, since the test harness writes to standard output too.
 const ANSWER: &str = "\u{1}";
 
 pub struct Server {
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// In the mount namespace of the calling thread.
+    /// Starts a server in the mount namespace of the calling thread.
     pub fn start() -> Server {
         let mut child = Command::new(std::env::current_exe().expect("the path of this program"))
             .args(["--exact", "server::this_process_serves_where_it_is_told_to", "--nocapture", "--test-threads=1"])
@@ -70,19 +70,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may hang if Overfuse does.
+        // Killed, since it may hang.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Not a test by itself: nothing happens where nobody asks for a server.
+/// The main function of the server process; not a test. Without the environment variable it does nothing.
 #[test]
 fn this_process_serves_where_it_is_told_to() {
     if std::env::var_os(SERVE).is_none() {
         return;
     }
-    // What users create gets the mode that they ask for, less their own mask.
+    // The kernel sends modes and the user's umask; a umask of this process must not apply too.
     rustix::process::umask(rustix::fs::Mode::empty());
     let mut served = HashMap::new();
     for line in std::io::stdin().lines() {
@@ -119,7 +119,8 @@ fn unmount(at: &Path, serving: Serving) -> Result<(), String> {
     }
 }
 
-/// Unmounts as soon as that can be: a process that another thread is starting holds our files open until its exec.
+/// Unmounts, and tries again while the mount is busy: a process that another thread starts holds this process's open
+/// files until its `exec`.
 pub fn patiently(unmount: impl Fn() -> Result<(), Errno>) -> Result<(), String> {
     let patience = Instant::now() + Duration::from_secs(3);
     loop {

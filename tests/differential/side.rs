@@ -1,4 +1,4 @@
-//! One subject on its way: its layers, who serves them at the moment, and what was seen of it.
+//! One subject during a sequence: its layers, the implementation that serves them now, and the numbers it showed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::vfs::Vfs;
 
 pub struct Side<'g> {
     ground: &'g Ground,
-    /// Who began.
+    /// The implementation that it started with.
     whose: By,
     by: By,
     layers: Layers,
@@ -26,15 +26,15 @@ pub struct Side<'g> {
     forgetful: bool,
     start: i64,
     subject: Option<Box<dyn Subject>>,
-    /// The inode numbers that Overfuse showed, by those of the model.
+    /// The inode numbers that Overfuse showed, by the numbers in the model.
     numbers: HashMap<u64, u64>,
-    /// Whether the kernel was here: see [`deliberate::TIMES_SLIP`].
+    /// Whether the kernel has mounted the layers: see [`deliberate::TIMES_SLIP`].
     slips: bool,
     kernel_may: bool,
 }
 
 impl<'g> Side<'g> {
-    /// On layers in `dir`, which has lowers for all sides and an upper for each.
+    /// Starts `by` on layers in `dir`. All sides share the lower layers; each has its own upper layer.
     pub fn new(
         by: By,
         ground: &'g Ground,
@@ -89,7 +89,7 @@ impl<'g> Side<'g> {
         self.whose == By::Kernel
     }
 
-    /// Keeps the kernel away from here on: see [`deliberate::is_beyond_user_marks`].
+    /// From here on, does not let the kernel mount Overfuse's layers: see [`deliberate::is_beyond_user_marks`].
     pub fn stay_ours(&mut self) -> Result<(), String> {
         self.kernel_may = false;
         if self.by == By::Kernel && self.whose != By::Kernel { self.remount(self.whose) } else { Ok(()) }
@@ -99,7 +99,7 @@ impl<'g> Side<'g> {
         self.end()
     }
 
-    /// Who comes next: the same, or the one that it changes places with.
+    /// The implementation for the next mount: the same, or with `swap` the kernel for the mount and the reverse.
     pub fn other_of(&self, swap: bool) -> By {
         match self.by {
             By::Mount if swap && self.kernel_may => By::Kernel,
@@ -116,7 +116,7 @@ impl<'g> Side<'g> {
         self.begin(by)
     }
 
-    /// Makes the upper the topmost lower, and puts an empty one like it above.
+    /// Makes the upper layer the topmost lower one, and adds an empty upper layer with the same mode and times.
     pub fn commit(&mut self) -> Result<(), String> {
         self.end()?;
         self.numbers.clear();
@@ -136,7 +136,7 @@ impl<'g> Side<'g> {
         self.begin(self.by)
     }
 
-    /// Does one operation; `false` where the answer ends what can be compared.
+    /// Does one operation. Returns `false` if the subject can no longer be compared.
     pub fn perform(&mut self, operation: &Operation, expected: &Answer) -> Result<bool, String> {
         let seen = self.subject().perform(operation);
         if *expected == seen {
@@ -149,7 +149,7 @@ impl<'g> Side<'g> {
         }
     }
 
-    /// The tree at `path`.
+    /// Compares the tree at `path`.
     pub fn compare_tree(&mut self, model: &mut Vfs<Model>, path: &str) -> Result<(), String> {
         let found = self.compare_entry(model, path)?;
         if !found.is_some_and(|found| found.attr.kind == Kind::Directory) {
@@ -162,7 +162,7 @@ impl<'g> Side<'g> {
         Ok(())
     }
 
-    /// What `path` itself shows; answers what the model has there.
+    /// Compares the entry at `path`. Returns the model's.
     pub fn compare_entry(&mut self, model: &mut Vfs<Model>, path: &str) -> Result<Option<Entry>, String> {
         let (expected, seen) = (model.entry(path), self.subject().entry(path));
         match (&expected, &seen) {
@@ -180,7 +180,7 @@ impl<'g> Side<'g> {
         Ok(expected.ok())
     }
 
-    /// What the directory `path` lists, if the model has one there.
+    /// Compares the listing of `path`, if the model has a directory there. Returns its names.
     pub fn compare_names(&mut self, model: &mut Vfs<Model>, path: &str) -> Result<Vec<String>, String> {
         let Ok(expected) = model.list(path) else { return Ok(Vec::new()) };
         let seen = self.subject().list(path).map_err(|errno| format!("{} lists {path}: {errno}", self.name()))?;
@@ -211,7 +211,7 @@ impl<'g> Side<'g> {
         self.by != By::Kernel && !deliberate::may_change_number(kind)
     }
 
-    /// A file of the model has one number, and no two have the same.
+    /// Checks that the number of a file has not changed.
     fn compare_number(&mut self, path: &str, entry: &Entry, seen: &Entry) -> Result<(), String> {
         if !self.promises_number(kind_name(entry.attr.kind)) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a stack of layers shows, as the model that the operations begin with.
+//! Merges a stack of layers into the model that the operations start with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::support::tree::{content, split};
 #[derive(Debug)]
 enum Item {
     Whiteout,
-    /// A file, by its number; names of one file have one number.
+    /// The number of a file; all names of one file have the same.
     Leaf(usize),
     Dir(Dir),
 }
@@ -23,11 +23,11 @@ struct Dir {
     items: BTreeMap<String, Item>,
 }
 
-/// Files of all layers, and the model's number of each that shows.
+/// The files of all layers, each with its number in the model if the stack shows it.
 #[derive(Default)]
 struct Leaves(Vec<(File, Option<Ino>)>);
 
-/// The model of layers as `Layers::build` reads them.
+/// The model of the layers in `text`, in the form that `Layers::build` reads.
 pub fn model(text: &str, keeps_set_id: bool) -> Model {
     let mut leaves = Leaves::default();
     let layers: Vec<Dir> = sections(text)
@@ -40,16 +40,16 @@ pub fn model(text: &str, keeps_set_id: bool) -> Model {
     model
 }
 
-/// Adds the directory that `parts`, topmost first, merge into.
+/// Adds the directory that is merged from `parts`, topmost first.
 fn stack(model: &mut Model, parts: &[&Dir], parent: Ino, leaves: &mut Leaves) -> Ino {
     let ino = model.files.len();
     model.files.push(File { body: Body::Dir { entries: BTreeMap::new(), parent }, ..parts[0].file.clone() });
     let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.items.keys()).collect();
     for name in names {
-        let child = match seen(parts, name) {
-            Seen::Nothing => continue,
-            Seen::Leaf(number) => leaves.ino(number, model),
-            Seen::Dirs(dirs) => stack(model, &dirs, ino, leaves),
+        let child = match resolve(parts, name) {
+            Resolved::Nothing => continue,
+            Resolved::Leaf(number) => leaves.ino(number, model),
+            Resolved::Dirs(dirs) => stack(model, &dirs, ino, leaves),
         };
         let Body::Dir { entries, .. } = &mut model.files[ino].body else { unreachable!("made above") };
         entries.insert(name.clone(), child);
@@ -57,19 +57,19 @@ fn stack(model: &mut Model, parts: &[&Dir], parent: Ino, leaves: &mut Leaves) ->
     ino
 }
 
-enum Seen<'a> {
+enum Resolved<'a> {
     Nothing,
     Leaf(usize),
     Dirs(Vec<&'a Dir>),
 }
 
-/// The newest layer decides; directories merge until a mark, a whiteout or a file ends it.
-fn seen<'a>(parts: &[&'a Dir], name: &str) -> Seen<'a> {
+/// The topmost layer decides; directories merge down to an opaque one, a whiteout or a file.
+fn resolve<'a>(parts: &[&'a Dir], name: &str) -> Resolved<'a> {
     let mut dirs = Vec::new();
     for item in parts.iter().filter_map(|part| part.items.get(name)) {
         match item {
             Item::Whiteout => break,
-            Item::Leaf(number) if dirs.is_empty() => return Seen::Leaf(*number),
+            Item::Leaf(number) if dirs.is_empty() => return Resolved::Leaf(*number),
             Item::Leaf(_) => break,
             Item::Dir(dir) => {
                 dirs.push(dir);
@@ -79,7 +79,7 @@ fn seen<'a>(parts: &[&'a Dir], name: &str) -> Seen<'a> {
             }
         }
     }
-    if dirs.is_empty() { Seen::Nothing } else { Seen::Dirs(dirs) }
+    if dirs.is_empty() { Resolved::Nothing } else { Resolved::Dirs(dirs) }
 }
 
 impl Leaves {
@@ -131,7 +131,6 @@ fn parse(tree: &str, time: i64, leaves: &mut Leaves) -> Dir {
     root
 }
 
-/// `body` is the directory's own business where it is one.
 fn file(body: Body, perm: u32, time: i64) -> File {
     File { perm, owner: (0, 0), mtime: Time::At(time, 0), xattrs: BTreeMap::new(), links: 1, body }
 }
@@ -164,7 +163,7 @@ fn put(root: &mut Dir, path: &str, item: Item) {
         }
         Some((name, below)) => match root.items.get_mut(name) {
             Some(Item::Dir(dir)) => put(dir, below, item),
-            other => panic!("{path}: its directory needs a line of its own before, there is {other:?}"),
+            other => panic!("{path}: its directory needs a line before it, but there is {other:?}"),
         },
     }
 }

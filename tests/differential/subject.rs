@@ -1,4 +1,4 @@
-//! What every subject can be asked: to do an operation, and what a path shows.
+//! The interface of all subjects: do an operation, and show the entry at a path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,18 +8,18 @@ use overfuse::sys::{Errno, Kind};
 use crate::operations::{Answer, Operation};
 use crate::support::tree::word;
 
-/// One tree that operations are done to.
+/// A tree under test.
 pub trait Subject {
-    /// Does one operation, as one system call or the few that the operation names.
+    /// Does one operation, by the system calls that it stands for.
     fn apply(&mut self, operation: &Operation) -> Answer;
 
-    /// Everything that a path shows; a symbolic link at its end is not followed.
+    /// The attributes and content of the entry at a path; a symbolic link at its end is not followed.
     fn entry(&mut self, path: &str) -> Result<Entry, Errno>;
 
     /// The names in a directory, sorted.
     fn list(&mut self, path: &str) -> Result<Vec<Listed>, Errno>;
 
-    /// Ends it. What is open is closed before.
+    /// Closes all open files and ends the subject.
     fn stop(self: Box<Self>) -> Result<(), String>;
 
     /// Does an operation, which may be [`Operation::RemoveTree`].
@@ -30,7 +30,7 @@ pub trait Subject {
         }
     }
 
-    /// As `rm -r` does it.
+    /// Removes a tree in the same way as `rm -r`.
     fn remove_tree(&mut self, path: &str) -> Answer {
         match self.list(path) {
             Ok(entries) => {
@@ -44,13 +44,13 @@ pub trait Subject {
     }
 }
 
-/// A time, as far as it is the same in each run.
+/// A time in a form that is the same in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
     At(i64, i64),
-    /// Since the sequence began.
+    /// After the sequence began.
     New,
-    /// Whatever the file system below makes of it.
+    /// Not compared: it depends on the file system of the layers.
     Any,
 }
 
@@ -67,7 +67,7 @@ pub struct Attr {
     pub ino: u64,
 }
 
-/// Everything that an entry shows.
+/// Attributes and content of an entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub attr: Attr,
@@ -123,7 +123,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Content as its runs of one byte, as far as it has few.
+/// Content in short form: as runs of equal bytes, if there are few runs.
 pub fn runs(content: &[u8]) -> String {
     let chunks: Vec<&[u8]> = content.chunk_by(|a, b| a == b).collect();
     if chunks.len() > 12 {
@@ -137,7 +137,7 @@ pub fn runs(content: &[u8]) -> String {
 }
 
 impl Entry {
-    /// Whether `seen` shows what this one, the model's, demands; `or_later` where a file may have been modified since.
+    /// Whether `seen` equals this entry of the model. With `or_later`, a file may have been modified since.
     pub fn is_shown_by(&self, seen: &Entry, or_later: bool) -> bool {
         let (a, b) = (&self.attr, &seen.attr);
         let dir = a.kind == Kind::Directory;

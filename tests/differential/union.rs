@@ -1,4 +1,4 @@
-//! The union without a mount, behind the same paths as the model.
+//! The union without a mount. As for the model, [`Vfs`](crate::vfs::Vfs) walks the paths.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -15,18 +15,18 @@ const ROOT_USER: Owner = Owner { uid: 0, gid: 0 };
 
 pub struct Direct {
     union: Union,
-    /// Lookups that were not given back.
+    /// The lookups that were not yet given back, by node.
     known: HashMap<NodeId, u64>,
-    /// Gives everything back after each operation that nothing open needs.
+    /// Gives back all lookups after each operation, except those of open files.
     forgetful: bool,
-    /// Seconds; what was modified since then is new.
+    /// In seconds; later times are `Time::New`.
     start: i64,
 }
 
 impl Direct {
     pub fn open(layers: &Layers, forgetful: bool, start: i64) -> std::result::Result<Direct, String> {
         let (dir, work) = layers.upper.clone().expect("sequences change their stacks");
-        // One of the two has the layers below answered for by tables of contents.
+        // Forgetful unions read lower layers through tables of contents, so that both ways are tested.
         let tables = if forgetful { Tables::Make } else { Tables::None };
         let spec = Spec { upper: Some(UpperSpec { dir, work }), tables, ..Spec::new(layers.lowers.clone()) };
         let union = Union::open(&spec).map_err(|error| error.to_string())?;
@@ -109,7 +109,7 @@ impl FileSystem for Direct {
             New::Symlink(target) => (union::New::Symlink { target: OsStr::new(target) }, 0),
             New::Fifo => (union::New::Node { kind: Kind::Fifo, rdev: 0 }, UMASK),
         };
-        // A process that serves has no mask of its own; this thread has that of the programs.
+        // The union expects a umask of 0, as in a server; this thread has the umask of the test's programs.
         let masked = rustix::process::umask(rustix::fs::Mode::empty());
         let made = self.union.create(ROOT_USER, dir, Name::new(name)?, new, Mode { perm, umask });
         rustix::process::umask(masked);

@@ -1,8 +1,7 @@
-//! What Linux does with an operation before it asks a file system: it walks paths, follows symbolic
-//! links, and knows what is open and how.
+//! The part of Linux between system calls and a file system: it walks paths, follows symbolic links, and keeps the open
+//! files with their flags.
 //!
-//! The model and the union without a mount stand behind it; in the mount and on kernel overlayfs
-//! Linux does this itself.
+//! The model and the union without a mount need it. For the mount and kernel overlayfs, Linux itself does this.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -16,16 +15,16 @@ use crate::subject::{Attr, Entry, Listed, Subject, kind_name, runs};
 
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// As a shell has it; the file system is told the mode without it.
+/// The usual umask of a shell. The mode that a file system gets is not yet masked by it.
 pub const UMASK: u32 = 0o022;
 
 const LINKS_MAX: usize = 40;
-/// How much a `CopyRange` asks for, and where it reads and writes.
+/// The range of a `CopyRange`: offset to read, offset to write, length.
 pub const RANGE: (u64, u64, u64) = (1, 2, 5000);
-/// What `Utimes` sets.
+/// The mtime that `Utimes` sets: seconds and nanoseconds.
 pub const UTIME: (i64, i64) = (1_100_000_000, 123_456_789);
 
-/// What is to be made.
+/// What to create.
 #[derive(Clone, Copy, Debug)]
 pub enum New<'a> {
     File,
@@ -34,7 +33,7 @@ pub enum New<'a> {
     Fifo,
 }
 
-/// What is to change; `None` leaves as it is.
+/// The attributes to change; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change {
     pub perm: Option<u32>,
@@ -43,7 +42,7 @@ pub struct Change {
     pub mtime: Option<(i64, i64)>,
 }
 
-/// What a file system answers, of nodes: no path and nothing open is known to it.
+/// A file system as Linux calls it: by nodes, without paths and open files.
 pub trait FileSystem {
     type Node: Copy + Eq + Hash;
 
@@ -67,15 +66,15 @@ pub trait FileSystem {
     fn set_xattr(&mut self, node: Self::Node, key: &str, value: &[u8], how: Wanted) -> Result<()>;
     fn remove_xattr(&mut self, node: Self::Node, key: &str) -> Result<()>;
 
-    /// The operation is over; `held` is what stays open.
+    /// Called after each operation; `held` has the nodes that stay open.
     fn settle(&mut self, held: &[Self::Node]);
 }
 
-/// A file system with what is open on it.
+/// A file system and the open files on it.
 pub struct Vfs<F: FileSystem> {
     pub fs: F,
     slots: [Option<Opened<F::Node>>; SLOTS],
-    /// Directories that were removed, some of which are open: Linux looks into them no more.
+    /// Removed directories, of which some may be open: Linux does no lookups in them.
     dead: HashSet<F::Node>,
 }
 
@@ -85,7 +84,7 @@ struct Opened<N> {
     flags: OFlags,
 }
 
-/// Where a path leads: a name in a directory, and what is there.
+/// The end of a path: a name in a directory, and the node there.
 struct Place<N> {
     dir: N,
     name: String,
@@ -171,7 +170,7 @@ impl<F: FileSystem> Vfs<F> {
 
     fn made(&mut self, dir: F::Node, name: &str, new: New<'_>, perm: u32) -> Result<F::Node> {
         let node = self.fs.create(dir, name, new, perm)?;
-        // The number of one that is gone may come again.
+        // A file system may reuse the number of a removed node.
         self.dead.remove(&node);
         Ok(node)
     }
@@ -237,7 +236,7 @@ impl<F: FileSystem> Vfs<F> {
             return Err(Errno::INVAL);
         }
         match self.fs.copy_range(source.node, target.node) {
-            // Between two file systems below, Linux reads and writes.
+            // If the layers are on two file systems, Linux copies by reading and writing.
             Err(Errno::XDEV) => {
                 let content = self.fs.content(source.node)?;
                 let range: Vec<u8> = content.into_iter().skip(read as usize).take(length as usize).collect();
@@ -250,7 +249,7 @@ impl<F: FileSystem> Vfs<F> {
         }
     }
 
-    /// Checks what concerns more than two directories.
+    /// Does the checks that need ancestors of the two directories, then renames.
     fn rename(&mut self, from: &Place<F::Node>, to: &Place<F::Node>, how: How) -> Answer {
         let source = from.node.ok_or(Errno::NOENT)?;
         match (how, to.node) {
@@ -284,7 +283,7 @@ impl<F: FileSystem> Vfs<F> {
     fn chown(&mut self, path: &str, owner: (u32, u32)) -> Answer {
         let node = self.find(path, false)?;
         let attr = self.fs.attr(node)?;
-        // Linux takes the set-id bits of all but directories, whoever asks.
+        // Linux clears the set-id bits for every caller, except on directories.
         let perm = match attr.kind {
             Kind::Directory | Kind::Symlink => None,
             _ => Some(without_set_id(attr.perm)).filter(|perm| *perm != attr.perm),
@@ -292,7 +291,7 @@ impl<F: FileSystem> Vfs<F> {
         done(self.fs.change(node, Change { perm, owner: Some(owner), ..Change::default() })?)
     }
 
-    /// Extended attributes of users belong to files and directories alone.
+    /// Only files and directories can have `user.*` attributes.
     fn check_xattr(&mut self, node: F::Node, key: &str) -> Result<()> {
         let carries = matches!(self.fs.attr(node)?.kind, Kind::Regular | Kind::Directory);
         if key.starts_with("user.") && !carries { Err(Errno::PERM) } else { Ok(()) }
@@ -434,7 +433,7 @@ fn done((): ()) -> Answer {
     Ok(String::new())
 }
 
-/// What is left of a mode when the owner changes or somebody without privilege writes.
+/// The mode after a change of owner or after a write without privilege.
 pub fn without_set_id(perm: u32) -> u32 {
     let perm = perm & !0o4000;
     if perm & 0o2010 == 0o2010 { perm & !0o2000 } else { perm }

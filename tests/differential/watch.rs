@@ -1,4 +1,4 @@
-//! Ends the program, with what hangs, when a sequence takes far too long: a deadlock is a finding too.
+//! Finds deadlocks: if a sequence takes far too long, prints it and ends the program.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 use crate::sequence::Sequence;
 
-/// A sequence takes less than a tenth of a second.
+/// A normal sequence takes less than a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What each worker does, and since when.
+/// The sequence that each worker runs, and the time when it began.
 #[derive(Clone)]
 pub struct Watch(Arc<Vec<Mutex<Option<Doing>>>>);
 
@@ -30,7 +30,7 @@ impl Watch {
         *self.0[worker].lock() = None;
     }
 
-    /// Watches until what is answered is dropped.
+    /// Watches until the returned sender is dropped.
     pub fn start(&self) -> Sender<()> {
         let (sender, receiver) = channel();
         let watch = self.clone();
