@@ -145,7 +145,7 @@ impl Detached {
     fn change(root: impl AsFd, change: Attributes, reach: Reach) -> Result<()> {
         let recursive = if reach == Reach::Tree { OpenTreeFlags::AT_RECURSIVE.bits() } else { 0 };
         let flags = OpenTreeFlags::AT_EMPTY_PATH.bits() | recursive;
-        // SAFETY: the path is NUL-terminated, and `change` is as large as is told; both outlive the call.
+        // SAFETY: the path is NUL-terminated, the call gets the size of `change`, and both outlive the call.
         let status = unsafe {
             libc::syscall(
                 libc::SYS_mount_setattr,

@@ -71,7 +71,7 @@ impl Dir {
 impl Dir {
     fn openat2(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        // The bits of TMPFILE include that of DIRECTORY.
+        // TMPFILE includes the bit of DIRECTORY, so all its bits must be set.
         let changes = flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE);
         // EAGAIN: a rename elsewhere raced with the kernel's check that the path stays beneath the directory.
         loop {

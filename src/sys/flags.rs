@@ -125,7 +125,7 @@ impl File {
 
     fn ioctl<const N: usize>(&self, request: u32, argument: &mut [u32; N]) -> Result<()> {
         account_as(Call::Ioctl, matches!(request, SET_FLAGS | SET_EXTENDED))?;
-        // SAFETY: a live descriptor, and an argument of at least the size that the request's number says.
+        // SAFETY: the descriptor is open, and the argument has at least the size that the kernel reads or writes.
         let status = unsafe { libc::ioctl(self.as_fd().as_raw_fd(), request as _, argument.as_mut_ptr()) };
         if status == 0 {
             Ok(())

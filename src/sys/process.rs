@@ -182,8 +182,8 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Waits for one child that has already ended, whoever started it; returns its process id and status. `None` when no
-/// child has ended.
+/// Reaps one child that has already ended, whoever started it; returns its process id and status. `None` when no child
+/// has ended.
 ///
 /// # Errors
 /// `ECHILD` when this process has no children; else as `waitpid(2)`.
