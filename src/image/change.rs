@@ -1,4 +1,4 @@
-//! Changes of a configuration, written as the instructions of a Containerfile.
+//! Changes to an image's configuration, written as Containerfile instructions.
 
 use std::str::FromStr;
 
@@ -6,16 +6,16 @@ use oci_spec::image::Config;
 
 use super::Error;
 
-/// One instruction that touches no file.
+/// One instruction that changes no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The command, in exec form: replaces that of the image.
+    /// Replaces the image's command; in exec form.
     Cmd(Vec<String>),
-    /// What always runs, in exec form: replaces that of the image. Without a `CMD` beside it, the image's command goes.
+    /// Replaces the image's entrypoint; in exec form. Without a `CMD` among the changes, removes the image's command.
     Entrypoint(Vec<String>),
-    /// Variables, as name and value.
+    /// Environment variables, as name and value.
     Env(Vec<(String, String)>),
-    /// Ports, as `80/tcp`.
+    /// Ports in the form `80/tcp`.
     Expose(Vec<String>),
     /// Labels, as key and value.
     Label(Vec<(String, String)>),
@@ -25,7 +25,7 @@ pub enum Change {
     User(String),
     /// Paths in the container for which volumes are made.
     Volume(Vec<String>),
-    /// Where the command runs; a relative one starts from that of the image.
+    /// The working directory of the command; a relative path starts from the image's.
     WorkDir(String),
 }
 
@@ -62,7 +62,7 @@ fn parse(keyword: &str, rest: &str) -> Result<Change, &'static str> {
     })
 }
 
-/// `["a", "b"]`; anything else is for a shell, as docker has it.
+/// Exec form (`["a", "b"]`) as it is; anything else becomes an argument of `/bin/sh -c`, as in docker.
 fn command(rest: &str) -> Vec<String> {
     exec_form(rest).unwrap_or_else(|| ["/bin/sh", "-c", rest].map(Into::into).to_vec())
 }
@@ -78,7 +78,7 @@ fn one_word(rest: &str) -> Result<String, &'static str> {
     }
 }
 
-/// `A=1 B="2 3"`, or the old `A 1 2` for one pair.
+/// Parses `A=1 B="2 3"`, or the old form `A 1 2` for one pair.
 fn pairs(rest: &str) -> Result<Vec<(String, String)>, &'static str> {
     let words = words(rest)?;
     let pair = |word: &str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -89,7 +89,7 @@ fn pairs(rest: &str) -> Result<Vec<(String, String)>, &'static str> {
     pairs.filter(|pairs| pairs.iter().all(|(key, _)| !key.is_empty())).ok_or("expected KEY=VALUE")
 }
 
-/// Each port with its protocol; a range is all that is in it.
+/// Lists each port with its protocol; a range becomes all its ports.
 fn ports(words: &[String]) -> Result<Vec<String>, &'static str> {
     const EXPECTED: &str = "expected PORT, PORT/PROTOCOL or FIRST-LAST/PROTOCOL";
     let mut ports = Vec::new();
@@ -106,7 +106,7 @@ fn ports(words: &[String]) -> Result<Vec<String>, &'static str> {
     Ok(ports)
 }
 
-/// Splits at blanks; quotes and backslashes keep them.
+/// Splits at whitespace, except within quotes or after a backslash.
 fn words(rest: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -129,14 +129,14 @@ fn words(rest: &str) -> Result<Vec<String>, &'static str> {
     if quote.is_some() { Err("a quote is not closed") } else { Ok(words) }
 }
 
-/// Makes `changes`, in order.
+/// Applies `changes` in order.
 pub(super) fn apply(changes: &[Change], config: &mut Config) {
     for change in changes {
         match change {
             Change::Cmd(command) => drop(config.set_cmd(some(command))),
             Change::Entrypoint(command) => {
                 config.set_entrypoint(some(command));
-                // The arguments of the old entrypoint mean nothing to the new one.
+                // The old command holds arguments for the old entrypoint.
                 if !changes.iter().any(|c| matches!(c, Change::Cmd(_))) {
                     config.set_cmd(None);
                 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_are_read_as_docker_reads_them() {
+    fn instructions_parse_as_in_docker() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         for (text, change) in [
             (r#"CMD ["flask", "run"]"#, Change::Cmd(strings(&["flask", "run"]))),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_instruction_is_refused() {
+    fn malformed_instructions_are_refused() {
         for (text, reason) in [
             ("", "it has no argument"),
             ("CMD", "it has no argument"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_made_in_order() {
+    fn changes_apply_in_order() {
         let mut config = Config::default();
         let mut make = |changes: &[&str]| {
             let changes: Vec<_> = changes.iter().map(|c| c.parse().unwrap()).collect();

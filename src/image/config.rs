@@ -1,4 +1,4 @@
-//! Configurations: what an image consists of, how it came to be, and how to run it.
+//! Image configurations: the layers of an image, its history, and how to run it.
 
 use oci_spec::image as oci;
 use serde_json::Value;
@@ -8,22 +8,22 @@ use super::{Change, Digest, Error, Instant, Platform, change, from_json};
 /// A configuration that was checked against its manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageConfig {
-    /// All that the configuration says.
+    /// The whole configuration.
     pub document: oci::ImageConfiguration,
-    /// Bottom first.
+    /// The digests of the uncompressed layers, bottom first.
     pub diff_ids: Vec<Digest>,
 }
 
 /// The layer that a commit adds.
 #[derive(Clone, Debug)]
 pub struct NewLayer<'a> {
-    /// The digest of its tar, not compressed.
+    /// The digest of the uncompressed tar.
     pub diff_id: Digest,
-    /// When it was made.
+    /// The time when the layer was made.
     pub created: Instant,
-    /// What made it, as `history` shows it: a command line for instance.
+    /// What made the layer, as `history` shows it: for example a command line.
     pub created_by: &'a str,
-    /// What `history` shows as the comment.
+    /// The comment that `history` shows.
     pub comment: Option<&'a str>,
 }
 
@@ -44,7 +44,7 @@ impl ImageConfig {
         Ok(ImageConfig { document, diff_ids })
     }
 
-    /// For which machines the image is.
+    /// The platform that the image is built for.
     pub fn platform(&self) -> Platform {
         Platform {
             os: self.document.os().to_string(),
@@ -53,12 +53,12 @@ impl ImageConfig {
         }
     }
 
-    /// The configuration of an image that adds `layer` to the one of `base`, after `changes`.
+    /// The configuration of an image that adds `layer` to the image with configuration `base`, then applies `changes`.
     ///
-    /// What `base` says beyond the specification (`Healthcheck`, `OnBuild`, `Shell`) is kept.
+    /// Keeps fields of `base` that the specification does not define (`Healthcheck`, `OnBuild`, `Shell`).
     ///
     /// # Errors
-    /// [`Error::Json`] of the base.
+    /// [`Error::Json`] when `base` is malformed.
     pub fn extend(base: &[u8], layer: &NewLayer<'_>, changes: &[Change]) -> Result<Vec<u8>, Error> {
         let all: Value = from_json("configuration", base)?;
         let mut document: oci::ImageConfiguration = from_json("configuration", base)?;
@@ -81,7 +81,7 @@ impl ImageConfig {
     }
 }
 
-/// What an index says of the platform of an image with this configuration.
+/// The platform entry in an index for an image with this configuration.
 pub fn platform_entry(config: &ImageConfig) -> oci::Platform {
     let mut platform = oci::Platform::default();
     platform.set_architecture(config.document.architecture().clone()).set_os(config.document.os().clone());
@@ -93,7 +93,7 @@ fn value_of(document: &oci::ImageConfiguration) -> Result<Value, Error> {
     serde_json::to_value(document).map_err(|e| Error::Json { what: "configuration", reason: e.to_string() })
 }
 
-/// Brings into `to` what `all` has and `known`, the part of it that was understood, has not.
+/// Copies into `to` what `all` has and `known`, its parsed form, lacks.
 fn carry(all: &Value, known: &Value, to: &mut Value) {
     let (Value::Object(all), Value::Object(to)) = (all, to) else { return };
     for (key, value) in all {
@@ -116,7 +116,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_commit_keeps_what_it_does_not_know() {
+    fn a_commit_keeps_unknown_fields() {
         let layer = NewLayer { diff_id: Digest::ZERO, created: Instant::EPOCH, created_by: "sh", comment: Some("why") };
         let json = ImageConfig::extend(BASE.as_bytes(), &layer, &["CMD [\"x\"]".parse().unwrap()]).unwrap();
         let value: Value = serde_json::from_slice(&json).unwrap();

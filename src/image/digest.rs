@@ -1,4 +1,4 @@
-//! Digests: the name of some bytes.
+//! SHA-256 digests of blobs.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use super::Error;
 
-/// A SHA-256 digest; shown and parsed as `sha256:` and 64 lower-case hexadecimal digits.
+/// A SHA-256 digest; its text form is `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
@@ -23,7 +23,7 @@ impl Digest {
         Digest(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digits alone, 64 of them: a file name.
+    /// The 64 digits alone, for use as a file name.
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.0.iter().flat_map(|b| [b >> 4, b & 15]).map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
@@ -36,7 +36,7 @@ impl Digest {
         hex
     }
 
-    /// The digest whose digits are `hex`.
+    /// Parses 64 lower-case hexadecimal digits; `None` for anything else.
     pub fn from_hex(hex: &str) -> Option<Digest> {
         let digit = |b: u8| match b {
             b'0'..=b'9' => Some(b - b'0'),
@@ -106,12 +106,12 @@ impl TryFrom<&oci_spec::image::Digest> for Digest {
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    /// Adds `bytes` to what was hashed so far.
+    /// Adds `bytes` to the hashed data.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all that was written.
+    /// The digest of all data written so far.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
@@ -135,14 +135,14 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_digest_is_shown_as_it_is_parsed() {
+    fn a_digest_survives_display_and_parse() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
         assert_eq!(Digest::of(b"").short(), "e3b0c44298fc");
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn malformed_digests_are_refused() {
         let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
         let long = format!("{EMPTY}0");
         for bad in ["", "sha256:", "sha256:e3b0", "e3b0c44298fc", "sha256:../../etc/passwd", &upper, &long, "md5:00"] {

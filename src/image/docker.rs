@@ -1,19 +1,19 @@
-//! The `manifest.json` of an archive that `docker save` wrote.
+//! The `manifest.json` in an archive written by `docker save`.
 
 use serde::Deserialize;
 
 use super::{Error, from_json};
 
-/// One image of the archive; paths are those of its members.
+/// One image of the archive; paths are paths of archive members.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Saved {
     /// The path of the configuration.
     pub config: String,
-    /// Names as `REPOSITORY:TAG`; none for an image that was saved by its ID.
+    /// Names in the form `REPOSITORY:TAG`; empty for an image that was saved by its ID.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub repo_tags: Vec<String>,
-    /// Bottom first.
+    /// The paths of the layers, bottom first.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub layers: Vec<String>,
 }

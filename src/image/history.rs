@@ -1,20 +1,20 @@
-//! History: which step of a build made which layer.
+//! The history of an image: which build step made which layer.
 
 use oci_spec::image as oci;
 
-/// One step, and the layer that it made.
+/// One build step, and the layer that it made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step<'a> {
-    /// Absent for a layer of which the history says nothing.
+    /// `None` for a layer that the history does not mention.
     pub entry: Option<&'a oci::History>,
-    /// Counted from the bottom; absent for a step that changed no file.
+    /// The layer's number, counted from 0 at the bottom; `None` for a step that changed no file.
     pub layer: Option<usize>,
 }
 
 /// The steps of `config`, which has `layers` layers, newest first.
 ///
-/// A history that tells of too few layers leaves the topmost without an entry; one that tells of too
-/// many leaves its last steps without a layer.
+/// When the history has too few entries, the topmost layers have none; when it has too many, its last steps have no
+/// layer.
 pub fn steps(config: &oci::ImageConfiguration, layers: usize) -> Vec<Step<'_>> {
     let mut next = 0..layers;
     let told = config.history().iter().flatten();

@@ -6,17 +6,17 @@ use oci_spec::image as oci;
 
 use super::{Error, MediaKind, Platform, Reference, from_json, to_json};
 
-/// The whole name of an image, as containerd and docker annotate it: with registry and repository.
+/// The annotation with the full name of an image, with registry and repository, as containerd and docker write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// What a descriptor says of the name of its image.
+/// The image name in a descriptor's annotations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Named {
-    /// A repository and perhaps a tag.
+    /// A repository, perhaps with a tag.
     Whole(String),
-    /// The tag alone, or whatever the writer of a layout took for one.
+    /// Only a tag, or another text that the writer of the layout put there.
     Tag(String),
-    /// It says nothing.
+    /// No name.
     Not,
 }
 
@@ -41,10 +41,10 @@ impl Index {
         Ok(Index { document })
     }
 
-    /// Reads an index of OCI or a manifest list of docker.
+    /// Reads an OCI index or a docker manifest list.
     ///
     /// # Errors
-    /// [`Error::Json`]; [`Error::MediaType`] when the document says that it is something else.
+    /// [`Error::Json`]; [`Error::MediaType`] when the document has another media type.
     pub fn parse(json: &[u8]) -> Result<Index, Error> {
         let document: oci::ImageIndex = from_json("index", json)?;
         if let Some(found) = document.media_type()
@@ -65,7 +65,7 @@ impl Index {
         self.document.manifests()
     }
 
-    /// Keeps of the manifests those that `keep` wants.
+    /// Keeps only the manifests for which `keep` returns true.
     pub fn retain(&mut self, keep: impl FnMut(&oci::Descriptor) -> bool) {
         let mut manifests = self.manifests().to_vec();
         manifests.retain(keep);
@@ -74,7 +74,8 @@ impl Index {
 
     /// Lists `manifest` under `names`, or under none.
     ///
-    /// What had one of the names before loses it; when that was its last, it stays without a name.
+    /// A manifest that had one of the names loses it. A manifest that loses its last name stays in the index without a
+    /// name.
     pub fn add(&mut self, manifest: &oci::Descriptor, names: &[Reference]) {
         let mut manifests = self.manifests().to_vec();
         for old in &mut manifests {
@@ -84,14 +85,14 @@ impl Index {
         }
         manifests.extend(names.iter().map(|name| {
             let mut named = manifest.clone();
-            // The familiar name is what users of skopeo and podman type after the path of the layout.
+            // Users of skopeo and podman type the familiar name after the path of the layout.
             let annotations =
                 [(oci::ANNOTATION_REF_NAME.to_owned(), name.to_string()), (CONTAINERD_NAME.to_owned(), name.whole())];
             named.set_annotations(Some(annotations.into()));
             named
         }));
         manifests.push(manifest.clone());
-        // Without a name, an entry is there only for a manifest that has none, and once.
+        // A manifest has an entry without a name only if it has no other entry, and only once.
         let mut seen: HashSet<_> =
             manifests.iter().filter(|d| name_of(d).is_some()).map(|d| d.digest().clone()).collect();
         manifests.retain(|d| name_of(d).is_some() || seen.insert(d.digest().clone()));
@@ -101,19 +102,19 @@ impl Index {
 
 /// The manifests among `offered` that may serve `wanted`, the best first.
 ///
-/// Those that name no platform come last: only their configurations can tell.
+/// Manifests without a platform come last: only their configurations name it.
 pub fn candidates<'a>(offered: &[&'a oci::Descriptor], wanted: &Platform) -> Vec<&'a oci::Descriptor> {
     let rank = |descriptor: &oci::Descriptor| match descriptor.platform() {
         Some(platform) => wanted.rank(&platform.into()).map(|rank| rank + 1),
         None => Some(0),
     };
     let mut ranked: Vec<_> = offered.iter().filter_map(|d| Some((rank(d)?, *d))).collect();
-    // Stable: among equals the first one listed wins.
+    // The sort is stable: among equals the first one listed wins.
     ranked.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
     ranked.into_iter().map(|(_, descriptor)| descriptor).collect()
 }
 
-/// The name that `descriptor`, of the index of a layout, carries.
+/// The name in the annotations of `descriptor`, an entry of a layout's index.
 pub fn named(descriptor: &oci::Descriptor) -> Named {
     let annotation = |key: &str| descriptor.annotations().as_ref()?.get(key).filter(|name| !name.is_empty()).cloned();
     if let Some(name) = annotation(CONTAINERD_NAME) {
@@ -126,7 +127,7 @@ pub fn named(descriptor: &oci::Descriptor) -> Named {
     }
 }
 
-/// The name under which the index of a store lists `descriptor`.
+/// The name of `descriptor` in the index of a store; `None` when it has none or a malformed one.
 pub fn name_of(descriptor: &oci::Descriptor) -> Option<Reference> {
     match named(descriptor) {
         Named::Whole(name) | Named::Tag(name) => name.parse().ok(),

@@ -1,15 +1,15 @@
-//! Manifests: which blobs make an image.
+//! Manifests: the list of blobs that make up an image.
 
 use oci_spec::image as oci;
 
 use super::{Compression, Digest, Error, MediaKind, from_json, media, to_json};
 
-/// What a descriptor promises of a blob.
+/// The digest and size of a blob, from its descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// Of its bytes as they are stored.
+    /// The digest of the stored bytes.
     pub digest: Digest,
-    /// In bytes.
+    /// The number of stored bytes.
     pub size: u64,
 }
 
@@ -19,7 +19,7 @@ impl Blob {
         Blob { digest: Digest::of(bytes), size: bytes.len() as u64 }
     }
 
-    /// A descriptor of this blob as `kind`.
+    /// A descriptor of this blob with media type `kind`.
     ///
     /// # Errors
     /// None that a caller can cause.
@@ -38,16 +38,16 @@ impl TryFrom<&oci::Descriptor> for Blob {
     }
 }
 
-/// One layer: its tar as it is compressed.
+/// One layer: its tar, perhaps compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Where the compressed tar is.
+    /// The blob of the compressed tar.
     pub blob: Blob,
-    /// How it is compressed.
+    /// The compression of the tar.
     pub compression: Compression,
 }
 
-/// The manifest of an image of which every part is known how to read.
+/// A checked manifest: every part has a type that this crate can read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     document: oci::ImageManifest,
@@ -56,15 +56,16 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest of OCI or of docker's schema 2.
+    /// Reads an OCI manifest or a docker schema 2 manifest.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::MediaType`] of the manifest, the configuration or a layer, or a bad digest.
+    /// [`Error::Json`]; [`Error::MediaType`] for the manifest, the configuration or a layer; [`Error::Digest`] or
+    /// [`Error::Algorithm`] for a digest.
     pub fn parse(json: &[u8]) -> Result<Manifest, Error> {
         Manifest::check(from_json("manifest", json)?)
     }
 
-    /// A manifest of OCI; `layers` bottom first.
+    /// An OCI manifest; `layers` are given bottom first.
     ///
     /// # Errors
     /// None that a caller can cause.
@@ -80,9 +81,9 @@ impl Manifest {
         Manifest::check(document)
     }
 
-    /// The manifest of an image that adds `layer` on top, and so has another configuration.
+    /// The manifest of an image that adds `layer` on top, with the new configuration `config`.
     ///
-    /// What was docker's becomes OCI's: readers refuse manifests that mix them.
+    /// Converts docker's media types to OCI's, because readers refuse manifests that mix them.
     ///
     /// # Errors
     /// None that a caller can cause.
@@ -103,7 +104,7 @@ impl Manifest {
             let reason = format!("schema version {} is not supported: only 2 is", document.schema_version());
             return Err(Error::Json { what: "manifest", reason });
         }
-        // One document must not be a manifest to one reader and an index to the next.
+        // Otherwise one reader could take the document for a manifest and another for an index.
         if let Some(found) = document.media_type()
             && MediaKind::of(found)? != MediaKind::Manifest
         {
@@ -123,7 +124,7 @@ impl Manifest {
         self.config
     }
 
-    /// Bottom first.
+    /// The layers, bottom first.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
@@ -156,14 +157,14 @@ mod tests {
     const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
     #[test]
-    fn a_manifest_is_read_as_it_is_written() {
+    fn a_written_manifest_reads_back_equal() {
         let written = Manifest::new(BLOB, &[GZIPPED]).unwrap();
         assert_eq!(Manifest::parse(&written.to_json()), Ok(written.clone()));
         assert_eq!(manifest(2, KIND, CONFIG, GZIP), Ok(written));
     }
 
     #[test]
-    fn a_layer_on_top_of_dockers_makes_a_manifest_of_oci() {
+    fn a_layer_added_to_a_docker_image_gives_an_oci_manifest() {
         let zstd = Layer { blob: BLOB, compression: Compression::Zstd };
         let docker = manifest(
             2,
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn unreadable_manifests_are_refused() {
         for (given, error) in [
             (manifest(1, KIND, CONFIG, GZIP), "malformed manifest: schema version 1 is not supported: only 2 is"),
             (manifest(2, CONFIG, CONFIG, GZIP), &*format!("unknown media type `{CONFIG}` of a manifest")),

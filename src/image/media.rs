@@ -1,4 +1,4 @@
-//! Media types: what a descriptor says of the bytes that it names.
+//! Media types: the format of the blob that a descriptor points to.
 
 use oci_spec::image::MediaType;
 
@@ -16,7 +16,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// What a document in an image layout is.
+/// The kind of a document in an image layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaKind {
     /// A manifest: one image for one platform.
@@ -26,20 +26,21 @@ pub enum MediaKind {
 }
 
 impl Compression {
-    /// How many bytes [`Compression::sniff`] wants to see.
+    /// The number of bytes that [`Compression::sniff`] needs.
     pub const MAGIC: usize = 4;
 
-    /// What the first bytes of a stream tell. They decide, not the media type: tools mislabel layers.
+    /// Tells the compression from the first bytes of a stream. Trust them, not the media type: some tools mislabel
+    /// layers.
     pub fn sniff(magic: &[u8]) -> Compression {
         match magic {
             [0x1f, 0x8b, ..] => Compression::Gzip,
-            // A frame, or the skippable frame that some writers put first.
+            // A zstd frame, or the skippable frame that some writers put first.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
             _ => Compression::None,
         }
     }
 
-    /// The media type of a layer so compressed.
+    /// The OCI media type of a layer with this compression.
     pub fn layer_type(self) -> MediaType {
         match self {
             Compression::None => MediaType::ImageLayer,
@@ -48,7 +49,7 @@ impl Compression {
         }
     }
 
-    /// What the media type of a layer says.
+    /// The compression that the media type of a layer names.
     pub(super) fn of_layer(media_type: &MediaType) -> Result<Compression, Error> {
         use MediaType as M;
         match media_type {
@@ -67,10 +68,10 @@ impl Compression {
 }
 
 impl MediaKind {
-    /// Tells a manifest from an index.
+    /// The kind that `media_type` names.
     ///
     /// # Errors
-    /// [`Error::MediaType`] for anything else, an artifact for instance.
+    /// [`Error::MediaType`] for any other type, for example an artifact.
     pub fn of(media_type: &MediaType) -> Result<MediaKind, Error> {
         match media_type {
             MediaType::ImageManifest => Ok(MediaKind::Manifest),
@@ -85,7 +86,7 @@ impl MediaKind {
     }
 }
 
-/// Whether `media_type` is that of an image's configuration.
+/// Checks that `media_type` is the type of an image configuration.
 pub(super) fn check_config(media_type: &MediaType) -> Result<(), Error> {
     match media_type {
         MediaType::ImageConfig => Ok(()),
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_of_another_kind_is_refused_by_its_name() {
+    fn an_error_names_the_unknown_layer_type() {
         for media_type in ["application/wasm", "application/vnd.oci.image.config.v1+json", ""] {
             let error = Compression::of_layer(&media_type.into()).unwrap_err();
             assert_eq!(error.to_string(), format!("unknown media type `{media_type}` of a layer"));

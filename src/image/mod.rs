@@ -1,9 +1,8 @@
-//! The formats of images, without disk: what a manifest, a configuration and a name are.
+//! The image formats in memory: manifests, configurations, indexes and names.
 //!
-//! Everything here is bytes or text in and values out, and what comes out has been checked: a [`Digest`]
-//! is 64 hexadecimal digits, a [`Manifest`] holds only layers that can be unpacked, an [`ImageConfig`]
-//! names as many layers as its manifest. The serialized types are those of `oci-spec`. Knows nothing of
-//! files, archives or where an image came from.
+//! Parses bytes or text into values, and the values are checked: a [`Digest`] is 64 hexadecimal digits, a [`Manifest`]
+//! holds only layers that can be unpacked, an [`ImageConfig`] has as many layers as its manifest. The serialized types
+//! come from `oci-spec`. Knows nothing of files, archives or where an image came from.
 #![warn(missing_docs)]
 
 pub mod change;
@@ -28,7 +27,7 @@ pub use platform::Platform;
 pub use reference::Reference;
 pub use time::Instant;
 
-/// Why a document, a name or an instruction is not what it should be.
+/// Why a document, a name or an instruction is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Error {
@@ -52,13 +51,13 @@ pub enum Error {
     Change { instruction: String, reason: String },
 }
 
-/// Reads `what`, a JSON document.
+/// Parses a JSON document; an error calls it `what`.
 fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|e| Error::Json { what, reason: e.to_string() })
 }
 
-/// The bytes of `value`: keys sorted, so that equal values have equal digests.
+/// Serializes `value` with sorted keys, so that equal values have equal digests.
 fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
-    // Through a value, whose maps are sorted; maps of strings cannot fail to serialize.
+    // A `serde_json::Value` sorts its keys; maps with string keys cannot fail to serialize.
     serde_json::to_value(value).map(|value| value.to_string().into_bytes()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Platforms: for which machine an image was built.
+//! Platforms: the operating system and architecture that an image is built for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use oci_spec::image as oci;
 
 use super::Error;
 
-/// An operating system and an architecture, in the words of Go: `linux/amd64`, `linux/arm/v7`.
+/// An operating system and an architecture, by Go's names: `linux/amd64`, `linux/arm/v7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// As Go calls it: `linux`.
+    /// Go's name of the operating system: `linux`.
     pub os: String,
-    /// As Go calls it: `amd64`, `arm64`.
+    /// Go's name of the architecture: `amd64`, `arm64`.
     pub architecture: String,
-    /// Which kind of the architecture: `v7`, `v8`.
+    /// The variant of the architecture: `v7`, `v8`.
     pub variant: Option<String>,
 }
 
-/// Architecture and variant of this program, in the words of Go.
+/// The architecture and variant that this program was built for, by Go's names.
 const HOST: (&str, Option<&str>) = if cfg!(target_arch = "x86_64") {
     ("amd64", None)
 } else if cfg!(target_arch = "x86") {
@@ -46,10 +46,10 @@ impl Platform {
         Platform { os: "linux".into(), architecture: architecture.into(), variant: variant.map(Into::into) }
     }
 
-    /// How well `other` serves where this platform is wanted: higher is better, `None` not at all.
+    /// How well `other` fits where this platform is wanted: higher is better, `None` means not at all.
     ///
-    /// No variant on either side stands for any, a little worse than the same one. On arm a lower
-    /// variant runs too, and `arm64` is `arm64/v8`.
+    /// A missing variant on either side matches any variant, but ranks below an equal one. On arm a lower variant also
+    /// runs. `arm64` means `arm64/v8`.
     pub fn rank(&self, other: &Platform) -> Option<u32> {
         if self.os != other.os || self.architecture != other.architecture {
             return None;
@@ -70,7 +70,7 @@ impl Platform {
     }
 }
 
-/// The number in `v7`; one digit, as all of them are.
+/// The number in a variant such as `v7`; all variants have one digit.
 fn arm(variant: &str) -> Option<u32> {
     variant.strip_prefix('v')?.parse::<u8>().ok().filter(|&v| v < 10).map(u32::from)
 }
@@ -97,7 +97,7 @@ impl FromStr for Platform {
             [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
             _ => return Err(Error::Platform(text.into())),
         };
-        // What `uname -m` says is what people type.
+        // People often type the names that `uname -m` prints.
         let architecture = match architecture {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_that_fits_best_is_taken() {
+    fn the_best_platform_ranks_highest() {
         for (wanted, offered, best) in [
             ("linux/amd64", &["linux/arm64", "linux/amd64"][..], Some("linux/amd64")),
             ("linux/amd64", &["linux/amd64/v3", "linux/amd64"], Some("linux/amd64")),

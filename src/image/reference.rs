@@ -1,7 +1,7 @@
 //! Image names as people type them: `app`, `app:v1`, `registry.example:5000/team/app:v1`, `app@sha256:…`.
 //!
-//! `oci-spec` parses and completes a name as docker does. What is here besides tells the user what is wrong with a
-//! malformed one, and writes a name the short way that docker shows.
+//! `oci-spec` parses and completes a name as docker does. This module adds precise errors for malformed names, and
+//! docker's short form of names.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,13 +21,13 @@ pub struct Reference(oci::Reference);
 const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 128;
 
-/// The registry of a name that gives none.
+/// The registry when a name gives none.
 const DEFAULT_REGISTRY: &str = "docker.io";
-/// The directory in that registry of a name of one component.
+/// The directory in that registry when a name has one component only.
 const DEFAULT_DIRECTORY: &str = "library/";
 
 impl Reference {
-    /// `name`, which may begin with a registry, with `tag`.
+    /// The reference to `name`, which may begin with a registry, with `tag`.
     ///
     /// # Errors
     /// [`Error::Reference`] when either is malformed.
@@ -40,7 +40,7 @@ impl Reference {
             .map_err(|reason| Error::Reference { name: text, reason })
     }
 
-    /// The host that has the repository, perhaps with a port: `docker.io` when the name gives none.
+    /// The host of the registry, perhaps with a port: `docker.io` when the name gives none.
     pub fn registry(&self) -> &str {
         self.0.registry()
     }
@@ -55,7 +55,7 @@ impl Reference {
         self.0.tag()
     }
 
-    /// The digest of a manifest or an index.
+    /// The digest of a manifest or an index, when the name gives one.
     pub fn digest(&self) -> Option<Digest> {
         self.0.digest()?.parse().ok()
     }
@@ -65,7 +65,7 @@ impl Reference {
         (self.registry(), self.repository()) == (other.registry(), other.repository())
     }
 
-    /// Registry and repository in the familiar form: `app`, `team/app`, `registry.example/app`.
+    /// The registry and repository in the familiar form: `app`, `team/app`, `registry.example/app`.
     pub fn familiar_name(&self) -> String {
         if self.registry() != DEFAULT_REGISTRY {
             return format!("{}/{}", self.registry(), self.repository());
@@ -74,7 +74,7 @@ impl Reference {
         official.unwrap_or(self.repository()).to_owned()
     }
 
-    /// All parts: `docker.io/library/app:latest` for `app`.
+    /// The name with all parts: `docker.io/library/app:latest` for `app`.
     pub fn whole(&self) -> String {
         self.0.whole()
     }
@@ -98,7 +98,7 @@ impl PartialOrd for Reference {
 
 const NOT_A_NAME: &str = "it is not of the form [REGISTRY/]NAME[:TAG][@DIGEST]";
 
-/// A host (with a dot, a port, or `localhost`), then components of lower-case words.
+/// Checks an optional host (with a dot, a port, or `localhost`) and the lower-case components after it.
 fn check_name(repository: &str) -> Result<(), &'static str> {
     if repository.is_empty() {
         return Err("it is empty");
@@ -175,11 +175,11 @@ impl fmt::Display for Reference {
 impl FromStr for Reference {
     type Err = Error;
 
-    /// Neither tag nor digest means the tag `latest`.
+    /// A name with neither tag nor digest gets the tag `latest`.
     fn from_str(text: &str) -> Result<Reference, Error> {
         let refused = |reason| Error::Reference { name: text.into(), reason };
         let (tagged, digest) = text.split_once('@').map_or((text, None), |(tagged, digest)| (tagged, Some(digest)));
-        // A colon before the last slash belongs to a port.
+        // A colon before the last slash starts a port, not a tag.
         let after_slash = tagged.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match tagged[after_slash..].find(':') {
             Some(colon) => (&tagged[..after_slash + colon], Some(&tagged[after_slash + colon + 1..])),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn malformed_names_are_refused() {
         let long = "a".repeat(256);
         let tag = format!("a:{}", "t".repeat(129));
         let id = "0123456789abcdef".repeat(4);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong() {
+    fn an_error_names_the_fault() {
         for (bad, reason) in [
             ("App:v1", "only the registry and the tag may have upper-case letters"),
             ("host.x:port/a", "the registry is no host name"),

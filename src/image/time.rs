@@ -1,4 +1,4 @@
-//! Points in time as images write them: RFC 3339.
+//! Points in time in RFC 3339 form, as images write them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,30 +15,30 @@ impl Instant {
     /// 1970-01-01, midnight.
     pub const EPOCH: Instant = Instant(Timestamp::UNIX_EPOCH);
 
-    /// What the clock says.
+    /// The current time.
     pub fn now() -> Instant {
         Instant(Timestamp::now())
     }
 
-    /// Whether this tells a time: builders that want equal images write 1970, Go's zero time is in the year 1.
+    /// Whether this is a real time. Reproducible builders write 1970, and Go's zero time is in the year 1.
     pub fn is_told(&self) -> bool {
         self.0.as_second() > 0
     }
 
-    /// Whole seconds from `earlier` to this; negative when it is later.
+    /// Whole seconds from `earlier` to this time; negative when `earlier` is later.
     pub fn seconds_since(self, earlier: Instant) -> i64 {
         self.0.as_second() - earlier.0.as_second()
     }
 }
 
 impl fmt::Display for Instant {
-    /// In UTC; the fraction only where there is one.
+    /// Writes UTC, with a fraction only if it is not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// The text is no RFC 3339 time.
+/// The text is not an RFC 3339 time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a time as RFC 3339 writes it")]
 pub struct NoTime;
@@ -47,7 +47,7 @@ impl FromStr for Instant {
     type Err = NoTime;
 
     fn from_str(text: &str) -> Result<Instant, NoTime> {
-        // jiff reads more than RFC 3339 has: short times, named zones, years with a sign.
+        // jiff also accepts forms outside RFC 3339: short times, named zones, years with a sign.
         let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
         let is_marked =
             |&(at, mark): &(usize, u8)| text.as_bytes().get(at).is_some_and(|b| b.eq_ignore_ascii_case(&mark));
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_fractions_and_zones() {
+    fn times_parse_with_fractions_and_zones() {
         for (text, seconds, nanoseconds, written) in [
             ("1970-01-01T00:00:00Z", 0, 0, "1970-01-01T00:00:00Z"),
             ("2024-02-29T12:34:56.5Z", 1_709_210_096, 500_000_000, "2024-02-29T12:34:56.5Z"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn malformed_times_are_refused() {
         for bad in [
             "",
             "2024",

@@ -15,7 +15,7 @@ pub fn is_root_of_host() -> bool {
 }
 
 impl Capabilities {
-    /// What `docker run` leaves to root by default.
+    /// The capabilities that `docker run` gives root by default.
     pub const CONTAINER: Capabilities = Capabilities(
         CapabilitySet::CHOWN
             .union(CapabilitySet::DAC_OVERRIDE)
@@ -34,12 +34,12 @@ impl Capabilities {
     );
 
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
-    /// To make device nodes.
+    /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
-    /// To read and send packets of any kind, on every interface that is to be seen.
+    /// `CAP_NET_RAW`: reading and sending packets of any kind on every visible interface.
     pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
 
-    /// Whether that of this name, `CAP_SYS_ADMIN` for example, is among them.
+    /// Whether the set has the capability `name`, for example `CAP_SYS_ADMIN`.
     pub fn has(self, name: &str) -> bool {
         let known = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
         known.is_some_and(|one| self.0.contains(one))
@@ -50,7 +50,7 @@ impl Capabilities {
         Capabilities(self.0.difference(others.0))
     }
 
-    /// No program that this process executes from now on gets more than these.
+    /// Limits the bounding set to these: no program that this process executes later gets more.
     ///
     /// # Errors
     /// `EPERM` without `CAP_SETPCAP`.
@@ -68,7 +68,7 @@ impl Capabilities {
         Ok(())
     }
 
-    /// This process keeps, of what it has, only these, and passes none on by inheritance.
+    /// Drops every capability of this process that is not in this set, and clears the inheritable and ambient sets.
     ///
     /// # Errors
     /// As `capset(2)`.
@@ -80,7 +80,9 @@ impl Capabilities {
     }
 }
 
-/// The calling thread, and those that it starts, exceed no quota for others: as overlayfs does for its mounter.
+/// Makes the calling thread, and threads that it starts later, obey disk quotas, as overlayfs does for its mounter.
+///
+/// Drops `CAP_SYS_RESOURCE` from the effective set.
 ///
 /// # Errors
 /// As `capset(2)`.

@@ -16,7 +16,7 @@ use super::{Errno, Result};
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 16 << 10;
 
-/// One end. Closed by `execve`, which the other end sees as the end of the messages.
+/// One end of the channel. `execve` closes it; the other end then sees the end of the messages.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
 
@@ -33,7 +33,7 @@ impl From<Channel> for OwnedFd {
 }
 
 impl Channel {
-    /// Both ends.
+    /// Makes a channel and returns both ends.
     ///
     /// # Errors
     /// As `socketpair(2)`.

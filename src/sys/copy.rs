@@ -3,7 +3,7 @@
 use super::count::{Call, account_as};
 use super::{Errno, File, Result, SeekTo};
 
-/// The piece that one `copy_file_range` moves; between two pieces a signal can stop the copy.
+/// The most bytes that one `copy_file_range` moves; a signal can stop the copy between two calls.
 const PIECE: usize = 64 << 20;
 const BUFFER: usize = 1 << 20;
 
@@ -24,7 +24,7 @@ pub fn contents(from: &File, to: &File, size: u64) -> Result<()> {
         let data = match from.seek(SeekTo::Data, at) {
             Ok(data) => data.min(size),
             Err(Errno::NXIO) => break,
-            // A file system that does not know its holes has none.
+            // A file system that cannot report holes: treat all as data.
             Err(Errno::INVAL) => at,
             Err(e) => return Err(e),
         };
@@ -32,7 +32,7 @@ pub fn contents(from: &File, to: &File, size: u64) -> Result<()> {
         range(from, to, data, end)?;
         at = end.max(data + 1);
     }
-    // A hole at the end is not copied by writing.
+    // Copying data does not create a hole at the end of the file.
     if to.stat()?.size < size { to.set_len(size) } else { Ok(()) }
 }
 

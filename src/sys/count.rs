@@ -1,4 +1,5 @@
-//! The door that every system call on files goes through, and the counts of them, cheap enough to be always on.
+//! Counts the system calls on files. Every such call passes through [`account`] first; counting is cheap enough to be
+//! always on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::Result;
 
-/// As many as keep threads from sharing a cache line; with more threads than these, some do.
+/// Enough shards that few threads share a cache line; with more threads than shards, some do.
 const SHARDS: usize = 8;
 
 /// `N` counters that several threads add to without waiting for each other.
@@ -25,7 +26,7 @@ impl<const N: usize> Default for Tally<N> {
 }
 
 impl<const N: usize> Tally<N> {
-    /// Adds one to a counter; one that there is not counts nothing.
+    /// Adds one to a counter; does nothing when there is no counter of that number.
     pub fn add(&self, counter: usize) {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static SHARD: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS));
@@ -44,8 +45,8 @@ impl<const N: usize> Tally<N> {
 
 macro_rules! calls {
     ($($call:ident $name:literal,)*) => {
-        /// The system calls that are counted, each by one name whatever its variants. Opening is `openat2`, also
-        /// where it is done by another; closing is not counted.
+        /// The system calls that are counted; all variants of a call have one name. Every way to open counts as
+        /// `openat2`. Closing is not counted.
         #[derive(Clone, Copy)]
         pub(super) enum Call { $($call),* }
         const NAMES: [&str; [$($name),*].len()] = [$($name),*];
@@ -82,14 +83,14 @@ calls! {
     Handle "name_to_handle_at",
 }
 
-/// The system calls that were made on files and directories for one purpose, a mount say.
+/// Counts of the system calls on files and directories made for one purpose, for example one mount.
 #[derive(Debug, Default)]
 pub struct Calls(Tally<{ NAMES.len() }>);
 
 thread_local!(static CURRENT: RefCell<Option<Arc<Calls>>> = const { RefCell::new(None) });
 
 impl Calls {
-    /// Counts here what this thread does from now on, and nowhere else.
+    /// From now on, counts the calls of the current thread here and nowhere else.
     pub fn bind(self: &Arc<Calls>) {
         CURRENT.with_borrow_mut(|current| match current {
             Some(bound) if Arc::ptr_eq(bound, self) => {}
@@ -97,14 +98,15 @@ impl Calls {
         });
     }
 
-    /// How often each was made, of those that were.
+    /// How often each call was made, by name. Calls that were never made are left out.
     pub fn by_name(&self) -> BTreeMap<String, u64> {
         self.0.by_name(&NAMES)
     }
 }
 
 impl Call {
-    /// Whether the call changes a file or a directory, whatever its arguments. Opening and `ioctl` depend on theirs.
+    /// Whether the call changes a file or a directory, whatever its arguments. For opening and `ioctl`, the arguments
+    /// decide; see [`account_as`].
     fn changes(self) -> bool {
         match self {
             Call::Mkdir | Call::Mknod | Call::Symlink | Call::Link | Call::Rename | Call::Unlink => true,
@@ -116,16 +118,15 @@ impl Call {
     }
 }
 
-/// The one door: every system call on a file or directory asks here first. Counts the call that this thread is about to
-/// make.
+/// Counts the call that this thread is about to make. Every system call on a file or directory comes here first.
 ///
 /// # Errors
-/// With the feature `faults`, the error that a test asked for in place of this call; without it, none.
+/// With the feature `faults`: the error that a test injected in place of this call. Without it: none.
 pub(super) fn account(call: Call) -> Result<()> {
     account_as(call, call.changes())
 }
 
-/// As [`account`], for a call whose arguments tell whether it `changes` something.
+/// As [`account`], for a call whose arguments decide whether it `changes` something.
 ///
 /// # Errors
 /// As [`account`].
@@ -150,7 +151,7 @@ mod tests {
     use crate::sys::{Dir, Name};
 
     #[test]
-    fn what_a_thread_does_is_counted_where_it_is_bound_and_only_there() {
+    fn calls_count_only_where_their_thread_is_bound() {
         let scratch = tempfile::tempdir().unwrap();
         let (first, second) = (Arc::new(Calls::default()), Arc::new(Calls::default()));
         let dir = Dir::open_host(scratch.path()).unwrap();
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_add_up() {
+    fn a_tally_sums_the_counts_of_all_threads() {
         let tally = Tally::<2>::default();
         std::thread::scope(|scope| {
             for _ in 0..20 {

@@ -1,22 +1,22 @@
-//! Who another process is, as far as files are concerned.
+//! The file credentials of another thread, read from `/proc`.
 
 use std::fs;
 
-/// What is known of a thread; of one that is gone or hidden: nothing, so that it may nothing.
+/// The credentials of a thread. The default, without any rights, stands for a thread that is gone or hidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// The group of the files that it makes, and the other groups that it is in.
+    /// The group of the files that it makes (its file-system group), then its supplementary groups.
     pub groups: Vec<u32>,
-    /// `CAP_FSETID`, in the user namespace that it is in.
+    /// It has `CAP_FSETID` in its user namespace.
     pub may_set_ids: bool,
-    /// It is in the initial user namespace: its capabilities count for everything.
+    /// It is in the initial user namespace, so its capabilities apply everywhere.
     pub initial: bool,
 }
 
 /// As in `linux/capability.h`.
 const CAP_FSETID: u64 = 4;
 
-/// What `/proc` tells of the thread `id`, a number in our own process namespace; 0 is nobody there.
+/// Reads the credentials of thread `id`, a number in our own PID namespace; 0 is no thread.
 pub fn credentials(id: u32) -> Credentials {
     let read = |file: &str| fs::read_to_string(format!("/proc/{id}/{file}")).ok();
     let Some(status) = (id != 0).then(|| read("status")).flatten() else { return Credentials::default() };
@@ -26,7 +26,7 @@ pub fn credentials(id: u32) -> Credentials {
 
 fn parse(status: &str, uid_map: &str) -> Credentials {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("");
-    // Real, effective, saved, and of the file system.
+    // The four numbers are: real, effective, saved, file system.
     let own = field("Gid").split_whitespace().nth(3);
     let capabilities = u64::from_str_radix(field("CapEff").trim(), 16).unwrap_or(0);
     Credentials {
@@ -44,7 +44,7 @@ mod tests {
         "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nCapInh:\t0\nCapEff:\t0000000000000010\n";
 
     #[test]
-    fn what_proc_says_is_understood() {
+    fn the_text_of_proc_is_parsed() {
         let all = Credentials { groups: vec![8, 9, 10], may_set_ids: true, initial: true };
         assert_eq!(parse(STATUS, "         0          0 4294967295\n"), all);
         assert!(!parse(STATUS, "0 100000 65536\n").initial);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_and_who_is_gone_may_nothing() {
+    fn a_missing_thread_has_no_rights() {
         assert_eq!(credentials(0), Credentials::default());
         assert_eq!(credentials(u32::MAX), Credentials::default());
         assert!(!credentials(std::process::id()).groups.is_empty());

@@ -1,4 +1,4 @@
-//! Mounts that are made and changed before anybody can see them, and attached by descriptor, never by path.
+//! Mounts that are created and configured while no path leads to them, then attached by descriptor, never by path.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,9 +13,9 @@ use rustix::mount::{
 use super::process::last_error;
 use super::{Dir, Errno, Kind, Result, Stat};
 
-/// A mount, or a tree of mounts, that stands nowhere yet.
+/// A mount, or a tree of mounts, that is not attached anywhere yet.
 ///
-/// As a descriptor it is the directory (or file) at the mount's root, and stays so once it is attached.
+/// Its descriptor is the directory (or file) at the mount's root, also after it is attached.
 #[derive(Debug)]
 pub struct Detached(OwnedFd);
 
@@ -25,7 +25,7 @@ impl From<Detached> for OwnedFd {
     }
 }
 
-/// What a mount refuses.
+/// A set of uses that a mount refuses: `ro`, `nosuid`, `nodev`, `noexec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refuse(MountAttrFlags);
 
@@ -42,15 +42,15 @@ impl Refuse {
     }
 }
 
-/// How much of a tree of mounts is changed.
+/// Which mounts of a tree a change applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Top,
-    /// What is mounted below it as well.
+    /// The top mount and all mounts below it.
     Tree,
 }
 
-/// As `mount_setattr(2)` takes it.
+/// The kernel's `struct mount_attr`.
 #[derive(Default)]
 #[repr(C)]
 struct Attributes {
@@ -67,13 +67,13 @@ impl AsFd for Detached {
 }
 
 impl Detached {
-    /// A new instance of the file system `kind`. An option with an empty value is a flag.
+    /// Creates a file system of type `kind`. An option with an empty value is a flag.
     ///
     /// # Errors
-    /// As `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`; `EPERM` where this user namespace may not.
+    /// As `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`; `EPERM` when this user namespace may not mount it.
     pub fn new(kind: &CStr, options: &[(&str, &str)], refuse: Refuse) -> Result<Detached> {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        // Shown as the source, in the list of mounts.
+        // The list of mounts shows this as the source.
         fsconfig_set_string(context.as_fd(), c"source", kind)?;
         for &(key, value) in options {
             if value.is_empty() {
@@ -86,7 +86,7 @@ impl Detached {
         fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, refuse.0).map(Detached)
     }
 
-    /// What is at `path` on this host once more, with all that is mounted below it. Follows symbolic links.
+    /// A bind mount of the host's `path` with all mounts below it. Follows symbolic links.
     ///
     /// # Errors
     /// As `open_tree(2)`.
@@ -94,7 +94,7 @@ impl Detached {
         Self::clone_tree(CWD, path, OpenTreeFlags::AT_RECURSIVE)
     }
 
-    /// What `fd` stands for once more, with all that is mounted below it.
+    /// A bind mount of what `fd` refers to, with all mounts below it.
     ///
     /// # Errors
     /// As `open_tree(2)`.
@@ -102,16 +102,16 @@ impl Detached {
         Self::clone_tree(fd.as_fd(), Path::new(""), OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH)
     }
 
-    /// The directory at `path` on this host once more, alone, by a way on which reading moves no time of access
-    /// and on which nothing is ever mounted. Follows symbolic links.
+    /// Opens the host's directory `path` through a private bind mount of its own. Reading through it changes no access
+    /// times, and later mounts below `path` do not appear in it. Follows symbolic links.
     ///
     /// # Errors
-    /// As `open_tree(2)` and `mount_setattr(2)`; `EPERM` for all but root of the host.
+    /// As `open_tree(2)` and `mount_setattr(2)`; `EPERM` unless this process is the host's root.
     pub fn quiet_dir(path: &Path) -> Result<Dir> {
         let tree = Self::clone_tree(CWD, path, OpenTreeFlags::empty())?;
         let change = Attributes {
             set: MountAttrFlags::MOUNT_ATTR_NOATIME.bits().into(),
-            // All that says when times of access move is one field.
+            // The access-time modes share one field; it must be cleared as a whole.
             clear: MountAttrFlags::MOUNT_ATTR__ATIME.bits().into(),
             propagation: MountPropagationFlags::PRIVATE.bits().into(),
             ..Attributes::default()
@@ -125,7 +125,7 @@ impl Detached {
         open_tree(dir, path, flags).map(Detached)
     }
 
-    /// Refuses more; nothing that was refused before is allowed again.
+    /// Adds refusals; earlier ones stay.
     ///
     /// # Errors
     /// As `mount_setattr(2)`.
@@ -133,7 +133,7 @@ impl Detached {
         Self::refuse(&self.0, refuse, reach)
     }
 
-    /// The same for a mount that is attached, of which `root` is the root.
+    /// As [`set`](Self::set), for an attached mount whose root is `root`.
     ///
     /// # Errors
     /// As `mount_setattr(2)`; `EINVAL` when `root` is not the root of a mount.
@@ -145,7 +145,7 @@ impl Detached {
     fn change(root: impl AsFd, change: Attributes, reach: Reach) -> Result<()> {
         let recursive = if reach == Reach::Tree { OpenTreeFlags::AT_RECURSIVE.bits() } else { 0 };
         let flags = OpenTreeFlags::AT_EMPTY_PATH.bits() | recursive;
-        // SAFETY: the path is NUL-terminated, and `change` is as large as is told; both outlive the call.
+        // SAFETY: the path is NUL-terminated, the call gets the size of `change`, and both outlive the call.
         let status = unsafe {
             libc::syscall(
                 libc::SYS_mount_setattr,
@@ -159,7 +159,7 @@ impl Detached {
         if status == 0 { Ok(()) } else { Err(last_error()) }
     }
 
-    /// What is at the mount's root.
+    /// The kind of file at the mount's root.
     ///
     /// # Errors
     /// As `fstat(2)`.
@@ -167,10 +167,10 @@ impl Detached {
         rustix::fs::fstat(&self.0).map(|stat| Stat::from(stat).kind)
     }
 
-    /// Mounts this over what `at` stands for: a directory over a directory, a file over a file.
+    /// Mounts this over the file that `at` refers to: a directory over a directory, a file over a file.
     ///
     /// # Errors
-    /// As `move_mount(2)`; `ENOTDIR` when one is a directory and the other is none.
+    /// As `move_mount(2)`; `ENOTDIR` when only one of them is a directory.
     pub fn attach(&self, at: impl AsFd) -> Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(self.0.as_fd(), c"", at.as_fd(), c"", flags)

@@ -1,4 +1,4 @@
-//! Directories as descriptors; every step below one stays below it.
+//! Directories as descriptors; a path from one never leaves it.
 
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
@@ -13,19 +13,19 @@ use super::count::{Call, account, account_as};
 use super::path_fd::{change_mode, change_own_mode, change_owner, change_times, proc_path, quietly};
 use super::{Errno, File, FsStat, Kind, Name, NameBuf, PathFd, Result, SetTime, Stat};
 
-/// The longest path that one system call takes, in bytes, with the NUL behind it.
+/// The longest path that one system call takes, in bytes, including the final NUL.
 const PATH_MAX: usize = 4096;
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An `O_PATH` descriptor of a directory.
 ///
-/// Paths given to its methods are relative, and are resolved without following a symbolic link and
-/// without leaving the directory: a step that would answers `ELOOP` or `EXDEV`.
+/// Its methods take relative paths. They never follow a symbolic link and never leave the directory: a path that would
+/// fails with `ELOOP` or `EXDEV`.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
 
-/// One entry that a directory listed.
+/// One entry of a directory listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
     pub name: NameBuf,
@@ -39,7 +39,7 @@ pub enum Rename {
     Replace,
     NoReplace,
     Exchange,
-    /// Replaces, and leaves a character device 0/0 where the source was, at once.
+    /// Replaces, and puts a whiteout (character device 0/0) in the source's place in the same step.
     LeaveWhiteout,
 }
 
@@ -55,12 +55,12 @@ impl AsFd for Dir {
     }
 }
 
-/// A directory whose kernel path nobody but the caller chose: on the command line or in the store.
+/// Opening by a host path that only the caller chose: from the command line or inside the store.
 impl Dir {
-    /// Opens a directory of the host. Follows symbolic links: never for a path from an image.
+    /// Opens a directory of the host. Follows symbolic links, so a path from an image must never come here.
     ///
     /// # Errors
-    /// As `open(2)`; `ENOTDIR` for what is no directory.
+    /// As `open(2)`; `ENOTDIR` when it is not a directory.
     pub fn open_host(path: &Path) -> Result<Dir> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         account(Call::Open)?;
@@ -71,9 +71,9 @@ impl Dir {
 impl Dir {
     fn openat2(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        // The bits of TMPFILE include that of DIRECTORY.
+        // TMPFILE includes the bit of DIRECTORY, so all its bits must be set.
         let changes = flags.intersects(OFlags::CREATE | OFlags::TRUNC) || flags.contains(OFlags::TMPFILE);
-        // EAGAIN: a rename elsewhere raced with the check that the walk stayed beneath.
+        // EAGAIN: a rename elsewhere raced with the kernel's check that the path stays beneath the directory.
         loop {
             account_as(Call::Open, changes)?;
             match rfs::openat2(&self.0, path, flags, Mode::from_raw_mode(mode), BENEATH) {
@@ -83,7 +83,8 @@ impl Dir {
         }
     }
 
-    /// The directory at `path` (one component or several, or `.`), which may be longer than the kernel takes.
+    /// Opens the directory at `path` (one component or several, or `.`). The path may be longer than one system call
+    /// takes.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -96,13 +97,13 @@ impl Dir {
         self.openat2(path, OFlags::PATH | OFlags::DIRECTORY, 0).map(Dir)
     }
 
-    /// Trees can be deeper than a path is long. Goes as far down `path` as what is left needs to be short enough for one
-    /// call; `None` where it is.
+    /// Splits a path that is too long for one system call: opens directories along `path` until the rest is short
+    /// enough. Returns the last of them (`None` when `path` is short enough already) and the rest.
     fn nearer<'p>(&self, path: &'p Path) -> Result<(Option<Dir>, &'p Path)> {
         let (mut dir, mut rest) = (None::<Dir>, path);
         while rest.as_os_str().len() >= PATH_MAX {
             let bytes = rest.as_os_str().as_bytes();
-            // Where one name is too long, the kernel says so.
+            // When a single name is too long, the kernel reports it.
             let Some(cut) = bytes[..PATH_MAX].iter().rposition(|&b| b == b'/').filter(|cut| *cut > 0) else { break };
             let first = Path::new(OsStr::from_bytes(&bytes[..cut]));
             dir = Some(dir.as_ref().unwrap_or(self).open_dir_at(first)?);
@@ -111,7 +112,7 @@ impl Dir {
         Ok((dir, rest))
     }
 
-    /// An `O_PATH` descriptor of whatever is at `path`, a symbolic link included.
+    /// An `O_PATH` descriptor of the file at `path`, of any kind; a symbolic link is not followed.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -120,16 +121,16 @@ impl Dir {
         above.as_ref().unwrap_or(self).openat2(path, OFlags::PATH, 0).map(PathFd::from)
     }
 
-    /// Opens the file at `path`; `mode` counts with `OFlags::CREATE` and `OFlags::TMPFILE`.
+    /// Opens the file at `path`; `mode` matters only with `OFlags::CREATE` and `OFlags::TMPFILE`.
     ///
     /// # Errors
     /// As `openat2(2)`.
     pub fn open_file(&self, path: impl AsRef<Path>, flags: OFlags, mode: u32) -> Result<File> {
-        // NONBLOCK: a fifo that stands where a file was must not hang the caller.
+        // NONBLOCK: a fifo in the file's place must not block the caller.
         self.openat2(path.as_ref(), flags | OFlags::NONBLOCK, mode).map(File::from)
     }
 
-    /// What is at `name`, itself and not what it points to.
+    /// The attributes of `name`; a symbolic link is not followed.
     ///
     /// # Errors
     /// As `statx(2)`.
@@ -147,7 +148,7 @@ impl Dir {
         rfs::fstat(&self.0).map(Stat::from)
     }
 
-    /// The file system that holds the directory.
+    /// Statistics of the file system that holds the directory.
     ///
     /// # Errors
     /// As `fstatvfs(3)`.
@@ -156,7 +157,7 @@ impl Dir {
         rfs::fstatvfs(&self.0).map(FsStat::from)
     }
 
-    /// Target of the symbolic link `name`, as it is written.
+    /// The target of the symbolic link `name`, exactly as stored.
     ///
     /// # Errors
     /// As `readlinkat(2)`.
@@ -166,15 +167,15 @@ impl Dir {
         Ok(OsString::from_vec(target.into_bytes()))
     }
 
-    /// All entries but `.` and `..`, in the file system's order.
+    /// All entries except `.` and `..`, in the file system's order.
     ///
     /// # Errors
-    /// As `open(2)` for reading and `getdents64(2)`.
+    /// As `open(2)` and `getdents64(2)`.
     pub fn entries(&self) -> Result<Vec<DirEntry>> {
         self.list(self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?)
     }
 
-    /// As [`entries`](Self::entries); the time of the last access stays as it is where this process may have that.
+    /// As [`entries`](Self::entries), but leaves the access time unchanged where this process may do that.
     ///
     /// # Errors
     /// As [`entries`](Self::entries).
@@ -183,8 +184,8 @@ impl Dir {
         self.list(quietly(OFlags::RDONLY, open)?)
     }
 
-    /// As [`open_file`](Self::open_file) of an existing file; reading it leaves the time of the last access
-    /// as it is where this process may have that.
+    /// As [`open_file`](Self::open_file) for an existing file; reading it leaves the access time unchanged where this
+    /// process may do that.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -205,7 +206,7 @@ impl Dir {
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             let Ok(checked) = Name::new(name) else { continue };
             let kind = match entry.file_type() {
-                // Some file systems leave the type out of their directories.
+                // Some file systems do not report the type in a listing.
                 rfs::FileType::Unknown => match self.stat(checked) {
                     Ok(stat) => stat.kind,
                     Err(Errno::NOENT) => continue,
@@ -225,7 +226,7 @@ impl Dir {
         rfs::mkdirat(&self.0, name.as_os_str(), Mode::from_raw_mode(perm))
     }
 
-    /// A device, fifo, socket or empty regular file. `rdev` is packed as `makedev` does.
+    /// Makes a device, fifo, socket or empty regular file. `rdev` is packed as `makedev` does.
     ///
     /// # Errors
     /// As `mknodat(2)`.
@@ -241,7 +242,7 @@ impl Dir {
         rfs::symlinkat(target, &self.0, name.as_os_str())
     }
 
-    /// A second name for `from` in `from_dir`; a symbolic link is linked itself.
+    /// Makes `name` a hard link to `from` in `from_dir`. A symbolic link is linked itself, not its target.
     ///
     /// # Errors
     /// As `linkat(2)`.
@@ -250,7 +251,7 @@ impl Dir {
         rfs::linkat(&from_dir.0, from.as_os_str(), &self.0, name.as_os_str(), AtFlags::empty())
     }
 
-    /// A name for an open file that may have none (`O_TMPFILE`).
+    /// Gives an open file the name `name`; the file may have had none (`O_TMPFILE`).
     ///
     /// # Errors
     /// As `linkat(2)`.
@@ -290,7 +291,7 @@ impl Dir {
         rfs::unlinkat(&self.0, name.as_os_str(), AtFlags::REMOVEDIR)
     }
 
-    /// Permission bits of `name`; not for symbolic links, which have none.
+    /// Sets the permission bits of `name`, which must not be a symbolic link.
     ///
     /// # Errors
     /// As `chmod(2)`.
@@ -301,7 +302,7 @@ impl Dir {
         }
     }
 
-    /// `None` leaves that id as it is.
+    /// Sets the owner of `name`; `None` leaves that id unchanged. A symbolic link is not followed.
     ///
     /// # Errors
     /// As `fchownat(2)`.
@@ -315,7 +316,7 @@ impl Dir {
         change_times(self.as_fd(), name.as_os_str(), (atime, mtime), AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// Permission bits of the directory itself.
+    /// Sets the permission bits of the directory itself.
     ///
     /// # Errors
     /// As `chmod(2)`.
@@ -323,7 +324,7 @@ impl Dir {
         change_own_mode(self.as_fd(), perm)
     }
 
-    /// Of the directory itself.
+    /// Sets the owner of the directory itself; `None` leaves that id unchanged.
     ///
     /// # Errors
     /// As `fchownat(2)`.
@@ -331,7 +332,7 @@ impl Dir {
         change_owner(self.as_fd(), OsStr::new(""), (uid, gid), AtFlags::EMPTY_PATH)
     }
 
-    /// Of the directory itself.
+    /// Sets the times of the directory itself.
     ///
     /// # Errors
     /// As `utimensat(2)`.
@@ -339,15 +340,15 @@ impl Dir {
         change_times(self.as_fd(), OsStr::new(""), (atime, mtime), AtFlags::EMPTY_PATH)
     }
 
-    /// The directory itself as a [`PathFd`].
+    /// A second descriptor of the directory, as a [`PathFd`].
     ///
     /// # Errors
-    /// When descriptors run out.
+    /// When no descriptor is free.
     pub fn to_path_fd(&self) -> Result<PathFd> {
         self.0.try_clone().map(PathFd::from).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
     }
 
-    /// Writes what the directory holds to the disk (its names, not its files).
+    /// Writes the directory's entries to the disk; not the contents of its files.
     ///
     /// # Errors
     /// As `fsync(2)`.
@@ -357,7 +358,7 @@ impl Dir {
         rfs::fsync(fd)
     }
 
-    /// Writes all that the file system of the directory holds to the disk.
+    /// Writes all pending data of the directory's file system to the disk.
     ///
     /// # Errors
     /// As `syncfs(2)`.
@@ -367,10 +368,10 @@ impl Dir {
         rfs::syncfs(fd)
     }
 
-    /// Takes the advisory lock of the directory for as long as the answer lives.
+    /// Takes the directory's advisory lock. Dropping the returned file releases it.
     ///
     /// # Errors
-    /// `EWOULDBLOCK` when somebody else holds it.
+    /// `EWOULDBLOCK` when another process holds it.
     pub fn lock(&self) -> Result<File> {
         let fd = self.openat2(Path::new("."), OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
         retry_on_intr(|| rfs::flock(&fd, FlockOperation::NonBlockingLockExclusive))?;

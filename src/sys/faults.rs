@@ -1,10 +1,13 @@
-//! Faults for tests: the Nth system call that changes something fails, or the process ends in its place.
+//! Injects faults for tests: the Nth system call that changes something fails, or the process ends instead of making
+//! it.
 //!
-//! Only with the feature `faults`. A test arms one fault, for its own thread or for all threads of its process, and does
-//! something; every changing call asks here first. A sweep first counts the calls of an operation with [`Fault::None`], and
-//! then does the operation again once for each call. A thread's own fault is exact whatever other threads do.
+//! Only with the feature `faults`. A test arms one fault, for its own thread or for all threads of its process, and
+//! then runs an operation; every changing call checks for an armed fault first. To test all failures of an operation, a
+//! test first counts its calls with [`Fault::None`], then repeats the operation once for each call. A thread's own
+//! fault ignores the calls of other threads.
 //!
-//! For [`Fault::Die`] the operation runs in a child ([`super::process::spawn`]), which ends with [`DEATH_STATUS`].
+//! For [`Fault::Die`] the operation must run in a child ([`super::process::spawn`]), which then exits with
+//! [`DEATH_STATUS`].
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,28 +18,28 @@ use parking_lot::{Mutex, RwLock};
 use super::process::exit_now;
 use super::{Errno, Result};
 
-/// The status of a process that [`Fault::Die`] ended.
+/// The exit status of a process that [`Fault::Die`] ended.
 pub const DEATH_STATUS: i32 = 86;
 
 /// What happens in place of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: calls are only counted.
+    /// Nothing: the calls are only counted.
     None,
     /// This one call fails.
     Fail(Errno),
-    /// This call fails and so does every later one, as on a disk that has become read-only.
+    /// This call and every later one fail, as on a disk that has become read-only.
     FailOnwards(Errno),
     /// The process ends before the call.
     Die,
 }
 
-/// Whose calls count.
+/// Which threads a fault applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those of the thread that arms the fault.
+    /// The thread that arms the fault.
     Thread,
-    /// Those of all threads, but of threads with a fault of their own.
+    /// All threads of the process, except threads with a fault of their own.
     Process,
 }
 
@@ -45,13 +48,13 @@ struct Plan {
     nth: u64,
     fault: Fault,
     seen: AtomicU64,
-    /// The name of the call that the fault was for.
+    /// The name of the call that the fault replaced.
     hit: Mutex<Option<&'static str>>,
 }
 
 thread_local!(static OF_THREAD: RefCell<Option<Arc<Plan>>> = const { RefCell::new(None) });
 static OF_PROCESS: RwLock<Option<Arc<Plan>>> = RwLock::new(None);
-/// Spares all but the threads of a test the lock.
+/// Lets threads skip the lock while no fault of the process is armed.
 static ANY_OF_PROCESS: AtomicBool = AtomicBool::new(false);
 
 /// An armed fault. Dropping it disarms it.
@@ -61,7 +64,7 @@ pub struct Armed {
     scope: Scope,
 }
 
-/// Arms `fault` for the changing call number `nth`, counted from 1. It takes the place of an earlier one of this scope.
+/// Arms `fault` for the changing call number `nth`, counted from 1. Replaces an earlier fault of the same scope.
 pub fn arm(scope: Scope, nth: u64, fault: Fault) -> Armed {
     let plan = Arc::new(Plan { nth, fault, seen: AtomicU64::new(0), hit: Mutex::new(None) });
     set(scope, Some(plan.clone()));
@@ -69,12 +72,12 @@ pub fn arm(scope: Scope, nth: u64, fault: Fault) -> Armed {
 }
 
 impl Armed {
-    /// How many changing calls there have been since this was armed, the failed ones included.
+    /// The number of changing calls since the fault was armed, including the failed ones.
     pub fn seen(&self) -> u64 {
         self.plan.seen.load(Ordering::Acquire)
     }
 
-    /// The name of the call in whose place the fault came, once it has.
+    /// The name of the call that the fault replaced, once it has happened.
     pub fn hit(&self) -> Option<&'static str> {
         *self.plan.hit.lock()
     }
@@ -96,7 +99,7 @@ fn set(scope: Scope, plan: Option<Arc<Plan>>) {
     }
 }
 
-/// Before a changing call.
+/// Runs before each changing call, and fails or exits where the armed fault says so.
 pub(super) fn before(call: &'static str) -> Result<()> {
     let plan = OF_THREAD.with_borrow(Clone::clone);
     let plan = plan.or_else(|| if ANY_OF_PROCESS.load(Ordering::Acquire) { OF_PROCESS.read().clone() } else { None });
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_call_that_was_asked_for_fails_and_no_other() {
+    fn only_the_nth_call_fails() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = Dir::open_host(scratch.path()).unwrap();
         let armed = arm(Scope::Thread, 2, Fault::Fail(Errno::NOSPC));
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_is_no_change_and_other_threads_are_left_alone() {
+    fn reads_and_other_threads_do_not_count() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = Dir::open_host(scratch.path()).unwrap();
         let armed = arm(Scope::Thread, 1, Fault::FailOnwards(Errno::IO));

@@ -1,4 +1,4 @@
-//! Data of an open file.
+//! Reading, writing and syncing an open file.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use rustix::io::retry_on_intr;
 use super::count::{Call, account};
 use super::{Errno, Result, Stat};
 
-/// The smallest page that Linux has, in bytes.
+/// The smallest page size of Linux, in bytes.
 const PAGE: u64 = 4096;
 
 /// An open file that is read and written at offsets.
@@ -47,7 +47,7 @@ impl AsFd for File {
 }
 
 impl File {
-    /// Reads until `buffer` is full or the file ends; answers the count.
+    /// Reads until `buffer` is full or the file ends; returns the count.
     ///
     /// # Errors
     /// As `pread(2)`.
@@ -59,7 +59,9 @@ impl File {
                 0 => break,
                 n => done += n,
             }
-            // What is read ends with the buffer, with a page where the next cannot be had, or with the file.
+            // A read stops at the end of the buffer or of the file, or at a page boundary when the next page was not
+            // available: only then a second read can return more.
+            // unavailable now.
             if !(offset + done as u64).is_multiple_of(PAGE) {
                 break;
             }
@@ -106,7 +108,7 @@ impl File {
         rfs::fchmod(&self.0, Mode::from_raw_mode(perm))
     }
 
-    /// `mode` as `fallocate(2)` takes it; bits that this kernel does not know answer `EOPNOTSUPP`.
+    /// Calls `fallocate(2)` with `mode`. Unknown bits in `mode` give `EOPNOTSUPP`.
     ///
     /// # Errors
     /// As `fallocate(2)`.
@@ -129,7 +131,7 @@ impl File {
         rfs::seek(&self.0, from)
     }
 
-    /// Writes content, and unless `data_only` attributes, to the disk.
+    /// Writes the content to the disk, and the attributes too unless `data_only`.
     ///
     /// # Errors
     /// As `fsync(2)`.
@@ -138,7 +140,7 @@ impl File {
         if data_only { rfs::fdatasync(&self.0) } else { rfs::fsync(&self.0) }
     }
 
-    /// Copies a range inside the kernel; answers the count, 0 at the end of `from`.
+    /// Copies a range inside the kernel; returns the count, 0 at the end of `from`.
     ///
     /// # Errors
     /// As `copy_file_range(2)`.
@@ -154,7 +156,7 @@ mod tests {
     use crate::sys::{Dir, OFlags};
 
     #[test]
-    fn a_file_is_read_to_its_end_wherever_that_is() {
+    fn a_file_of_any_size_is_read_to_its_end() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = Dir::open_host(scratch.path()).unwrap();
         for size in [0, 1, 4095, 4096, 4097, 8192, 70_000] {

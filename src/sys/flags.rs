@@ -1,4 +1,4 @@
-//! The flags of files that `chattr` sets.
+//! The file flags that `chattr` sets.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -15,15 +15,16 @@ const SET_FLAGS: u32 = 0x4008_6602;
 const GET_EXTENDED: u32 = 0x801c_581f;
 const SET_EXTENDED: u32 = 0x401c_5820;
 
-/// Of `FS_IOC_GETFLAGS`.
+/// The word that `FS_IOC_GETFLAGS` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFlags(pub u32);
 
-/// Of `FS_IOC_FSGETXATTR`: the first word has the flags, the others are extent size, project and the like.
+/// The words that `FS_IOC_FSGETXATTR` returns: the first holds the flags, the others the extent size, project id and so
+/// on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtendedFlags(pub [u32; 7]);
 
-/// What a program asks of the flags of a file by `ioctl(2)`.
+/// A program's `ioctl(2)` that reads or sets the flags of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagsRequest {
     Get,
@@ -33,7 +34,7 @@ pub enum FlagsRequest {
 }
 
 impl FlagsRequest {
-    /// Reads a request and what was passed with it; none where it is about something else.
+    /// Decodes a request and its argument; `None` when the request is not about flags or its argument is too short.
     pub fn decode(command: u32, argument: &[u8]) -> Option<FlagsRequest> {
         let mut words = argument.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
         Some(match command {
@@ -65,7 +66,7 @@ impl FileFlags {
         self.0 & APPEND_ONLY != 0
     }
 
-    /// With these two set or not, and the others as they are.
+    /// The same flags with these two set or cleared.
     pub fn with(self, immutable: bool, append_only: bool) -> FileFlags {
         FileFlags(replaced(self.0, [(IMMUTABLE, immutable), (APPEND_ONLY, append_only)]))
     }
@@ -80,13 +81,13 @@ impl ExtendedFlags {
         self.0[0] & EXTENDED_APPEND_ONLY != 0
     }
 
-    /// With these two set or not, and all else as it is.
+    /// The same words with these two flags set or cleared.
     pub fn with(mut self, immutable: bool, append_only: bool) -> ExtendedFlags {
         self.0[0] = replaced(self.0[0], [(EXTENDED_IMMUTABLE, immutable), (EXTENDED_APPEND_ONLY, append_only)]);
         self
     }
 
-    /// As the kernel passes them.
+    /// The words in the kernel's byte order.
     pub fn bytes(self) -> Vec<u8> {
         self.0.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
@@ -96,7 +97,7 @@ impl File {
     /// # Errors
     /// As `FS_IOC_GETFLAGS`; `ENOTTY` where the file system has no flags.
     pub fn flags(&self) -> Result<FileFlags> {
-        // The kernel fills an int, whatever the name of the request says.
+        // The kernel writes an `int`, although the request number encodes a `long`.
         let mut flags = [0; 2];
         self.ioctl(GET_FLAGS, &mut flags)?;
         Ok(FileFlags(flags[0]))
@@ -124,7 +125,7 @@ impl File {
 
     fn ioctl<const N: usize>(&self, request: u32, argument: &mut [u32; N]) -> Result<()> {
         account_as(Call::Ioctl, matches!(request, SET_FLAGS | SET_EXTENDED))?;
-        // SAFETY: a live descriptor, and an argument of at least the size that the request's number says.
+        // SAFETY: the descriptor is open, and the argument has at least the size that the kernel reads or writes.
         let status = unsafe { libc::ioctl(self.as_fd().as_raw_fd(), request as _, argument.as_mut_ptr()) };
         if status == 0 {
             Ok(())
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_understood_and_what_is_short_is_none() {
+    fn requests_decode_and_short_ones_do_not() {
         let word = 0x30u32.to_ne_bytes();
         assert_eq!(FlagsRequest::decode(GET_FLAGS, &[]), Some(FlagsRequest::Get));
         let Some(FlagsRequest::Set(flags)) = FlagsRequest::decode(SET_FLAGS, &word) else { panic!("no request") };

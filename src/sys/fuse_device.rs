@@ -1,4 +1,4 @@
-//! The device on which the kernel sends the requests of one FUSE mount and takes the answers.
+//! The device `/dev/fuse`: the kernel sends the requests of one mount on it and takes the answers.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use super::{Errno, Result};
 const PATH: &str = "/dev/fuse";
 const GROUP: u8 = 229;
 
-/// A descriptor of `/dev/fuse`. A request is answered on the one from which it was read.
+/// A descriptor of `/dev/fuse`. A request must be answered on the descriptor from which it was read.
 #[derive(Debug)]
 pub struct FuseDevice(OwnedFd);
 
@@ -35,7 +35,7 @@ struct BackingMap {
     padding: u64,
 }
 
-/// Its answer is the number of the backing file.
+/// The ioctl that registers a backing file and returns its number.
 struct BackingOpen(BackingMap);
 
 // SAFETY: the kernel reads a `struct fuse_backing_map` and writes nothing.
@@ -57,7 +57,7 @@ unsafe impl Ioctl for BackingOpen {
 }
 
 impl FuseDevice {
-    /// A device that no mount uses yet.
+    /// Opens a device that no mount uses yet.
     ///
     /// # Errors
     /// As `open(2)`.
@@ -65,10 +65,10 @@ impl FuseDevice {
         Ok(FuseDevice(rustix::fs::open(PATH, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?))
     }
 
-    /// Another queue of answers for the same mount: two threads with one each do not contend.
+    /// Opens a second descriptor for the same mount. Threads with a descriptor each do not contend for one queue.
     ///
     /// # Errors
-    /// As `open(2)` and `ioctl(2)`: `EINVAL` before this one is mounted.
+    /// As `open(2)` and `ioctl(2)`: `EINVAL` before this device is mounted.
     pub fn another(&self) -> Result<FuseDevice> {
         let other = FuseDevice::open()?;
         let raw = self.0.as_raw_fd().cast_unsigned();
@@ -77,31 +77,31 @@ impl FuseDevice {
         Ok(other)
     }
 
-    /// The same device under another number.
+    /// Duplicates the descriptor.
     ///
     /// # Errors
-    /// When descriptors run out.
+    /// When no descriptor is free.
     pub fn duplicate(&self) -> Result<FuseDevice> {
         self.0.try_clone().map(FuseDevice).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
     }
 
-    /// Waits for a request; answers its length. One read yields one request.
+    /// Waits for a request and returns its length. One read yields one request.
     ///
     /// # Errors
-    /// `ENODEV` when the mount is gone; `ENOENT` when a request was withdrawn meanwhile.
+    /// `ENODEV` when the mount is gone; `ENOENT` when the request was withdrawn during the read.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
         retry_on_intr(|| rustix::io::read(&self.0, &mut *buffer))
     }
 
-    /// Sends an answer, or a notice, in one piece.
+    /// Sends one answer or notification.
     ///
     /// # Errors
-    /// `ENOENT` when nobody waits for it any more; else as `write(2)`.
+    /// `ENOENT` when the requester no longer waits; else as `write(2)`.
     pub fn send(&self, message: &[u8]) -> Result<()> {
         retry_on_intr(|| rustix::io::write(&self.0, message)).map(drop)
     }
 
-    /// As [`send`](Self::send), of a message that lies in several places.
+    /// As [`send`](Self::send), for a message in several pieces.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -109,17 +109,18 @@ impl FuseDevice {
         retry_on_intr(|| rustix::io::writev(&self.0, pieces)).map(drop)
     }
 
-    /// Registers a file that the kernel itself shall read and write.
+    /// Registers a backing file, which the kernel reads and writes itself; returns its number.
     ///
     /// # Errors
-    /// `EPERM` without privilege over the host, `ELOOP` for a file of a stack too deep; else as `ioctl(2)`.
+    /// `EPERM` unless this process is privileged on the host, `ELOOP` when `file` is on too deep a stack of file
+    /// systems; else as `ioctl(2)`.
     pub fn back(&self, file: impl AsFd) -> Result<u32> {
         let map = BackingMap { fd: file.as_fd().as_raw_fd(), flags: 0, padding: 0 };
         // SAFETY: as at `BackingOpen`.
         unsafe { ioctl::ioctl(&self.0, BackingOpen(map)) }
     }
 
-    /// The number of a registered file stands for it no longer. Who has it open keeps it.
+    /// Unregisters backing file `id`. Open files that use it keep it.
     ///
     /// # Errors
     /// As `ioctl(2)`.

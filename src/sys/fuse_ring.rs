@@ -1,5 +1,5 @@
-//! Requests of a FUSE mount by io_uring: the kernel puts a request of a program into a queue of the CPU on which the
-//! program runs, and a thread that waits on that CPU need not be woken across CPUs.
+//! FUSE requests by io_uring: each CPU has its own queue. The kernel queues a request on the CPU of the requesting
+//! program, so the answering thread wakes on the same CPU.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -12,16 +12,16 @@ use rustix::thread::CpuSet;
 
 use super::{Errno, FuseDevice, Result};
 
-/// Whether mounts are to have requests by rings.
+/// The kernel's switch: whether new mounts may use rings.
 const ENABLED: &str = "/sys/module/fuse/parameters/enable_uring";
 
 const REGISTER: u32 = 1;
 const COMMIT_AND_FETCH: u32 = 2;
 
-/// What the kernel fills in beside the payload.
+/// What the kernel fills in besides the payload.
 #[repr(C)]
 struct Header {
-    /// A `struct fuse_in_header`, and on the way back a `struct fuse_out_header`.
+    /// A `struct fuse_in_header` in a request, a `struct fuse_out_header` in an answer.
     in_out: [u8; 128],
     /// The first argument.
     first: [u8; 128],
@@ -32,11 +32,11 @@ struct Header {
     reserved: u64,
 }
 
-/// A place in the queue of one CPU: room for a request, of which the answer takes the place.
+/// A place in the queue of one CPU: room for a request; the answer overwrites the request.
 ///
-/// The kernel knows it by its addresses, which stay as they are when this value moves. It is with the ring that waits for
-/// its next request, or with whoever answers the request in it; it goes to the ring by which the answer is sent, which
-/// need not be the one by which the request came.
+/// The kernel keeps the addresses of the header and the payload; moving this value does not change them. An entry
+/// belongs either to the ring that waits for its next request, or to the code that answers its request. The answer may
+/// go through another ring than the request came by; the entry then belongs to that ring.
 pub struct RingEntry {
     cpu: u16,
     header: Box<Header>,
@@ -49,18 +49,19 @@ impl std::fmt::Debug for RingEntry {
     }
 }
 
-/// A request as it lies in memory, and the room for its answer: one takes the place of the other.
+/// A request in memory, and the room for its answer, which overwrites the payload.
 #[derive(Debug)]
 pub struct RingMessage<'a> {
     pub header: &'a [u8],
     pub first_argument: &'a [u8],
     pub payload: &'a mut [u8],
-    /// How much of the payload the request is.
+    /// The length of the request's part of the payload.
     pub len: usize,
 }
 
 impl RingEntry {
-    /// Room for payloads of `size` bytes, for the requests of programs that run on `cpu`. Memory is taken when it is used.
+    /// An entry for requests of programs on `cpu`, with payloads of up to `size` bytes. Memory pages are taken on first
+    /// use.
     pub fn new(cpu: u16, size: usize) -> RingEntry {
         let header = Header {
             in_out: [0; 128],
@@ -74,12 +75,12 @@ impl RingEntry {
         RingEntry { cpu, header: Box::new(header), payload: vec![0; size] }
     }
 
-    /// In the queue of which CPU it is.
+    /// The CPU whose queue the entry belongs to.
     pub fn cpu(&self) -> u16 {
         self.cpu
     }
 
-    /// The request that is here.
+    /// The request in this entry.
     pub fn message(&mut self) -> RingMessage<'_> {
         let len = self.payload.len().min(self.header.payload_size as usize);
         let Header { in_out, first, .. } = &*self.header;
@@ -87,21 +88,21 @@ impl RingEntry {
     }
 }
 
-/// Waits for requests, for the one thread that made it.
+/// A ring that receives requests. Only the thread that made it may use it.
 pub struct FuseRing {
-    // Dropped before the memory that it names.
+    // First field: dropped before the memory that the kernel may write to.
     ring: IoUring<Entry128, cqueue::Entry>,
     device: RawFd,
     under_way: Vec<Option<Command>>,
-    /// What the kernel has answered: which command, and how it went.
+    /// Completions not handled yet: the index of the command, and its result.
     done: VecDeque<(usize, i32)>,
 }
 
-/// What the kernel was told, and did not answer yet.
+/// A command that the kernel has not completed yet.
 struct Command {
     entry: RingEntry,
     command: u32,
-    /// Read by the kernel when it takes the command.
+    /// The kernel reads this when it takes the command.
     _places: Box<[libc::iovec; 2]>,
 }
 
@@ -112,10 +113,10 @@ impl std::fmt::Debug for FuseRing {
 }
 
 impl FuseRing {
-    /// A ring for so many entries at once. The device is to stay open as long as this.
+    /// A ring for `entries` entries at once. The device must stay open as long as the ring.
     ///
     /// # Errors
-    /// As `io_uring_setup(2)`: `EPERM` where that is switched off.
+    /// As `io_uring_setup(2)`: `EPERM` where io_uring is disabled.
     pub fn new(device: &FuseDevice, entries: u32) -> Result<FuseRing> {
         Ok(FuseRing {
             ring: ring(entries)?,
@@ -125,23 +126,23 @@ impl FuseRing {
         })
     }
 
-    /// Has the kernel put requests into these entries from now on; `false` where it gives no rings to the mount, since
-    /// they were switched off while that was made.
+    /// Gives the entries to the kernel, which puts requests into them from now on. Returns `false` when the mount has
+    /// no rings because they were disabled when it was made.
     ///
     /// # Errors
-    /// As `io_uring_enter(2)`; `ENOBUFS` for more entries than the ring is for.
+    /// As `io_uring_enter(2)`; `ENOBUFS` for more entries than the ring has room for.
     pub fn register(&mut self, entries: impl Iterator<Item = RingEntry>) -> Result<bool> {
         for entry in entries {
             self.push(entry, REGISTER)?;
         }
         self.ring.submit().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        self.hear();
+        self.collect();
         let refused = -Errno::OPNOTSUPP.raw_os_error();
         Ok(self.done.iter().all(|(_, result)| *result != refused))
     }
 
-    /// Sends the answer to the request in an entry, of which `len` bytes lie in the payload, with the next
-    /// [`wait`](Self::wait). Then the entry waits for its next request here.
+    /// Queues the answer to the request in an entry; `len` bytes of the payload belong to the answer. The next
+    /// [`wait`](Self::wait) sends it. Then the entry waits in this ring for its next request.
     ///
     /// # Errors
     /// As `io_uring_enter(2)`.
@@ -151,11 +152,11 @@ impl FuseRing {
         self.push(entry, COMMIT_AND_FETCH)
     }
 
-    /// Waits for a request in one of the entries that are here; `None` when none is left: the mount is gone, or they are
-    /// all elsewhere.
+    /// Waits for a request in one of this ring's entries. Returns `None` when the ring has none left: the mount is
+    /// gone, or all entries are elsewhere.
     ///
     /// # Errors
-    /// As `io_uring_enter(2)`, and what the kernel says of an answer.
+    /// As `io_uring_enter(2)`, and the kernel's error for an answer.
     pub fn wait(&mut self) -> Result<Option<RingEntry>> {
         loop {
             while let Some((index, result)) = self.done.pop_front() {
@@ -173,12 +174,12 @@ impl FuseRing {
                 return Ok(None);
             }
             retry_on_intr(|| self.ring.submit_and_wait(1).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-            self.hear();
+            self.collect();
         }
     }
 
-    /// Takes over what the kernel has answered.
-    fn hear(&mut self) {
+    /// Moves the kernel's completions to `done`.
+    fn collect(&mut self) {
         let done = self.ring.completion().map(|done| (done.user_data() as usize, done.result()));
         self.done.extend(done);
     }
@@ -200,12 +201,12 @@ impl FuseRing {
             .addr(Some(places.as_ptr() as u64))
             .build()
             .user_data(index as u64);
-        // SAFETY: an entry is a `struct io_uring_sqe` of 128 bytes, and at 24 of it is the 32-bit `len`, for which
-        // the builder has no name: the count of places.
+        // SAFETY: an entry is a `struct io_uring_sqe` of 128 bytes. Offset 24 holds its 32-bit `len`, here the count of
+        // places, for which the builder has no method.
         unsafe { (&raw mut message).cast::<u8>().add(24).cast::<u32>().write(places.len() as u32) };
         self.under_way[index] = Some(Command { entry, command, _places: places });
-        // SAFETY: the memory that the message names now belongs to `under_way`, at addresses that do not change, and is
-        // not touched before the kernel has answered; the ring is closed before it is freed.
+        // SAFETY: the memory that the message points to now belongs to `under_way`. Its addresses do not change, and
+        // nothing touches it before the kernel has completed the command. The ring is closed before it is freed.
         unsafe { self.ring.submission().push(&message) }.map_err(|_| Errno::NOBUFS)
     }
 }
@@ -215,15 +216,15 @@ fn ring(entries: u32) -> Result<IoUring<Entry128, cqueue::Entry>> {
     ring.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }
 
-/// Whether this process may have rings.
+/// Whether this process may use io_uring.
 pub fn rings_work() -> bool {
     ring(1).is_ok()
 }
 
-/// How many queues the kernel wants to be served: as many as CPUs may ever be there.
+/// The number of queues that the kernel expects: one for each CPU that may ever exist.
 ///
 /// # Errors
-/// When the kernel does not say.
+/// `ENOENT` or `EINVAL` when `/sys` does not tell.
 pub fn possible_cpus() -> Result<u16> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").map_err(|_| Errno::NOENT)?;
     text.trim()
@@ -234,7 +235,7 @@ pub fn possible_cpus() -> Result<u16> {
         .ok_or(Errno::INVAL)
 }
 
-/// Lets the calling thread run on one CPU only, where that is one on which it may.
+/// Pins the calling thread to one CPU, if it may run there.
 pub fn stay_on(cpu: u16) {
     let mut set = CpuSet::new();
     if usize::from(cpu) < CpuSet::MAX_CPU {
@@ -243,16 +244,16 @@ pub fn stay_on(cpu: u16) {
     }
 }
 
-/// While it lives, mounts that are made can have rings: as the kernel comes, that is switched off.
+/// Allows new mounts to use rings while this value lives. By default the kernel does not allow it.
 #[derive(Debug)]
 pub struct RingsEnabled {
     was_off: bool,
-    /// Locked: who switches it off again must not do so between another's first two messages.
+    /// Locked, so that another process does not switch rings off between this mount's INIT request and its answer.
     _switch: fs::File,
 }
 
 impl RingsEnabled {
-    /// `None` where there is no such switch, or this process may not use it.
+    /// Switches rings on. `None` where the kernel has no such switch, or this process may not write it.
     pub fn for_now() -> Option<RingsEnabled> {
         let switch = fs::OpenOptions::new().read(true).write(true).open(ENABLED).ok()?;
         switch.lock().ok()?;

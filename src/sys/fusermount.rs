@@ -1,4 +1,4 @@
-//! Mounting as an ordinary user: the set-id program fusermount3 does it, and sends the device back.
+//! Mounting as an ordinary user: the set-uid program fusermount3 mounts and sends the device back.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,18 +7,18 @@ use std::process::{Command, Stdio};
 
 use super::{Channel, FuseDevice};
 
-/// Mounts at `at` with `options` as fusermount3 takes them.
+/// Mounts at `at`, with `options` in the form that fusermount3 takes.
 ///
 /// # Errors
-/// What fusermount3 says; `NotFound` where there is none.
+/// The error message of fusermount3; `NotFound` when it is not installed.
 pub fn mount_by_helper(at: &Path, options: &str) -> io::Result<FuseDevice> {
     let (ours, theirs) = Channel::pair()?;
     let mut command = Command::new("fusermount3");
     command.arg("-o").arg(options).arg("--").arg(at);
-    // It takes the number of the socket from there, and for standard input it has no use.
+    // The variable names the descriptor of the socket; fusermount3 does not read standard input otherwise.
     command.env("_FUSE_COMMFD", "0").stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn()?;
-    // It holds the other end of the socket as well.
+    // The command holds the other end of the socket too.
     drop(command);
     let device = ours.receive()?.and_then(|(_, device)| device);
     let output = child.wait_with_output()?;

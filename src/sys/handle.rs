@@ -1,4 +1,4 @@
-//! File handles: the name of an inode that outlives renames.
+//! File handles: names of inodes that stay valid after renames.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
@@ -6,18 +6,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use super::count::{Call, account};
 use super::{Dir, Errno, Name, OFlags, Result};
 
-/// What `name_to_handle_at(2)` answers.
+/// The result of `name_to_handle_at(2)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileHandle {
-    /// Which encoding the file system chose.
+    /// The file system's encoding of `bytes`.
     pub kind: i32,
     pub bytes: Vec<u8>,
 }
 
-/// The handle of `name` in `dir`, itself and not what it points to.
+/// The handle of `name` in `dir`; a symbolic link is not followed.
 ///
 /// # Errors
-/// `EOPNOTSUPP` where the file system gives out none.
+/// `EOPNOTSUPP` where the file system has no handles.
 pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     const ROOM: usize = 128;
     #[repr(C)]
@@ -42,10 +42,10 @@ pub fn file_handle(dir: impl AsFd, name: Name<'_>) -> Result<FileHandle> {
     Ok(FileHandle { kind: handle.head.handle_type, bytes: handle.room[..len].to_vec() })
 }
 
-/// The identity that the file system of `dir` has on disk, or zeroes where it tells none.
+/// The UUID of the file system of `dir`, or zeroes where it reports none.
 ///
 /// # Errors
-/// As `open(2)` for reading.
+/// As `open(2)`.
 pub fn filesystem_uuid(dir: &Dir) -> Result<[u8; 16]> {
     #[repr(C)]
     struct Uuid {

@@ -1,4 +1,4 @@
-//! What idle CPUs do, by the kernel's PM QoS.
+//! How deep idle CPUs sleep, set through the kernel's PM QoS.
 
 use std::os::fd::OwnedFd;
 
@@ -8,23 +8,23 @@ use rustix::io::retry_on_intr;
 use super::Result;
 
 const PATH: &str = "/dev/cpu_dma_latency";
-/// The kernel's word for "no matter how long".
+/// The kernel's default value: any wake-up latency is acceptable.
 const NO_LIMIT: i32 = 2_000_000_000;
 
-/// A say in how long the CPUs of the host may take to wake. It ends with this.
+/// A limit on how long the host's CPUs may take to wake. The limit ends when this value is dropped.
 #[derive(Debug)]
 pub struct CpuLatency(OwnedFd);
 
 impl CpuLatency {
-    /// Asks for nothing yet.
+    /// Opens the device, without a limit yet.
     ///
     /// # Errors
-    /// As `open(2)`; `EACCES` to all but root of the host.
+    /// As `open(2)`; `EACCES` unless this process is the host's root.
     pub fn open() -> Result<CpuLatency> {
         Ok(CpuLatency(rustix::fs::open(PATH, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
-    /// From now on idle CPUs poll for work instead of sleeping, or they do no longer.
+    /// With `poll`, idle CPUs poll for work instead of sleeping; without, they sleep as usual.
     ///
     /// # Errors
     /// As `write(2)`.

@@ -1,4 +1,4 @@
-//! The kernel's keys: what a process can read because whoever started it could.
+//! The kernel's keyrings: a process inherits the keys of the process that started it.
 
 use super::process::last_error;
 use super::{Errno, Result};
@@ -6,13 +6,13 @@ use super::{Errno, Result};
 /// As in `linux/keyctl.h`.
 const JOIN_SESSION_KEYRING: libc::c_long = 1;
 
-/// This process, and those that it starts, have a new and empty session keyring. Does nothing on a kernel without keys,
-/// and where a filter of system calls forbids to use any.
+/// Gives this process, and those that it starts later, a new and empty session keyring. Does nothing on a kernel
+/// without keys, or where a seccomp filter forbids the call.
 ///
 /// # Errors
 /// As `keyctl(2)`: `EDQUOT` when the user has too many keys.
 pub fn join_new_session() -> Result<()> {
-    // SAFETY: a null name asks for a keyring without one; nothing of ours is written.
+    // SAFETY: a null name asks for an unnamed keyring; the kernel writes none of our memory.
     let status = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
     if status >= 0 {
         return Ok(());

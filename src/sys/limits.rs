@@ -1,4 +1,4 @@
-//! Who this process is and how much it may have open.
+//! The ids and limits of this process, and facts about the kernel.
 
 use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit};
 
@@ -10,9 +10,9 @@ pub fn effective_gid() -> u32 {
     getegid().as_raw()
 }
 
-/// Allows as many open files as this process may allow itself; answers their number.
+/// Raises this process's limit of open files as far as its hard limit and 65536 allow; returns the new limit.
 pub fn raise_descriptor_limit() -> usize {
-    // More would only let the caches grow without use.
+    // More would only let the caches grow without benefit.
     const ENOUGH: u64 = 1 << 16;
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
@@ -23,7 +23,7 @@ pub fn raise_descriptor_limit() -> usize {
     now.max(most) as usize
 }
 
-/// In bytes.
+/// The page size, in bytes.
 pub fn page_size() -> u32 {
     rustix::param::page_size() as u32
 }

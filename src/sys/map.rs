@@ -1,4 +1,4 @@
-//! A file as memory, to be read and never written.
+//! A file mapped into memory, read-only.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -11,10 +11,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::{Errno, File, Result};
 
-/// The bytes of a file. The descriptor is not needed any longer; the pages are the page cache's.
+/// The bytes of a file, in the page cache. The mapping does not need the descriptor any longer.
 ///
-/// Only for files that nobody else can reach: what is written into one shows here, and who cuts one short ends this process
-/// (`SIGBUS`), as a disk does that fails.
+/// Use it only for files that nobody else can reach: a write to the file changes these bytes, and truncating it ends
+/// this process with `SIGBUS`, as a disk error does.
 pub struct FileMap {
     at: NonNull<u8>,
     len: usize,
@@ -29,20 +29,20 @@ impl FileMap {
     /// Maps all of a regular file.
     ///
     /// # Errors
-    /// As `mmap(2)`; `EINVAL` for what is no file, or an empty one.
+    /// As `mmap(2)`; `EINVAL` when it is not a regular file, or empty.
     pub fn new(file: impl AsFd) -> Result<FileMap> {
         let stat = fstat(&file)?;
         let len = usize::try_from(stat.st_size).map_err(|_| Errno::OVERFLOW)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || len == 0 {
             return Err(Errno::INVAL);
         }
-        // SAFETY: a new mapping, where the kernel likes, of pages that nobody else in this process knows.
+        // SAFETY: a new mapping at an address that the kernel chooses, so no other code in this process uses its pages.
         let at = unsafe { mmap(ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, &file, 0) }?;
         Ok(FileMap { at: NonNull::new(at.cast()).ok_or(Errno::NOMEM)?, len })
     }
 }
 
-/// An empty file that nobody else can reach, in memory.
+/// Makes an empty file in memory that nobody else can reach.
 ///
 /// # Errors
 /// As `memfd_create(2)`.
@@ -61,7 +61,7 @@ impl Deref for FileMap {
 
 impl Drop for FileMap {
     fn drop(&mut self) {
-        // SAFETY: this is the mapping that `new` made, and nothing borrows from it any longer.
+        // SAFETY: this is the mapping that `new` made, and no borrow of it is left.
         if let Err(error) = unsafe { munmap(self.at.as_ptr().cast(), self.len) } {
             tracing::warn!(%error, "cannot unmap a file");
         }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_or_empty_is_no_map() {
+    fn directories_and_empty_files_cannot_be_mapped() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("empty"), "").unwrap();
         for path in [dir.path().join("empty"), dir.path().into()] {

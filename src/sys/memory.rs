@@ -1,7 +1,7 @@
-//! Memory that is no longer needed.
+//! Returning freed memory to the kernel.
 
-/// Gives the kernel back what the allocator keeps of freed memory, where the allocator can: what many nodes
-/// took is else kept for the next ones, for ever. Takes a millisecond or so for tens of MiB.
+/// Returns the allocator's freed memory to the kernel, where the allocator can. Without this, memory that was needed
+/// once for many nodes stays with the process. Takes about a millisecond for tens of MiB.
 pub fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes no pointer, and may be called at any time, by any thread.

@@ -1,9 +1,9 @@
 //! The only door to the kernel.
 //!
-//! Every system call of the crate is made here, and `unsafe`, `libc` and `rustix` appear nowhere
-//! else. What is below a layer is reached through a [`Dir`]: an `O_PATH` descriptor from which each
-//! step is `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that no
-//! name from an image is ever resolved on the host. Knows nothing of layers, unions or FUSE.
+//! The crate makes every system call here; `unsafe`, `libc` and `rustix` appear nowhere else. The rest of the crate
+//! reaches the files of a layer through a [`Dir`]: an `O_PATH` descriptor from which each step is `openat2` with
+//! `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`. So no name from an image ever resolves to a path of
+//! the host. Knows nothing of layers, unions or FUSE.
 #![allow(unsafe_code)]
 
 mod capability;
@@ -71,5 +71,5 @@ pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_mino
 pub use rustix::fs::OFlags;
 pub use rustix::io::Errno;
 
-/// What the kernel answered.
+/// The result of a system call.
 pub type Result<T, E = Errno> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! Mounting FUSE and unmounting, by system call.
+//! Mounting FUSE and overlayfs, changing mounts and unmounting, by system call.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
@@ -12,15 +12,15 @@ use super::{Errno, FuseDevice, Result, effective_gid, effective_uid};
 /// A FUSE mount to be made.
 #[derive(Debug)]
 pub struct FuseMount<'a> {
-    /// Shown as the source.
+    /// The list of mounts shows this as the source.
     pub source: &'a str,
     pub at: &'a Path,
     pub without: Without,
-    /// The kernel checks permissions, and lets other users in; else it lets in none but this one.
+    /// The kernel checks permissions and allows all users; without this, only the mounting user has access.
     pub check_permissions: bool,
 }
 
-/// What is not to be had on a mount.
+/// What a mount does not allow (`ro`, `nodev`, `nosuid`, `noexec`), and whether it updates access times (`noatime`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
     pub writing: bool,
@@ -43,7 +43,7 @@ impl Without {
     }
 }
 
-/// Which step failed.
+/// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FuseMountError {
     Device(Errno),
@@ -51,7 +51,7 @@ pub enum FuseMountError {
 }
 
 impl FuseMount<'_> {
-    /// Mounts; the answer is the device on which requests come.
+    /// Mounts, and returns the device on which the requests arrive.
     ///
     /// # Errors
     /// As `open(2)` of the device, and `mount(2)`; `EPERM` without privilege.
@@ -73,19 +73,19 @@ impl FuseMount<'_> {
     }
 }
 
-/// Mounts the kernel's own overlayfs, with `options` as mount(8) takes them: at most a page of them.
+/// Mounts the kernel's overlayfs, with `options` as mount(8) takes them: at most one page.
 ///
 /// # Errors
-/// As `mount(2)`: `EPERM` without privilege, `ENODEV` where the kernel has none.
+/// As `mount(2)`: `EPERM` without privilege, `ENODEV` where the kernel has no overlayfs.
 pub fn mount_overlay(options: &str, at: &Path) -> Result<()> {
     let options = CString::new(options).map_err(|_| Errno::INVAL)?;
     rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), Some(&*options))
 }
 
-/// What is not to be had on the FUSE mount of which `at` is the root.
+/// What the FUSE mount with root `at` does not allow.
 ///
 /// # Errors
-/// As `statvfs(3)`; `EINVAL` where no FUSE file system is.
+/// As `statvfs(3)`; `EINVAL` when `at` is not on a FUSE file system.
 pub fn fuse_mounted_without(at: &Path) -> Result<Without> {
     const FUSE: i64 = 0x6573_5546;
     if rustix::fs::statfs(at)?.f_type != FUSE {
@@ -101,7 +101,7 @@ pub fn fuse_mounted_without(at: &Path) -> Result<Without> {
     })
 }
 
-/// Whether `fd` stands for something in a procfs.
+/// Whether `fd` refers to a file in a procfs.
 ///
 /// # Errors
 /// As `fstatfs(2)`.
@@ -109,7 +109,7 @@ pub fn is_on_proc(fd: impl AsFd) -> Result<bool> {
     Ok(rustix::fs::fstatfs(fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
-/// Whether both descriptors stand for the same file or directory.
+/// Whether both descriptors refer to the same file or directory.
 ///
 /// # Errors
 /// As `fstat(2)`.
@@ -118,10 +118,10 @@ pub fn is_same_file(one: impl AsFd, other: impl AsFd) -> Result<bool> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
-/// How far the kernel reads ahead on the file system of which `at` is the root, in KiB. Asks that file system nothing.
+/// Sets how far the kernel reads ahead on the file system with root `at`, in KiB. Sends that file system no request.
 ///
 /// # Errors
-/// As `statx(2)` and `write(2)`: of others than root of the host.
+/// As `statx(2)`, `open(2)` and `write(2)`: `EACCES` unless this process is the host's root.
 pub fn set_read_ahead(at: &Path, kib: u32) -> Result<()> {
     let known = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     let stat = rustix::fs::statx(CWD, at, known, StatxFlags::TYPE)?;
@@ -131,15 +131,16 @@ pub fn set_read_ahead(at: &Path, kib: u32) -> Result<()> {
     rustix::io::write(setting, kib.to_string().as_bytes()).map(drop)
 }
 
-/// Changes what is to be had on the mount of which `at` is the root, for those who use it already as well.
+/// Changes what the mount with root `at` does not allow; this also applies to programs that already use it.
 ///
 /// # Errors
-/// As `mount(2)`: `EINVAL` where `at` is no root of a mount, `EBUSY` when writing is to end and a file is open for it.
+/// As `mount(2)`: `EINVAL` when `at` is not the root of a mount, `EBUSY` when it becomes read-only while a file is open
+/// for writing.
 pub fn remount(at: &Path, without: Without) -> Result<()> {
     rustix::mount::mount_remount(at, without.flags(), c"")
 }
 
-/// Unmounts what is mounted last at `at`, without following a symbolic link; `lazily` also while it is in use.
+/// Unmounts the topmost mount at `at`, without following a symbolic link; `lazily` also while it is in use.
 ///
 /// # Errors
 /// As `umount2(2)`.

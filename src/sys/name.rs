@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Errno, Result};
 
-/// The longest component that Linux file systems hold, in bytes.
+/// The longest component on Linux file systems, in bytes.
 const NAME_MAX: usize = 255;
 
 /// One component of a path: not empty, not `.` or `..`, without `/` or NUL, at most 255 bytes.
@@ -18,7 +18,7 @@ impl<'a> Name<'a> {
     /// Checks `name`.
     ///
     /// # Errors
-    /// `ENAMETOOLONG` over 255 bytes, else `EINVAL` for what is no single component.
+    /// `ENAMETOOLONG` over 255 bytes, else `EINVAL` when it is not one component.
     pub fn new(name: &'a (impl AsRef<OsStr> + ?Sized)) -> Result<Self> {
         let name = name.as_ref();
         let bytes = name.as_bytes();

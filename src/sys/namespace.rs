@@ -1,4 +1,4 @@
-//! Namespaces: what a process sees of users, mounts, processes, names and networks.
+//! Namespaces: the users, mounts, processes, host names and networks that a process has.
 
 use std::fs;
 use std::io;
@@ -47,19 +47,19 @@ impl Namespaces {
     }
 }
 
-/// Moves this process into new `namespaces` (for [`Namespaces::PID`]: its next children).
+/// Moves this process into new `namespaces`. [`Namespaces::PID`] affects its next children only.
 ///
 /// # Errors
-/// As `unshare(2)`; `EINVAL` for a user namespace and several threads.
+/// As `unshare(2)`; `EINVAL` for a user namespace when this process has several threads.
 pub fn enter_new(namespaces: Namespaces) -> Result<()> {
     // SAFETY: the unsafe flag is FILES, which `Namespaces` cannot hold.
     unsafe { rustix::thread::unshare_unsafe(namespaces.0) }
 }
 
-/// Maps user 0 and group 0 of this process's new user namespace to `uid` and `gid` outside, and nothing else.
+/// Maps user 0 and group 0 of this process's new user namespace to `uid` and `gid` outside, and no other ids.
 ///
 /// # Errors
-/// As `write(2)` on `/proc/self/uid_map`; `EPERM` when the namespace gives no capabilities.
+/// As `write(2)` on `/proc/self/uid_map`; `EPERM` when the new namespace gave this process no capabilities.
 pub fn map_single(uid: u32, gid: u32) -> Result<()> {
     write_proc("setgroups", "deny")?;
     write_proc("uid_map", &format!("0 {uid} 1"))?;
@@ -79,7 +79,7 @@ pub fn mapped_ids() -> Result<(u64, u64)> {
     Ok((count("uid_map")?, count("gid_map")?))
 }
 
-/// What ids outside are called in this process's user namespace: the text of its two maps.
+/// The text of the id maps of this process's user namespace: of users, then of groups.
 ///
 /// # Errors
 /// As reading `/proc/self/uid_map`.
@@ -88,7 +88,7 @@ pub fn id_maps() -> Result<[String; 2]> {
     Ok([read("uid_map")?, read("gid_map")?])
 }
 
-/// Whether supplementary groups can be set: not so where a user mapped itself alone.
+/// Whether this process may set supplementary groups. It may not after a user mapped only itself.
 pub fn may_set_groups() -> bool {
     fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim_end() == "allow")
 }
@@ -101,9 +101,11 @@ fn errno(e: io::Error) -> Errno {
     Errno::from_io_error(&e).unwrap_or(Errno::IO)
 }
 
-/// Nothing that is mounted from now on leaves this mount namespace; what the host unmounts goes here too.
+/// Makes all mounts slaves: later mounts in this namespace stay inside, while the host's later mounts and unmounts
+/// reach it too.
 ///
-/// Else the copies here would keep the host's mounts alive that are unmounted there, and the processes that serve them.
+/// Without this, copies in this namespace would keep mounts that the host unmounts alive, and the processes that serve
+/// them.
 ///
 /// # Errors
 /// As `mount(2)`.
@@ -111,7 +113,7 @@ pub fn keep_mounts_inside() -> Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
 }
 
-/// Nothing that is mounted from now on leaves this mount namespace, and nothing comes in.
+/// Makes all mounts private: mounts and unmounts pass neither out of this namespace nor into it from now on.
 ///
 /// # Errors
 /// As `mount(2)`.
@@ -119,13 +121,13 @@ pub fn make_mounts_private() -> Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
 }
 
-/// Makes the mount whose root is `new_root` the root of this mount namespace; nothing else stays mounted.
+/// Makes the mount with root `new_root` the root of this mount namespace, and unmounts everything else.
 ///
 /// # Errors
 /// As `pivot_root(2)`; `EINVAL` when `new_root` is not the root of a mount.
 pub fn pivot_root(new_root: impl AsFd) -> Result<()> {
     rps::fchdir(new_root)?;
-    // The old root ends up on top of the new one, from where it is taken away.
+    // The old root is now mounted on top of the new one; unmount it there.
     rps::pivot_root(c".", c".")?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rps::chdir(c"/")
@@ -142,7 +144,7 @@ pub fn set_host_name(name: &str) -> Result<()> {
     rustix::system::sethostname(name.as_bytes())
 }
 
-/// Switches on `lo`, the only interface that a new network namespace has.
+/// Brings up `lo`, the only interface of a new network namespace.
 ///
 /// # Errors
 /// As `ioctl(SIOCSIFFLAGS)`.
@@ -159,7 +161,7 @@ pub fn loopback_up() -> Result<()> {
     if status == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// One line of an id map: `count` ids from `inside` on are those from `outside` on.
+/// One line of an id map: `count` ids starting at `inside` map to those starting at `outside`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     pub inside: u32,

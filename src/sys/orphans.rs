@@ -1,5 +1,4 @@
-//! Processes that others started and left, taken over by this one: daemons are known, and can be ended, whoever
-//! detached them from what.
+//! Adopting orphaned descendants, so that this process can find and kill daemons that others detached.
 
 use std::fs;
 
@@ -7,7 +6,7 @@ use rustix::process::{self as rps, Pid, PidfdFlags, Signal};
 
 use super::{Errno, Result};
 
-/// From now on, what descends from this process and loses its parent becomes a child of this process.
+/// From now on, a descendant that loses its parent becomes a child of this process.
 ///
 /// # Errors
 /// As `prctl(2)`.
@@ -15,7 +14,7 @@ pub fn adopt() -> Result<()> {
     rps::set_child_subreaper(Some(rps::getpid()))
 }
 
-/// The children of this process that are alive, adopted and its own.
+/// The process ids of this process's living children, its own and adopted ones.
 pub fn children() -> Vec<u32> {
     let own = std::process::id();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -23,21 +22,21 @@ pub fn children() -> Vec<u32> {
     ids.filter(|id| parent_of_living(*id) == Some(own)).collect()
 }
 
-/// Nothing of one that has ended and is not waited for yet.
+/// `None` for a process that has ended, also when it is still a zombie.
 fn parent_of_living(id: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name before may hold anything.
+    // The name before the last `)` may hold any bytes.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") { None } else { fields.next()?.parse().ok() }
 }
 
-/// Ends a child at once. One that has ended already is no error.
+/// Kills a child. A child that has ended already is no error.
 ///
 /// # Errors
 /// As `pidfd_open(2)` and `pidfd_send_signal(2)`.
 pub fn kill(child: u32) -> Result<()> {
-    // Its number is its own until this process waits for it.
+    // The kernel does not reuse the number before this process waits for the child.
     let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) else { return Err(Errno::INVAL) };
     let fd = match rps::pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(()),

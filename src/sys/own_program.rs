@@ -1,8 +1,9 @@
-//! This program's own file, kept from whoever runs in a container: CVE-2019-5736.
+//! Protects this program's own file from the processes of a container (CVE-2019-5736).
 //!
-//! A container's first process is this program before it becomes the command, and an image can have it executed once more
-//! (`/proc/self/exe`). So it is started again by a way on which its file cannot be changed: a read-only mount of it that
-//! stands nowhere, or, where that is not to be had, a sealed copy in memory.
+//! The first process of a container runs this program before it executes the container's command. An image can make it
+//! execute `/proc/self/exe`, which is this program again, and so reach the file on the host. Therefore this program
+//! restarts itself from a descriptor through which the file cannot be changed: of a read-only mount that is not
+//! attached anywhere, or else of a sealed copy in memory.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
@@ -16,10 +17,10 @@ use super::{Channel, Detached, Errno, Namespaces, Reach, Refuse, Result, is_same
 
 const OWN: &CStr = c"/proc/self/exe";
 
-/// Whether nobody can change the file that this process runs, by the way by which it runs it.
+/// Whether the running program's file is protected: opened through a read-only mount, or sealed against writes.
 ///
 /// # Errors
-/// As `open(2)`, where `/proc` is missing.
+/// As `open(2)`; it fails when `/proc` is missing.
 pub fn is_protected() -> Result<bool> {
     let own = rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     if rustix::fs::fstatvfs(&own)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
@@ -28,32 +29,33 @@ pub fn is_protected() -> Result<bool> {
     Ok(rustix::fs::fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
 }
 
-/// Starts this program again, protected, with the same arguments and environment. For a process with one thread.
+/// Executes this program again from a protected file, with these arguments and environment. The process must have one
+/// thread.
 ///
 /// # Errors
-/// As `memfd_create(2)` and `execveat(2)`: there was no way.
+/// As `memfd_create(2)` and `execveat(2)`, when no way worked.
 pub fn execute_protected(args: &[CString], env: &[CString]) -> Result<Infallible> {
     let own = rustix::fs::open(OWN, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     for found in [read_only(&own).map(OwnedFd::from), read_only_by_child(&own)].into_iter().flatten() {
-        // The next way may do.
+        // Try the next way.
         let Err(errno) = process::execute_file(found, args, env);
         tracing::debug!(%errno, "cannot start from a read-only mount");
     }
     process::execute_file(sealed_copy()?, args, env)
 }
 
-/// What needs `CAP_SYS_ADMIN` over this mount namespace.
+/// A read-only mount of `own`. Needs `CAP_SYS_ADMIN` over this mount namespace.
 fn read_only(own: impl AsFd) -> Result<Detached> {
     let mount = Detached::bind(own)?;
     mount.set(Refuse::WRITING, Reach::Tree)?;
     Ok(mount)
 }
 
-/// The same for an ordinary user, by a child that takes a user namespace to make the mount in, and ends.
+/// A read-only mount for an ordinary user: a child makes it in a new user namespace, sends it back and exits.
 fn read_only_by_child(own: impl AsFd) -> Result<OwnedFd> {
     let make = |channel: Channel| -> Result<()> {
         namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT))?;
-        // Among this namespace's own mounts it has to be found by its name.
+        // The new mount namespace can clone only its own mounts, so the file must be opened there again by name.
         let path = fs::read_link("/proc/self/exe").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         let found = by_path(&path)?;
         if !is_same_file(&found, &own)? {
@@ -74,7 +76,7 @@ fn by_path(path: &Path) -> Result<OwnedFd> {
 fn sealed_copy() -> Result<OwnedFd> {
     let own = rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Before Linux 6.3 every memory file could be executed, and none was asked.
+    // Before Linux 6.3 every memory file is executable, and the flag EXEC is unknown.
     let copy = match rustix::fs::memfd_create(c"overfuse", flags | MemfdFlags::EXEC) {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"overfuse", flags)?,
         other => other?,
@@ -97,7 +99,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn a_sealed_copy_is_the_program_and_cannot_be_written() {
+    fn a_sealed_copy_of_the_program_cannot_be_written() {
         let copy = sealed_copy().unwrap();
         let size = fs::metadata("/proc/self/exe").unwrap().len();
         assert_eq!(rustix::fs::fstat(&copy).unwrap().st_size.unsigned_abs(), size);

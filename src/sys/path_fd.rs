@@ -1,4 +1,4 @@
-//! A descriptor of any file, and the changes of attributes that take one.
+//! `O_PATH` descriptors of any kind of file, and changes of attributes through them.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,7 +11,7 @@ use super::count::{Call, account, account_as};
 use super::process::last_error;
 use super::{Errno, File, Result, SetTime, Stat};
 
-/// An `O_PATH` descriptor of any file, itself and not what it points to.
+/// An `O_PATH` descriptor of any kind of file; of a symbolic link itself, not of its target.
 #[derive(Debug)]
 pub struct PathFd(OwnedFd);
 
@@ -53,7 +53,7 @@ impl PathFd {
         change_times(self.as_fd(), OsStr::new(""), (atime, mtime), AtFlags::EMPTY_PATH)
     }
 
-    /// Target of the symbolic link that this is.
+    /// The target, when this is a symbolic link.
     ///
     /// # Errors
     /// As `readlinkat(2)`.
@@ -63,19 +63,18 @@ impl PathFd {
         Ok(OsString::from_vec(target.into_bytes()))
     }
 
-    /// Opens what this stands for.
+    /// Opens the file for reading or writing.
     ///
     /// # Errors
     /// As `open(2)`.
     pub fn open(&self, flags: OFlags) -> Result<File> {
-        // Following the link in /proc is what reopening means; it leads to this inode and no other.
+        // Opening the link in /proc must follow it; it leads to exactly this inode.
         let flags = (flags - OFlags::NOFOLLOW) | OFlags::CLOEXEC | OFlags::NONBLOCK;
         account_as(Call::Open, flags.contains(OFlags::TRUNC))?;
         rfs::open(proc_path(self.as_fd()), flags, Mode::empty()).map(File::from)
     }
 
-    /// As [`open`](Self::open); reading leaves the time of the last access as it is where this process may
-    /// have that.
+    /// As [`open`](Self::open), but reading leaves the access time unchanged where this process may do that.
     ///
     /// # Errors
     /// As `open(2)`.
@@ -84,7 +83,7 @@ impl PathFd {
     }
 }
 
-/// Opens with `O_NOATIME`, or without where only the owner may.
+/// Opens with `O_NOATIME`, which only the owner or a privileged process may use; else without it.
 pub(super) fn quietly<T>(flags: OFlags, open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
     match open(flags | OFlags::NOATIME) {
         Err(Errno::PERM) => open(flags),
@@ -92,15 +91,15 @@ pub(super) fn quietly<T>(flags: OFlags, open: impl Fn(OFlags) -> Result<T>) -> R
     }
 }
 
-/// The path of an open descriptor: how calls without a descriptor form reach an `O_PATH` one.
+/// The path of an open descriptor in `/proc`, for system calls that take no `O_PATH` descriptor.
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// `fchmodat2`, the call of Linux 6.6 that follows no link and takes an `O_PATH` descriptor. `None` where it may be
-/// that there is no such call: the longer way tells.
+/// `fchmodat2` (Linux 6.6), which does not follow a link and takes an `O_PATH` descriptor. `None` when the call may be
+/// missing: the caller then changes the mode through `/proc`, which gives the true error.
 pub(super) fn change_mode(fd: BorrowedFd<'_>, path: &OsStr, perm: u32, flags: AtFlags) -> Option<Result<()>> {
-    /// The same number on every architecture; not every C library has a name for it.
+    /// The number is the same on every architecture; some C libraries do not name it.
     const FCHMODAT2: libc::c_long = 452;
     static EXISTS: AtomicBool = AtomicBool::new(true);
     if !EXISTS.load(Ordering::Relaxed) {
@@ -120,13 +119,13 @@ pub(super) fn change_mode(fd: BorrowedFd<'_>, path: &OsStr, perm: u32, flags: At
             EXISTS.store(false, Ordering::Relaxed);
             None
         }
-        // A filter of system calls that is older than the call answers so too.
+        // Old seccomp filters return EPERM for calls that they do not know.
         Errno::PERM => None,
         error => Some(Err(error)),
     }
 }
 
-/// The mode of what an `O_PATH` descriptor stands for.
+/// Sets the mode of the file that an `O_PATH` descriptor refers to.
 pub(super) fn change_own_mode(fd: BorrowedFd<'_>, perm: u32) -> Result<()> {
     change_mode(fd, OsStr::new(""), perm, AtFlags::EMPTY_PATH).unwrap_or_else(|| {
         account(Call::Chmod)?;

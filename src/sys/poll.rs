@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Errno, Result};
 
-/// What is waited for. That the other end is gone always counts.
+/// The event to wait for. A hangup of the other end always counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     Read,
@@ -15,25 +15,25 @@ pub enum Interest {
     Hangup,
 }
 
-/// Waits until one of `these` is ready, and says which are.
+/// Waits until at least one of `these` is ready; returns for each whether it is.
 ///
 /// # Errors
-/// As `poll(2)`, but for `EINTR`, after which it goes on.
+/// As `poll(2)`, except `EINTR`: the wait then continues.
 pub fn wait(these: &[(BorrowedFd<'_>, Interest)]) -> Result<Vec<bool>> {
     poll(these, None)
 }
 
-/// Waits until one of `these` is ready, or `most` has passed, and says which are.
+/// Waits until at least one of `these` is ready or `most` has passed; returns for each whether it is ready.
 ///
 /// # Errors
 /// As [`wait`].
 pub fn wait_for(these: &[(BorrowedFd<'_>, Interest)], most: Duration) -> Result<Vec<bool>> {
-    // A wait of 68 years is one without end.
+    // No caller waits longer than 68 years (2^31 seconds).
     let tv_sec = i64::try_from(most.as_secs()).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
     poll(these, Some(&Timespec { tv_sec, tv_nsec: most.subsec_nanos().into() }))
 }
 
-/// Says which of `these` are ready now.
+/// Returns for each of `these` whether it is ready now.
 ///
 /// # Errors
 /// As `poll(2)`.

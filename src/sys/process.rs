@@ -15,13 +15,13 @@ use rustix::thread::{self as rth, Gid, Uid};
 
 use super::{Channel, Errno, Kind, Namespaces, Result};
 
-/// What a child that panicked exits with.
+/// The exit status of a child that panicked.
 const PANICKED: i32 = 101;
 
-/// Descriptors below are standard input, output and error.
+/// Descriptors below this one are standard input, output and error.
 const FIRST_BESIDE_STREAMS: libc::c_uint = 3;
 
-/// A child of this process that nobody has waited for yet; its number cannot have gone to another process.
+/// A child of this process that has not been waited for, so the kernel cannot have reused its process id.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -36,7 +36,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As a shell shows it in `$?`: 128 + N after signal N.
+    /// The code that a shell shows in `$?`: the exit status, or 128 + N after signal N.
     pub fn code(self) -> u8 {
         match self {
             Status::Exited(code) => code,
@@ -50,7 +50,7 @@ impl Status {
     }
 }
 
-/// Becomes readable when the child has ended.
+/// The descriptor becomes readable when the child has ended.
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -58,15 +58,15 @@ impl AsFd for Child {
 }
 
 impl Child {
-    /// The number that the child has here, outside of its own namespaces.
+    /// The child's process id in this process's PID namespace.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Sends `signal` (its number). To a child that has ended already this does nothing.
+    /// Sends signal number `signal`. Does nothing when the child has already ended.
     ///
     /// # Errors
-    /// As `pidfd_send_signal(2)`; `EINVAL` for what is no signal.
+    /// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
         let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
         match rps::pidfd_send_signal(&self.fd, signal) {
@@ -75,7 +75,7 @@ impl Child {
         }
     }
 
-    /// Ends the child at once.
+    /// Kills the child.
     ///
     /// # Errors
     /// As `pidfd_send_signal(2)`.
@@ -83,7 +83,7 @@ impl Child {
         self.signal(libc::SIGKILL)
     }
 
-    /// Waits for the end.
+    /// Waits until the child has ended.
     ///
     /// # Errors
     /// As `waitpid(2)`.
@@ -101,18 +101,18 @@ fn real_time(signal: i32) -> Option<Signal> {
     if !(libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&signal) {
         return None;
     }
-    // SAFETY: between SIGRTMIN and SIGRTMAX no signal is the C library's own.
+    // SAFETY: the C library reserves no signal between SIGRTMIN and SIGRTMAX.
     Some(unsafe { Signal::from_raw_unchecked(signal) })
 }
 
-/// Runs `work` in a child process, itself in new `namespaces`; the child ends with what `work` answers.
+/// Runs `work` in a child process in new `namespaces`; the child exits with the result of `work`.
 ///
-/// The child has a copy of all memory and descriptors. It never returns to the caller's code: values that
-/// the caller still holds are not dropped twice.
+/// The child has a copy of all memory and descriptors. It never returns to the caller's code, so values that the caller
+/// holds are not dropped twice.
 ///
 /// # Errors
-/// As `clone3(2)`. `EDEADLK` when this process has more threads than one, since the child could find a lock
-/// held by a thread that it does not have.
+/// As `clone3(2)`. `EDEADLK` when this process has several threads: the child would have only one of them, and a lock
+/// that another thread held would stay locked for ever.
 pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child> {
     match fork(namespaces)? {
         Some(child) => Ok(child),
@@ -120,7 +120,8 @@ pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child
     }
 }
 
-/// The same, with a channel between the two. Each side has one end only, so that each hears of the other's end.
+/// As [`spawn`], with a channel between parent and child. Each side holds one end only, so each notices when the other
+/// ends.
 ///
 /// # Errors
 /// As [`spawn`] and `socketpair(2)`.
@@ -150,14 +151,16 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
         return Err(Errno::DEADLK);
     }
     let answer = if namespaces.is_empty() {
-        // SAFETY: there is no other thread, whose locks would stay held in the child; the child goes on with a copy of everything.
+        // SAFETY: there is no other thread, whose locks would stay held in the child; the child continues with a copy
+        // of everything.
         i64::from(unsafe { libc::fork() })
     } else {
-        // SAFETY: all-zero bytes are a valid value of these integers; no stack means: go on with a copy.
+        // SAFETY: all-zero bytes are a valid value of these integers. Without a stack, the child continues on a copy of
+        // ours.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         args.flags = namespaces.clone_flags();
         args.exit_signal = libc::SIGCHLD as u64;
-        // SAFETY: as with fork. `args` outlives the call and its size is told.
+        // SAFETY: as for fork. `args` outlives the call, which gets its size.
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) as i64 }
     };
     match i32::try_from(answer).ok().filter(|pid| *pid >= 0) {
@@ -173,16 +176,17 @@ pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Ends this process without running what was registered to run at its exit.
+/// Exits this process at once, without running exit handlers.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` touches no memory of this process.
     unsafe { libc::_exit(code) }
 }
 
-/// A child that has ended, of any kind and whoever made it; `None` when no other has.
+/// Reaps one child that has already ended, whoever started it; returns its process id and status. `None` when no child
+/// has ended.
 ///
 /// # Errors
-/// `ECHILD` when there are no children; else as `waitpid(2)`.
+/// `ECHILD` when this process has no children; else as `waitpid(2)`.
 pub fn reap() -> Result<Option<(u32, Status)>> {
     loop {
         match retry_on_intr(|| rps::wait(WaitOptions::NOHANG))? {
@@ -196,15 +200,15 @@ pub fn reap() -> Result<Option<(u32, Status)>> {
     }
 }
 
-/// Begins a session: this process leaves its terminal and its process group.
+/// Begins a session: this process leaves its controlling terminal and its process group.
 ///
 /// # Errors
-/// `EPERM` for the leader of a process group.
+/// `EPERM` when this process leads a process group.
 pub fn new_session() -> Result<()> {
     rps::setsid().map(drop)
 }
 
-/// This process shall be killed as soon as its parent is gone.
+/// Makes the kernel kill this process as soon as its parent is gone.
 ///
 /// The kernel forgets this whenever the credentials change, and when a set-id program is executed.
 ///
@@ -214,7 +218,7 @@ pub fn die_with_parent() -> Result<()> {
     rps::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
-/// No other process, not even one of the same user, may look into this one.
+/// Forbids other processes, even of the same user, to trace this one or read its memory.
 ///
 /// # Errors
 /// As `prctl(2)`.
@@ -222,7 +226,7 @@ pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
 }
 
-/// Programs that this process executes from now on gain nothing by set-id bits or file capabilities.
+/// Programs that this process executes later gain no privileges by set-id bits or file capabilities.
 ///
 /// # Errors
 /// As `prctl(2)`.
@@ -230,7 +234,7 @@ pub fn gain_no_privileges() -> Result<()> {
     rth::set_no_new_privs(true)
 }
 
-/// Permission bits that files made from now on shall not have.
+/// Sets the permission bits that new files do not get.
 pub fn set_umask(mask: u32) {
     rps::umask(Mode::from_raw_mode(mask));
 }
@@ -244,10 +248,10 @@ pub fn change_dir(path: &CStr) -> Result<()> {
 /// Makes `dir` the working directory, if it lies below this process's root.
 ///
 /// # Errors
-/// As `fchdir(2)`; `EXDEV` for a directory that no path from the root leads to.
+/// As `fchdir(2)`; `EXDEV` when no path from the root leads to it.
 pub fn enter_dir(dir: impl AsFd) -> Result<()> {
     rps::fchdir(dir)?;
-    // Elsewhere the kernel puts "(unreachable)" before the path.
+    // For a directory outside the root, the kernel puts "(unreachable)" before the path.
     if rps::getcwd(Vec::new())?.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::XDEV) }
 }
 
@@ -260,7 +264,8 @@ pub fn change_root(dir: impl AsFd) -> Result<()> {
     rps::chroot(c".")
 }
 
-/// Takes other ids; with those of root go the capabilities. For a process with one thread.
+/// Changes to another user, group and groups. Leaving root's ids drops its capabilities. The process must have one
+/// thread.
 ///
 /// # Errors
 /// As `setgroups(2)`, `setresgid(2)`, `setresuid(2)`: `EINVAL` for an id that this user namespace does not map.
@@ -274,10 +279,10 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
     rth::set_thread_res_uid(uid, uid, uid)
 }
 
-/// Closes every descriptor but the standard streams and `kept`. For a child that was just forked: what its parent had
-/// open, and whoever started that one, is none of its own.
+/// Closes every descriptor except the standard streams and `kept`. For a child that was just forked: it must not keep
+/// descriptors that its parent opened or inherited.
 ///
-/// The values that own these descriptors here are copies of the parent's, which this process must never use again.
+/// In the child, the values that own these descriptors are copies of the parent's. The child must never use them again.
 ///
 /// # Errors
 /// As `close_range(2)`.
@@ -286,7 +291,8 @@ pub fn close_all_but(kept: impl AsFd) -> Result<()> {
         if first > last {
             return Ok(());
         }
-        // SAFETY: the child's code never reaches the values that own these: `spawn` ends it before they are dropped.
+        // SAFETY: the child never reaches the values that own these descriptors: `spawn` ends it before they are
+        // dropped.
         let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         if status == 0 { Ok(()) } else { Err(last_error()) }
     };
@@ -295,46 +301,46 @@ pub fn close_all_but(kept: impl AsFd) -> Result<()> {
     close(kept.saturating_add(1).max(FIRST_BESIDE_STREAMS), libc::c_uint::MAX)
 }
 
-/// No descriptor from `first` on outlives the next [`execute`].
+/// Makes the next [`execute`] close every descriptor from `first` on.
 ///
 /// # Errors
 /// As `close_range(2)`.
 pub fn close_on_execute_from(first: u32) -> Result<()> {
     const CLOEXEC: libc::c_uint = 1 << 2;
-    // SAFETY: sets a flag on descriptors; closes none.
+    // SAFETY: this sets a flag on descriptors and closes none.
     let status = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOEXEC) };
     if status == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// The descriptors, beside the standard streams, that were open when this program began: of whoever started it.
+/// The descriptors besides the standard streams that this process inherited from the process that started it.
 #[derive(Clone, Debug)]
 pub struct Inherited(Vec<RawFd>);
 
 impl Inherited {
-    /// To be asked before anything is opened.
+    /// Must be called before this process opens anything.
     pub fn at_start() -> Inherited {
         let numbers = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
         let mut numbers: Vec<RawFd> = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        // The listing's own is closed by now, and none of ours follows that low while others are open.
+        // The listing's own descriptor is closed by now, so `fcntl` drops its number.
         numbers.retain(|&number| number > 2 && fcntl_is_open(number));
         Inherited(numbers)
     }
 
-    /// Lets go of them: who waits for the end of a pipe, or for a lock, does not wait for this process.
+    /// Closes them, so that no process waits for this one at the end of a pipe or for a lock.
     pub fn close(self) {
         for number in self.0 {
-            // SAFETY: open since before this program's first line, so nothing of it owns or names the descriptor.
+            // SAFETY: these were open before this program's first line, so no value of this program owns them.
             unsafe { libc::close(number) };
         }
     }
 }
 
 fn fcntl_is_open(number: RawFd) -> bool {
-    // SAFETY: asks for the flags of a number, open or not.
+    // SAFETY: reads the flags of a descriptor; any number is allowed.
     unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
 }
 
-/// Puts `fd` in the place of standard input, output or error (0, 1, 2).
+/// Replaces standard input, output or error by `fd`.
 ///
 /// # Errors
 /// As `dup2(2)`.
@@ -346,20 +352,20 @@ pub fn replace_standard(stream: Stream, fd: impl AsFd) -> Result<()> {
     }
 }
 
-/// Gives those of standard input, output and error that are pipes to `uid`, so that this user can open them again
-/// under their names in `/dev`. Files and terminals stay whose they are.
+/// Gives the pipes among standard input, output and error to `uid`, so that this user can open them again by their
+/// names in `/dev`. Files and terminals keep their owners.
 pub fn give_standard_pipes(uid: u32) {
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     for fd in [input.as_fd(), output.as_fd(), error.as_fd()] {
         let is_pipe = rfs::fstat(fd).is_ok_and(|stat| Kind::of_mode(stat.st_mode) == Kind::Fifo);
         if is_pipe {
-            // A pipe of somebody else's can still be used, only not opened again.
+            // A pipe that belongs to another user still works; it can only not be opened again.
             let _ = rfs::fchown(fd, Some(Uid::from_raw(uid)), None);
         }
     }
 }
 
-/// One of the three that every process has.
+/// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Input,
@@ -367,7 +373,7 @@ pub enum Stream {
     Error,
 }
 
-/// Becomes the program at `path`. Comes back only with an error.
+/// Replaces this program by the one at `path`. Returns only on an error.
 ///
 /// # Errors
 /// As `execve(2)`.
@@ -381,7 +387,7 @@ pub fn execute(path: &CStr, args: &[CString], env: &[CString]) -> Result<Infalli
     Err(last_error())
 }
 
-/// The same with the program that is open as `file`. The descriptor ends with this process's program.
+/// As [`execute`], with the program open as `file`. The descriptor closes with the old program, if it is close-on-exec.
 ///
 /// # Errors
 /// As `execveat(2)`.
@@ -398,19 +404,19 @@ pub fn execute_file(file: impl AsFd, args: &[CString], env: &[CString]) -> Resul
     Err(last_error())
 }
 
-/// What this process is called in lists of processes: at most 15 bytes.
+/// Sets the name that lists of processes show, at most 15 bytes.
 pub fn set_name(name: &CStr) {
-    // A name is worth no failure.
+    // A missing name is no reason to fail.
     let _ = rth::set_name(name);
 }
 
-/// The name of the user `uid`, wherever this host keeps its users.
+/// The name of user `uid` in this host's user database; `None` when there is none.
 pub fn user_name(uid: u32) -> Option<OsString> {
     let mut room = vec![0 as libc::c_char; 16 << 10];
     // SAFETY: all-zero bytes are a valid value of these integers and pointers.
     let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
     let mut found = std::ptr::null_mut();
-    // SAFETY: `entry`, `room` and `found` are ours to write, and the length is told.
+    // SAFETY: `entry`, `room` and `found` are ours to write, and the call gets the length.
     let status = unsafe { libc::getpwuid_r(uid, &raw mut entry, room.as_mut_ptr(), room.len(), &raw mut found) };
     if status != 0 || found.is_null() || entry.pw_name.is_null() {
         return None;
@@ -433,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_process_with_several_threads_does_not_fork() {
-        // The test harness runs this on a thread of its own.
+        // The test harness runs each test on a thread of its own, so there are several.
         assert_eq!(spawn(Namespaces::empty(), || 0).err(), Some(Errno::DEADLK));
     }
 }

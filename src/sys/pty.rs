@@ -1,4 +1,4 @@
-//! Terminals: the pair that a container gets, and the one that this process was started on.
+//! Terminals: the pseudoterminal of a container, and this process's own terminal.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,23 +9,23 @@ use rustix::termios::{self, OptionalActions, Termios};
 
 use super::{Dir, Errno, Result};
 
-/// Rows and columns, in characters; and in pixels, where known.
+/// Rows and columns in characters, and in pixels where known.
 pub use rustix::termios::Winsize as WindowSize;
 
-/// A new terminal: whoever has `master` plays the screen and the keyboard of the programs on `slave`.
+/// A new pseudoterminal: the holder of `master` acts as screen and keyboard for the programs on `slave`.
 #[derive(Debug)]
 pub struct Pair {
     pub master: OwnedFd,
     pub slave: OwnedFd,
-    /// The slave's name in its devpts.
+    /// The slave's file name in its devpts.
     pub number: u32,
 }
 
 impl Pair {
-    /// Takes a terminal from the devpts that is mounted at `devpts`.
+    /// Opens a new terminal of the devpts mounted at `devpts`.
     ///
     /// # Errors
-    /// As `open(2)` of `ptmx`; `ENOSPC` when that devpts gives out no more.
+    /// As `open(2)` of `ptmx`; `ENOSPC` when the devpts has no free terminal.
     pub fn open(devpts: &Dir) -> Result<Pair> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = rfs::openat(devpts, c"ptmx", flags, Mode::empty())?;
@@ -38,7 +38,7 @@ impl Pair {
     }
 }
 
-/// Whose terminal it is: who may open it by name.
+/// Sets the owner of the terminal, who may open it by name.
 ///
 /// # Errors
 /// As `fchown(2)`.
@@ -46,7 +46,7 @@ pub fn set_owner(slave: impl AsFd, uid: u32) -> Result<()> {
     rfs::fchown(slave, Some(Uid::from_raw(uid)), None)
 }
 
-/// Makes `slave` the terminal of the session that this process leads.
+/// Makes `slave` the controlling terminal of the session that this process leads.
 ///
 /// # Errors
 /// As `ioctl(TIOCSCTTY)`; `EPERM` when this process leads no session.
@@ -64,7 +64,7 @@ pub fn window_size(fd: impl AsFd) -> Result<WindowSize> {
     termios::tcgetwinsize(fd)
 }
 
-/// Tells the programs on the terminal as well.
+/// Sets the size; the programs on the terminal get `SIGWINCH`.
 ///
 /// # Errors
 /// `ENOTTY` for what is no terminal.
@@ -79,7 +79,8 @@ pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
     rfs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)
 }
 
-/// While this lives, standard input passes every key on as it is; then it is as before.
+/// While this value lives, standard input is in raw mode: every key reaches the reader unchanged. Dropping it restores
+/// the old mode.
 #[derive(Debug)]
 pub struct RawInput {
     before: Termios,
@@ -99,15 +100,16 @@ impl RawInput {
 
 impl Drop for RawInput {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // The terminal may be gone.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
-/// Reads once, as much as there is; `None` at the end, which for a master is when all slaves are closed.
+/// Reads once, as much as is available. `None` at the end of the input; for a master this is when all slaves are
+/// closed.
 ///
 /// # Errors
-/// `EAGAIN` when nothing is there yet; else as `read(2)`.
+/// `EAGAIN` when nothing is available yet; else as `read(2)`.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
     match rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut *buffer)) {
         Ok(0) | Err(Errno::IO) => Ok(None),
@@ -115,10 +117,10 @@ pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
     }
 }
 
-/// Writes once, as much as there is room for.
+/// Writes once, as much as fits.
 ///
 /// # Errors
-/// `EAGAIN` when there is no room; else as `write(2)`.
+/// `EAGAIN` when nothing fits; else as `write(2)`.
 pub fn write(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
     rustix::io::retry_on_intr(|| rustix::io::write(fd, data))
 }

@@ -1,14 +1,14 @@
-//! Removal of whole trees, however deep somebody made them.
+//! Removes whole trees of any depth.
 
 use std::cell::Cell;
 
 use super::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Rename, Result};
 
 impl Dir {
-    /// Removes `name` and all below it, without following links; a name that is gone is no error.
+    /// Removes `name` and everything below it, without following links. A missing name is no error.
     ///
-    /// What lies deep is moved up before it is removed, so that neither the stack nor the number of open descriptors
-    /// grows with the depth of the tree.
+    /// Directories two levels down are moved up first, so neither the stack nor the number of open descriptors grows
+    /// with the depth of the tree.
     ///
     /// # Errors
     /// The first error of the walk.
@@ -35,7 +35,7 @@ impl Dir {
                         below.move_up(deep.name.as_name(), &top, &mut serial)?;
                     }
                 }
-                // A directory that is still open is slower to remove.
+                // Removing an open directory is slower.
                 drop(below);
                 top.dir.remove_dir(entry.name.as_name())?;
             }
@@ -46,9 +46,9 @@ impl Dir {
 /// A directory that is being emptied.
 struct Doomed<'a> {
     dir: Dir,
-    /// Where it is.
+    /// The parent directory, and the name in it.
     place: (&'a Dir, Name<'a>),
-    /// Its mode has been changed to let its owner in.
+    /// The mode has been changed so that its owner may enter it.
     unlocked: Cell<bool>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Doomed<'a> {
         self.try_twice(|dir| dir.entries())
     }
 
-    /// Removes an entry, unless it is a directory that holds something.
+    /// Removes an entry; returns `false` for a directory that is not empty.
     fn remove(&self, entry: &DirEntry) -> Result<bool> {
         let name = entry.name.as_name();
         let removed = self.try_twice(|dir| match entry.kind {
@@ -76,7 +76,7 @@ impl<'a> Doomed<'a> {
         }
     }
 
-    /// Moves a directory of this one to `top`, under a name that is free there.
+    /// Moves a subdirectory of this directory to `top`, under a free name.
     fn move_up(&self, name: Name<'_>, top: &Doomed<'_>, serial: &mut u64) -> Result<()> {
         loop {
             let free = NameBuf::new(format!("{serial:x}"))?;
@@ -84,7 +84,7 @@ impl<'a> Doomed<'a> {
             let moved = self.try_twice(|dir| dir.rename(name, &top.dir, free.as_name(), Rename::NoReplace));
             match moved {
                 Err(Errno::EXIST) => {}
-                // To move a directory is to change it.
+                // Moving a directory changes its `..` entry, so it must be writable.
                 Err(Errno::ACCESS) => {
                     self.dir.set_perm(name, 0o700)?;
                     return self.dir.rename(name, &top.dir, free.as_name(), Rename::NoReplace);
@@ -94,7 +94,7 @@ impl<'a> Doomed<'a> {
         }
     }
 
-    /// Without the capability to override it, a mode can lock the owner out.
+    /// Tries again with mode 0700 after `EACCES`: without `CAP_DAC_OVERRIDE`, a mode can lock out even the owner.
     fn try_twice<T>(&self, act: impl Fn(&Dir) -> Result<T>) -> Result<T> {
         match act(&self.dir) {
             Err(Errno::ACCESS) if !self.unlocked.replace(true) => {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_links_lead_to_and_what_stands_beside_stays() {
+    fn targets_of_links_and_siblings_stay() {
         let scratch = tempfile::tempdir().unwrap();
         let at = |path: &str| scratch.path().join(path);
         for dir in ["top/a/b/c", "top/a/1", "top/0/0/0", "top/1/0", "kept"] {

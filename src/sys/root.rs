@@ -1,7 +1,7 @@
-//! A directory that is to become a root, seen from outside.
+//! The future root directory of a container, accessed from outside.
 //!
-//! Paths resolve as they will for a process inside: symbolic links are followed, and `/` and `..` end at the
-//! directory. None leads out to the host, whatever the links say and whoever changes them meanwhile.
+//! Paths resolve as they will for a process inside: symbolic links are followed, `/` is this directory, and `..` does
+//! not leave it. No path leads to the host, even when another process changes links meanwhile.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,10 +11,10 @@ use rustix::fs::{self as rfs, Mode, OFlags, ResolveFlags};
 
 use super::{Dir, Errno, File, Kind, Name, PathFd, Result};
 
-/// How many links a path that is to be made may lead through, as the kernel counts.
+/// The most symbolic links that [`Root::make_dirs`] follows in one path; the kernel's limit.
 const LINKS_MAX: usize = 40;
 
-/// See the module.
+/// The future root directory; see the module.
 #[derive(Debug)]
 pub struct Root(Dir);
 
@@ -41,7 +41,7 @@ impl Root {
         }
     }
 
-    /// What is at `path`; a symbolic link at its end is followed.
+    /// An `O_PATH` descriptor of the file at `path`; a symbolic link at its end is followed.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -49,15 +49,15 @@ impl Root {
         self.openat2(path.as_ref(), OFlags::PATH).map(PathFd::from)
     }
 
-    /// The directory at `path`.
+    /// Opens the directory at `path`.
     ///
     /// # Errors
-    /// As `openat2(2)`; `ENOTDIR` for what is no directory.
+    /// As `openat2(2)`; `ENOTDIR` when it is not a directory.
     pub fn open_dir(&self, path: impl AsRef<Path>) -> Result<Dir> {
         self.openat2(path.as_ref(), OFlags::PATH | OFlags::DIRECTORY).map(Dir::from)
     }
 
-    /// The file at `path`, to be read.
+    /// Opens the file at `path` for reading.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -65,11 +65,11 @@ impl Root {
         self.openat2(path.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
     }
 
-    /// The directory at `path`, made with mode 755 where it is missing, as are those that lead to it.
+    /// Opens the directory at `path`; makes it and its missing parents with mode 755.
     ///
     /// # Errors
-    /// `ENOTDIR` when something else stands in the way, `ELOOP` for links in a circle and for those of `/proc` to open
-    /// files; else as `mkdirat(2)`.
+    /// `ENOTDIR` when a file is in the way, `ELOOP` for a circle of links and for links in `/proc` to open files; else
+    /// as `mkdirat(2)`.
     pub fn make_dirs(&self, path: impl AsRef<Path>) -> Result<Dir> {
         let mut links = 0;
         let mut done = PathBuf::new();
@@ -83,7 +83,7 @@ impl Root {
             let name = Name::new(step.as_os_str())?;
             match parent.stat(name).map(|stat| stat.kind) {
                 Ok(Kind::Symlink) => {
-                    // A link of /proc to whatever a process has open has a text, which is not where it leads.
+                    // A link in /proc to a process's open file has a text, but leads elsewhere.
                     let whole = in_root(&done.join(&step));
                     if self.open_path(whole).err() == Some(Errno::LOOP) {
                         return Err(Errno::LOOP);
@@ -112,8 +112,8 @@ impl Root {
         self.open_dir(in_root(&done))
     }
 
-    /// What is at `path`, of whatever kind; where nothing is, an empty file with mode 644, with the directories
-    /// that lead to it.
+    /// Opens the file at `path`, of any kind. When it is missing, makes an empty file with mode 644 and its missing
+    /// parents.
     ///
     /// # Errors
     /// As [`Root::make_dirs`] and `mknodat(2)`.
@@ -126,7 +126,7 @@ impl Root {
         let parent = self.make_dirs(path.parent().unwrap_or(Path::new("/")))?;
         let name = Name::new(path.file_name().unwrap_or(OsStr::new("")))?;
         match parent.make_node(name, Kind::Regular, 0o644, 0) {
-            // A link that leads nowhere: what it names is made, unless it is a link again.
+            // A dangling link: make its target, unless that is a link too.
             Err(Errno::EXIST) => {
                 let target = PathBuf::from(parent.read_link(name)?);
                 let whole = path.parent().unwrap_or(Path::new("/")).join(target);
@@ -140,7 +140,7 @@ impl Root {
     }
 }
 
-/// The components of `path` as a stack: the first is the last to be popped, `..` stays, `/` and `.` go.
+/// The components of `path` as a stack: the first component is popped last. `..` stays; `/` and `.` are dropped.
 fn steps(path: &Path) -> Vec<PathBuf> {
     let all = path.components().filter(|c| matches!(c, Component::Normal(_) | Component::ParentDir));
     let mut steps: Vec<PathBuf> = all.map(|c| PathBuf::from(c.as_os_str())).collect();
@@ -148,7 +148,7 @@ fn steps(path: &Path) -> Vec<PathBuf> {
     steps
 }
 
-/// `openat2` takes no empty path.
+/// An absolute form of `path`: `openat2` refuses an empty path.
 fn in_root(path: &Path) -> PathBuf {
     Path::new("/").join(path)
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_directory_is_an_error() {
+    fn loops_and_files_on_the_way_are_errors() {
         let (top, root) = fixture();
         link(&top, "round", "round");
         assert_eq!(root.make_dirs("round/x").err(), Some(Errno::LOOP));

@@ -1,4 +1,4 @@
-//! Signals, received as data instead of interruptions.
+//! Signals, read from a descriptor instead of interrupting the program.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,8 +12,8 @@ pub const TERMINATE: i32 = libc::SIGTERM;
 pub const CHILD_ENDED: i32 = libc::SIGCHLD;
 pub const WINDOW_CHANGED: i32 = libc::SIGWINCH;
 
-/// What one process sends another to be told something, and what `docker run` passes on to the container. Not among
-/// them are faults, what the kernel says of children and pipes, and what job control stops with.
+/// The signals by which processes send each other messages; `docker run` passes these on to the container. Left out are
+/// faults, the kernel's reports about children and pipes, and the signals by which job control stops a process.
 const MESSAGES: [i32; 14] = [
     libc::SIGHUP,
     libc::SIGINT,
@@ -31,9 +31,9 @@ const MESSAGES: [i32; 14] = [
     libc::SIGPWR,
 ];
 
-/// The signals of other processes to this one, readable from a descriptor for as long as this lives.
+/// Signals that other processes send to this one, readable from a descriptor while this value lives.
 ///
-/// They are blocked in the thread that made this, in the threads and in the processes it makes afterwards.
+/// They are blocked in the thread that made this value, and in threads and processes that it starts later.
 #[derive(Debug)]
 pub struct Messages {
     fd: OwnedFd,
@@ -47,7 +47,7 @@ impl AsFd for Messages {
 }
 
 impl Messages {
-    /// Blocks the signals and begins to receive them.
+    /// Blocks the signals and starts to receive them.
     ///
     /// # Errors
     /// As `signalfd(2)`.
@@ -55,7 +55,7 @@ impl Messages {
         Self::of(&[])
     }
 
-    /// The same, and [`CHILD_ENDED`] among them.
+    /// As [`receive`](Self::receive), with [`CHILD_ENDED`] too.
     ///
     /// # Errors
     /// As `signalfd(2)`.
@@ -79,13 +79,12 @@ impl Messages {
         Ok(Messages { fd: unsafe { OwnedFd::from_raw_fd(fd) }, before })
     }
 
-    /// Leaves the signals blocked: for a process whose work is done, and whose exit code shall be its own choice
-    /// even when a signal comes between its last look and its end.
+    /// Leaves the signals blocked until the process exits, so that a late signal cannot change its exit status.
     pub fn until_exit(self) {
         std::mem::forget(self);
     }
 
-    /// The next signal's number, if one has come.
+    /// The number of the next signal, or `None` when none has arrived.
     ///
     /// # Errors
     /// As `read(2)`.
@@ -108,24 +107,24 @@ impl Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // Only a wrong constant could make this fail.
+        // This fails only for a wrong constant.
         let _ = change_mask(libc::SIG_SETMASK, &self.before);
     }
 }
 
-/// Every signal does what the kernel gave it to do, and none is blocked: how a new program expects to begin.
+/// Resets every signal to its default action and unblocks all, as a new program expects.
 ///
 /// # Errors
 /// As `sigprocmask(2)`.
 pub fn reset_all() -> Result<()> {
-    /// The kernel's `struct sigaction`, not the C library's, which keeps some signals to itself. All zeroes mean
-    /// the default action.
+    /// The kernel's `struct sigaction`; all zeroes mean the default action. The C library's call would refuse the
+    /// signals that the library uses itself.
     const DEFAULT: [u64; 4] = [0; 4];
     const SET_SIZE: usize = 8;
     for signal in 1..=libc::SIGRTMAX() {
         let old = std::ptr::null_mut::<u64>();
-        // SAFETY: the default action is no code of ours, and the struct outlives the call. That KILL and STOP
-        // cannot be set, the kernel says.
+        // SAFETY: the default action runs no code of ours, and the struct outlives the call. For KILL and STOP the
+        // kernel returns an error, which changes nothing.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), old, SET_SIZE) };
     }
     change_mask(libc::SIG_SETMASK, &empty()).map(drop)

@@ -1,4 +1,4 @@
-//! What the kernel tells of a file and of a file system.
+//! The attributes of files and the statistics of file systems.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ pub struct Timestamp {
     pub nsec: u32,
 }
 
-/// What is out of its range becomes 1970.
+/// A time outside the range of `SystemTime` becomes 1970.
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> SystemTime {
         let seconds = Duration::from_secs(time.sec.unsigned_abs());
@@ -26,7 +26,7 @@ impl From<SystemTime> for Timestamp {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         match time.duration_since(UNIX_EPOCH) {
             Ok(since) => Timestamp { sec: seconds(since), nsec: since.subsec_nanos() },
-            // Nanoseconds count upwards before 1970 too.
+            // Nanoseconds count upwards before 1970 as well, so the seconds round down.
             Err(before) => match before.duration() {
                 before if before.subsec_nanos() == 0 => {
                     Timestamp { sec: 0_i64.saturating_sub_unsigned(before.as_secs()), nsec: 0 }
@@ -43,7 +43,7 @@ impl Timestamp {
     }
 }
 
-/// What a time shall become.
+/// The new value of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetTime {
     Keep,
@@ -65,7 +65,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind in the `S_IFMT` bits of `mode`; what Linux does not know counts as regular.
+    /// The kind in the `S_IFMT` bits of `mode`; unknown bits count as regular.
     pub fn of_mode(mode: u32) -> Kind {
         match FileType::from_raw_mode(mode) {
             FileType::Directory => Kind::Directory,
@@ -96,7 +96,7 @@ impl Kind {
     }
 }
 
-/// What `stat(2)` says.
+/// The result of `stat(2)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
     pub dev: u64,
@@ -117,9 +117,9 @@ pub struct Stat {
     pub atime: Timestamp,
     pub mtime: Timestamp,
     pub ctime: Timestamp,
-    /// Where it was asked for by name: nothing of it may change.
+    /// The immutable flag: nothing of the file may change. Only set by a `stat` by name.
     pub immutable: bool,
-    /// Likewise: it may only be added to.
+    /// The append-only flag: data may only be added. Only set by a `stat` by name.
     pub append_only: bool,
 }
 
@@ -179,7 +179,7 @@ impl From<Statx> for Stat {
     }
 }
 
-/// What `statvfs(3)` says; counts are in units of `fragment_size` bytes.
+/// The result of `statvfs(3)`; counts are in units of `fragment_size` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FsStat {
     pub blocks: u64,
@@ -207,7 +207,7 @@ impl From<StatVfs> for FsStat {
     }
 }
 
-/// Packs a device number.
+/// Packs a device number, as `makedev` does.
 pub fn make_device(major: u32, minor: u32) -> u64 {
     rustix::fs::makedev(major, minor)
 }

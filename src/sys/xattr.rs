@@ -1,4 +1,4 @@
-//! Extended attributes, of a name in a directory or of an open file.
+//! Extended attributes of a name in a directory, or of an open file.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,19 +12,19 @@ use super::path_fd::proc_path;
 use super::process::last_error;
 use super::{Dir, Errno, Name, Result};
 
-/// The largest value and the largest list that Linux passes, in bytes.
+/// The largest value, and the largest list of names, on Linux, in bytes.
 const SIZE_MAX: usize = 64 << 10;
 
-/// Whose attributes. `Fd` may be an `O_PATH` descriptor, also of a symbolic link.
+/// The file whose attributes are meant. `Fd` may be an `O_PATH` descriptor, also of a symbolic link.
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
     Name(&'a Dir, Name<'a>),
-    /// The directory's own: by a shorter way than as `Fd`.
+    /// The directory itself; cheaper than the same directory as `Fd`.
     Dir(&'a Dir),
     Fd(BorrowedFd<'a>),
 }
 
-/// Whether the attribute must, must not, or may exist.
+/// Whether `set` requires the attribute to be missing (`Create`) or to exist (`Replace`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     Any,
@@ -37,7 +37,8 @@ impl<'a> Of<'a> {
         Of::Fd(fd.as_fd())
     }
 
-    /// A descriptor and the path from it, for the calls that take both; `O_PATH` descriptors of files have none.
+    /// The descriptor and path for calls that take both. `None` for an `O_PATH` descriptor of a file: these calls need
+    /// a path.
     fn step(self) -> Option<(BorrowedFd<'a>, CString)> {
         match self {
             Of::Name(dir, name) => Some((dir.as_fd(), CString::new(name.as_bytes()).ok()?)),
@@ -46,7 +47,7 @@ impl<'a> Of<'a> {
         }
     }
 
-    /// The path to ask, and whether a link at its end is to be followed (only the one in /proc is).
+    /// A path for calls without a descriptor, and whether to follow a link at its end (only the one in /proc).
     fn path(self) -> (Vec<u8>, bool) {
         match self {
             Of::Name(dir, name) => (dir.xattr_path(name), false),
@@ -56,10 +57,10 @@ impl<'a> Of<'a> {
     }
 }
 
-/// The value of `key`, or `None` where there is no such attribute, or none of its namespace.
+/// The value of `key`, or `None` when the file has no such attribute or the file system does not support its namespace.
 ///
 /// # Errors
-/// As `getxattr(2)`, but for `ENODATA` and `EOPNOTSUPP`.
+/// As `getxattr(2)`, except `ENODATA` and `EOPNOTSUPP`.
 pub fn get(of: Of<'_>, key: &OsStr) -> Result<Option<Vec<u8>>> {
     match get_strict(of, key) {
         Ok(value) => Ok(Some(value)),
@@ -68,7 +69,7 @@ pub fn get(of: Of<'_>, key: &OsStr) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The value of `key`; its absence is an error.
+/// The value of `key`; a missing attribute is an error.
 ///
 /// # Errors
 /// As `getxattr(2)`.
@@ -86,10 +87,10 @@ pub fn get_strict(of: Of<'_>, key: &OsStr) -> Result<Vec<u8>> {
     })
 }
 
-/// The names of all attributes; none where the file system has no attributes.
+/// The names of all attributes; an empty list where the file system has no attributes.
 ///
 /// # Errors
-/// As `listxattr(2)`, but for `EOPNOTSUPP`.
+/// As `listxattr(2)`, except `EOPNOTSUPP`.
 pub fn list(of: Of<'_>) -> Result<Vec<OsString>> {
     let raw = match of.step().filter(|_| at::exist()) {
         Some((fd, path)) => read_sized(|buffer| at::list(fd, &path, buffer)),
@@ -133,7 +134,7 @@ pub fn remove(of: Of<'_>, key: &OsStr) -> Result<()> {
     if follow { rfs::removexattr(path.as_slice(), key) } else { rfs::lremovexattr(path.as_slice(), key) }
 }
 
-/// One call for what is small, a second with the largest buffer for what is not.
+/// Reads into a small buffer, and again into the largest one when the value does not fit.
 fn read_sized(mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
     let mut small = [0u8; 512];
     match read(&mut small) {
@@ -148,12 +149,12 @@ fn read_sized(mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8
     }
 }
 
-/// The calls of Linux 6.13 that take a descriptor and a path: they spare the way through `/proc`, which costs three
-/// times what the question itself does.
+/// The calls of Linux 6.13 that take a descriptor and a path. They avoid resolving a path in `/proc`, which costs three
+/// times as much as reading the attribute.
 mod at {
     use super::*;
 
-    /// The same numbers on every architecture; `libc` has none yet.
+    /// The numbers are the same on every architecture; `libc` does not define them yet.
     const GETXATTRAT: libc::c_long = 464;
     const LISTXATTRAT: libc::c_long = 465;
 
@@ -165,14 +166,14 @@ mod at {
         flags: u32,
     }
 
-    /// Unset after an answer that only a kernel, or a filter of system calls, gives that knows nothing of them.
+    /// Cleared when the kernel does not know the calls, or a seccomp filter forbids them.
     static EXIST: AtomicBool = AtomicBool::new(true);
 
     pub(super) fn exist() -> bool {
         EXIST.load(Ordering::Relaxed) && {
             static PROBED: std::sync::Once = std::sync::Once::new();
             PROBED.call_once(|| {
-                // An empty list of the root directory's attributes fits in no bytes; an old sandbox answers EPERM.
+                // A size of 0 asks only for the length of the list. An old seccomp filter returns EPERM.
                 if matches!(list(rfs::CWD, c"/", &mut []), Err(Errno::NOSYS | Errno::PERM)) {
                     EXIST.store(false, Ordering::Relaxed);
                 }
@@ -185,7 +186,8 @@ mod at {
         let size = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let mut args = Args { value: buffer.as_mut_ptr().expose_provenance() as u64, size, flags: 0 };
         account(Call::Getxattr)?;
-        // SAFETY: the strings are NUL-terminated, `args` names a buffer of its size, and all outlive the call.
+        // SAFETY: the strings are NUL-terminated, `args` points to a buffer of the given size, and all outlive the
+        // call.
         let got = unsafe {
             libc::syscall(
                 GETXATTRAT,
@@ -202,7 +204,7 @@ mod at {
 
     pub(super) fn list(dir: BorrowedFd<'_>, path: &CStr, buffer: &mut [u8]) -> Result<usize> {
         account(Call::Listxattr)?;
-        // SAFETY: the path is NUL-terminated, and the buffer has the size that is told; both outlive the call.
+        // SAFETY: the path is NUL-terminated, the buffer has the given size, and both outlive the call.
         let got = unsafe {
             libc::syscall(
                 LISTXATTRAT,
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_found_by_every_way_to_it() {
+    fn every_way_to_a_file_reaches_its_attributes() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("a"), "").unwrap();
         std::os::unix::fs::symlink("a", scratch.path().join("link")).unwrap();

@@ -1,8 +1,8 @@
-//! How much of an image was read, and what: HelloBench's question.
+//! How much of an image was read, as the HelloBench benchmark asks.
 //!
-//! Puts what a union noted ([`Trace`]) beside what there was to read, layer by layer. Files are those that the daemon
-//! was asked to read, or copied up: of one that was only looked up, opened or mapped, and of an empty one, it hears
-//! nothing that would tell.
+//! Compares the reads that a union recorded ([`Trace`]) with the whole content of the image, layer by layer. A file
+//! counts when the daemon read it or copied it up. A file that was only looked up, opened or mapped, and an empty file,
+//! do not count, because the daemon gets no read request for them.
 #![doc = include_str!("trace.md")]
 #![warn(missing_docs)]
 
@@ -15,68 +15,68 @@ use crate::layer::{Walk, walk};
 use crate::sys::{Dir, Kind, Result};
 use crate::union::{FileRead, Trace};
 
-/// A layer to be counted.
+/// A layer to measure.
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// The root of the layer on the host.
     pub dir: PathBuf,
-    /// By what it is known.
+    /// The id of the layer, for display.
     pub id: String,
-    /// The step that made it, if that is told.
+    /// The build step that made the layer; empty when unknown.
     pub created_by: String,
 }
 
-/// What was read of a stack of layers.
+/// How much of a stack of layers was read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reading {
-    /// From the base up.
+    /// The layers, base first.
     pub layers: Vec<LayerReading>,
-    /// In the order in which they were first read.
+    /// The files, in the order of their first reads.
     pub files: Vec<FileReading>,
 }
 
-/// What was read of one layer, and what there was to read. Regular files count, each once whatever names it has.
+/// How much of one layer was read, and how much it holds. Counts regular files only; several hard links count once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LayerReading {
-    /// 1 is the base.
+    /// The number of the layer; 1 is the base.
     pub layer: usize,
-    /// By what the layer is known.
+    /// The id of the layer.
     pub id: String,
-    /// The step that made it; empty when that is not told.
+    /// The build step that made the layer; empty when unknown.
     pub created_by: String,
-    /// How many files were read, at least in part.
+    /// The number of files that were read, at least in part.
     pub files_read: u64,
-    /// How many files there are.
+    /// The number of files in the layer.
     pub files: u64,
     /// Bytes that the kernel asked for, each once.
     pub bytes_read: u64,
-    /// Bytes of all files, as `stat` gives their sizes.
+    /// The sum of the sizes of all files, in bytes.
     pub bytes: u64,
 }
 
-/// What was read of one file.
+/// How much of one file was read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FileReading {
-    /// As the container has it; of several names, one.
+    /// The path in the container; one of them when the file has several.
     pub path: String,
-    /// The layer that has it; 1 is the base.
+    /// The number of the layer that holds the file; 1 is the base.
     pub layer: usize,
-    /// Seconds from the beginning to the first read.
+    /// Seconds from the start of the trace to the first read.
     pub first: f64,
     /// Bytes that the kernel asked for, each once.
     pub bytes_read: u64,
-    /// Its size in bytes.
+    /// The size of the file, in bytes.
     pub bytes: u64,
-    /// How often the daemon was asked.
+    /// The number of read requests.
     pub reads: u64,
-    /// Pairs of first byte and the one behind the last; rising, and none of them touch.
+    /// The byte ranges that were read, as start and end (exclusive); ascending, and no two touch.
     pub ranges: Vec<(u64, u64)>,
 }
 
-/// What `trace` noted of `layers`, which are the union's topmost, topmost first.
+/// Compares `trace` with `layers`, the topmost layers of the union, topmost first.
 ///
 /// # Errors
-/// Those of walking a layer.
+/// The first error of walking a layer.
 pub fn reading(trace: &Trace, layers: &[Layer]) -> Result<Reading> {
     let noted: Vec<FileRead> = trace.files().into_iter().filter(|file| file.layer < layers.len()).collect();
     let mut reading = Reading { layers: Vec::new(), files: Vec::new() };
@@ -115,7 +115,7 @@ pub fn reading(trace: &Trace, layers: &[Layer]) -> Result<Reading> {
 }
 
 impl Reading {
-    /// All layers together.
+    /// The sums over all layers.
     pub fn total(&self) -> LayerReading {
         self.layers.iter().fold(LayerReading::default(), |sum, layer| LayerReading {
             files_read: sum.files_read + layer.files_read,
@@ -139,8 +139,8 @@ struct Total {
 }
 
 impl Total {
-    /// Walks the layer in `dir`, and calls `each` with the path and the size of every name of a regular file. What this
-    /// process may not look at is passed over.
+    /// Walks the layer in `dir` and calls `each` with the path and size of every name of a regular file. Skips
+    /// directories that this process may not read.
     fn of(dir: &Path, mut each: impl FnMut(&Path, u64)) -> Result<Total> {
         let mut total = Total::default();
         let mut linked = HashSet::new();

@@ -1,12 +1,12 @@
-//! Tests that mind when a file is closed for the last time.
+//! Runs a test alone in its process, for tests that depend on the last close of a file.
 //!
-//! A process that another test is starting holds copies of all our descriptors until its exec: what hears of the last
-//! close, or of the end of a file, hears it late then. Such a test runs by itself, in a process of its own.
+//! A process that another test is starting holds copies of all our descriptors until its exec. It delays the last close
+//! of a file, and the end of a pipe. Such a test therefore runs in a process of its own.
 
 use std::process::Command;
 
-/// Answers true where the calling test, called so in its program, is alone in its process. Else runs it there, fails
-/// if it fails, and answers false: there is nothing left to do.
+/// Returns true when the calling test, whose name is `test`, is alone in its process. Otherwise runs it in a process of
+/// its own, fails if it fails there, and returns false: the caller then has nothing left to do.
 #[track_caller]
 pub fn alone(test: &str) -> bool {
     const MARK: &str = "OVERFUSE_TEST_ALONE";

@@ -1,4 +1,4 @@
-//! Operations below a mount point, each with an outcome that can be compared and is logged.
+//! Operations below a mount point. Each logs its outcome, so that two mounts can be compared.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -15,12 +15,12 @@ use rustix::io::Errno;
 
 use super::tree::{word, xattrs};
 
-/// What an operation answered: what it read (`ok` where it reads nothing), or the name of its errno.
+/// The result of an operation: the data that it read (`ok` if none), or the name of its errno.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome(pub String);
 
 impl Outcome {
-    /// Fails where the outcome is another.
+    /// Fails unless the outcome is `expected`.
     #[track_caller]
     pub fn gives(self, expected: &str) {
         assert_eq!(self.0, expected);
@@ -33,7 +33,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A mount point, and what was done below it.
+/// A mount point, and the log of the operations below it.
 #[derive(Debug)]
 pub struct At {
     root: PathBuf,
@@ -45,20 +45,20 @@ impl At {
         At { root: root.into(), log: Arc::default() }
     }
 
-    /// The host's path of `path`.
+    /// The path on the host of `path` below the mount point.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
-    /// Does what `operations` say as another user, who has no capabilities; as root.
+    /// Runs `operations` as another user without capabilities; the caller must be root.
     ///
-    /// Only the calling thread changes. The scratch directory may be out of the user's reach, so
-    /// paths start at a descriptor.
+    /// Changes the ids of the calling thread only. That user may have no access to the scratch directory, so paths
+    /// start at a descriptor.
     pub fn as_user(&self, uid: u32, gid: u32, operations: impl FnOnce(&At)) {
         let root = File::open(&self.root).expect("open the mount point");
         let at = At { root: format!("/proc/self/fd/{}", root.as_raw_fd()).into(), log: self.log.clone() };
         let become_user = |uid, gid| {
-            // SAFETY: these two take numbers alone, and change the calling thread alone.
+            // SAFETY: both calls take only numbers and change only the calling thread.
             unsafe {
                 libc::setfsgid(gid);
                 libc::setfsuid(uid);
@@ -72,14 +72,14 @@ impl At {
         }
     }
 
-    /// As [`At::as_user`], as a member of these other groups too.
+    /// As [`At::as_user`], with `groups` as supplementary groups.
     pub fn as_member(&self, uid: u32, gid: u32, groups: &[u32], operations: impl FnOnce(&At)) {
-        // SAFETY: the system call itself, unlike the C library's wrapper, changes the calling thread alone.
+        // SAFETY: the raw system call changes only the calling thread; the C library's wrapper changes all.
         let become_member = |groups: &[u32]| unsafe {
             libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr());
         };
         become_member(groups);
-        // In a user namespace that maps ids by newgidmap this is allowed as well.
+        // A user namespace whose ids newgidmap has mapped allows this too.
         self.as_user(uid, gid, operations);
         become_member(&[0]);
     }
@@ -89,7 +89,7 @@ impl At {
         self.log.lock().expect("no test thread panics while logging").clone()
     }
 
-    /// Logs the outcome of something that is no method here.
+    /// Logs the outcome of an operation that has no method here.
     pub fn note(&self, what: impl fmt::Display, result: io::Result<impl Into<String>>) -> Outcome {
         let outcome = Outcome(match result {
             Ok(read) => Some(read.into()).filter(|read: &String| !read.is_empty()).unwrap_or("ok".into()),
@@ -107,13 +107,13 @@ impl At {
         options.open(self.path(path))
     }
 
-    // What is there.
+    // Reading.
 
     pub fn read(&self, path: &str) -> Outcome {
         self.note(format_args!("read {path}"), fs::read(self.path(path)).map(|content| word(&content)))
     }
 
-    /// Names and types, sorted, as `ls -F` marks them.
+    /// The sorted names, with their types marked as `ls -F` does.
     pub fn list(&self, path: &str) -> Outcome {
         let list = || {
             let mut names = Vec::new();
@@ -135,7 +135,7 @@ impl At {
         self.note(format_args!("list {path}"), list())
     }
 
-    /// Type, mode, owner, links, and size where it is no directory.
+    /// The type, mode and owner; for anything but a directory also the size and link count.
     pub fn stat(&self, path: &str) -> Outcome {
         let stat = fs::symlink_metadata(self.path(path)).map(|meta| {
             let counts =
@@ -154,13 +154,13 @@ impl At {
         self.done(format_args!("access {path} {how:?}"), rfs::access(self.path(path), how))
     }
 
-    // Making.
+    // Creating.
 
     pub fn mkdir(&self, path: &str, mode: u32) -> Outcome {
         self.done(format_args!("mkdir {path} {mode:o}"), rfs::mkdir(self.path(path), Mode::from_raw_mode(mode)))
     }
 
-    /// With `O_CREAT | O_EXCL`.
+    /// Creates a file with `O_CREAT | O_EXCL`.
     pub fn create(&self, path: &str, mode: u32, content: &str) -> Outcome {
         let made = || {
             self.open(path, OpenOptions::new().write(true).create_new(true).mode(mode))?.write_all(content.as_bytes())
@@ -220,7 +220,7 @@ impl At {
         self.note(format_args!("append {path} {content}"), wrote().map(|()| ""))
     }
 
-    /// By path, as `truncate(2)`.
+    /// Changes the length through an open file (`ftruncate(2)`).
     pub fn truncate(&self, path: &str, length: u64) -> Outcome {
         let cut = || self.open(path, OpenOptions::new().write(true))?.set_len(length);
         self.note(format_args!("truncate {path} {length}"), cut().map(|()| ""))
@@ -234,7 +234,7 @@ impl At {
         self.note(format_args!("fallocate {path} {mode:?} {offset} {length}"), allocate().map(|()| ""))
     }
 
-    /// Where data and holes are, as `0-4096 data, …`.
+    /// The ranges of data and the size, as `data 0-4096 8192-12288 of 16384`.
     pub fn extents(&self, path: &str) -> Outcome {
         let seek = |file: &File, from| match rfs::seek(file, from) {
             Ok(at) => Ok(Some(at)),
@@ -278,7 +278,7 @@ impl At {
         self.note(format_args!("chown {path} {uid}:{gid}"), set.map(|()| ""))
     }
 
-    /// As a user's own program would, by path: `truncate(2)`, which opens nothing.
+    /// Changes the length by path (`truncate(2)`), without opening the file.
     pub fn truncate_path(&self, path: &str, length: u64) -> Outcome {
         let name = std::ffi::CString::new(self.path(path).into_os_string().into_encoded_bytes()).expect("a path");
         // SAFETY: the path is NUL-terminated and outlives the call.
@@ -289,7 +289,7 @@ impl At {
         self.note(format_args!("truncate by path {path} {length}"), cut)
     }
 
-    /// Sets the time of modification, to the nanosecond, of the entry itself.
+    /// Sets the access and modification times of the entry itself, to the nanosecond.
     pub fn utimes(&self, path: &str, seconds: i64, nanoseconds: i64) -> Outcome {
         let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
         let times = Timestamps { last_access: time, last_modification: time };
@@ -318,7 +318,7 @@ impl At {
     }
 }
 
-/// `ENOENT` for the error of that number; the number for a rare one.
+/// The name of an errno, such as `ENOENT`; its number when it is rare.
 pub fn errno_name(error: &io::Error) -> String {
     macro_rules! names {
         ($($name:ident),*) => {

@@ -1,15 +1,15 @@
-//! One behaviour, on kernel overlayfs and on Overfuse, over the same layers: they must agree.
+//! Runs the same operations on kernel overlayfs and on Overfuse over the same layers, and compares the results.
 
 use std::time::SystemTime;
 
 use super::snapshot::{Snapshot, snapshot_since};
 use super::{At, Layers, Subject, scratch, snapshot};
 
-/// Runs `operations` on `layers` (as [`Layers::build`] reads them) mounted by the kernel and by
-/// Overfuse. Fails unless both answer every operation alike, show the same tree afterwards and again
-/// after a remount, leave uppers that the kernel shows alike, and leave the lower layers untouched.
+/// Runs `operations` on `layers` (as [`Layers::build`] reads them), mounted once by the kernel and once by Overfuse.
+/// Fails unless all of these hold: both give the same outcome for each operation; both show the same tree afterwards,
+/// and again after a remount; the kernel shows the same tree from both uppers; the lower layers are unchanged.
 ///
-/// A test calls this after `need!(fuse, overlay)`.
+/// The test must call `need!(fuse, overlay)` first.
 #[track_caller]
 pub fn check(layers: &str, operations: impl Fn(&At)) {
     let start = SystemTime::now();
@@ -24,10 +24,10 @@ pub fn check(layers: &str, operations: impl Fn(&At)) {
     }
 }
 
-/// Runs `operations` on `layers` mounted by Overfuse alone: for what the kernel does not do, or not in a user
-/// namespace. Fails unless the tree is the same after a remount and the lower layers are untouched.
+/// Runs `operations` on `layers` mounted by Overfuse alone, for what the kernel cannot do, or cannot do in a user
+/// namespace. Fails unless the tree is the same after a remount and the lower layers are unchanged.
 ///
-/// A test calls this after `need!(fuse)`.
+/// The test must call `need!(fuse)` first.
 #[track_caller]
 pub fn check_alone(layers: &str, operations: impl Fn(&At)) {
     let dir = scratch();
@@ -46,14 +46,14 @@ pub fn check_alone(layers: &str, operations: impl Fn(&At)) {
     }
 }
 
-/// As [`check`], without an upper: nothing changes, whatever is tried.
+/// As [`check`], for layers without an upper, so that no operation changes anything.
 #[track_caller]
 pub fn check_read_only(layers: &str, operations: impl Fn(&At)) {
     assert!(!layers.contains("upper:"));
     check(layers, operations);
 }
 
-/// Fails with the operations, in their order, that were answered differently.
+/// Fails if any outcomes differ, and lists them in order.
 #[track_caller]
 fn assert_same_outcomes(kernel: &[String], overfuse: &[String]) {
     let pairs = kernel.iter().zip(overfuse).filter(|(by_kernel, by_overfuse)| by_kernel != by_overfuse);

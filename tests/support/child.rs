@@ -1,4 +1,4 @@
-//! A child process that runs a few system calls of a test: other processes are who locks and signals are about.
+//! Runs a few system calls of a test in a child process: locks and fatal signals need a process of their own.
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,17 +7,17 @@ pub enum End {
     Killed(i32),
 }
 
-/// Forks, runs `act` in the child, and answers how it ended.
+/// Forks, runs `act` in the child, and returns how the child ended.
 ///
-/// This process has threads, so that `act` may do system calls and nothing else: no allocation, no lock.
+/// This process has several threads, so `act` may only make system calls: no allocation, no lock.
 pub fn run(act: impl FnOnce() -> i32) -> End {
-    // SAFETY: between the fork and `_exit` the child only does what `act`, by contract, restricts itself to.
+    // SAFETY: between the fork and `_exit` the child only makes system calls, as the contract of `act` demands.
     let child = unsafe { libc::fork() };
     match child {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
             let code = act();
-            // SAFETY: ends the child, running nothing of this process's.
+            // SAFETY: ends the child without running exit handlers of this process.
             unsafe { libc::_exit(code) }
         }
         pid => wait(pid),
@@ -33,10 +33,11 @@ fn wait(pid: libc::pid_t) -> End {
     if libc::WIFSIGNALED(status) { End::Killed(libc::WTERMSIG(status)) } else { End::Exited(libc::WEXITSTATUS(status)) }
 }
 
-/// The signal by which a child died that ran `act`; none where it ended by itself.
+/// Runs `act` in a child; returns the signal that killed it, or `None` if it exited.
 pub fn signal_of(act: impl FnOnce() -> i32) -> Option<i32> {
     match run(|| {
-        // SAFETY: the test harness's own handler for this signal would start its report in the child.
+        // SAFETY: takes only constants. The default action keeps the test harness's handler from starting its report in
+        // the child.
         unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
         act()
     }) {
@@ -45,7 +46,7 @@ pub fn signal_of(act: impl FnOnce() -> i32) -> Option<i32> {
     }
 }
 
-/// What the last failed call in a child answers as its exit code.
+/// The errno of the last failed call; a child returns it as its exit code.
 pub fn errno() -> i32 {
     // SAFETY: the address of this thread's errno is always valid.
     unsafe { *libc::__errno_location() }

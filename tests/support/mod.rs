@@ -1,7 +1,7 @@
-//! What the integration tests share: trees as text, comparisons that read as diffs, mounts of both
-//! kinds, and operations whose outcomes can be compared.
+//! Shared by the integration tests: trees as text, comparisons that print diffs, mounts by the kernel and by Overfuse,
+//! and operations with comparable outcomes.
 //!
-//! Every test crate includes this directory by path and uses the part that it needs.
+//! Every test crate includes this directory by path and uses the parts that it needs.
 #![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod alone;

@@ -1,4 +1,4 @@
-//! The tests of a program once more, by an ordinary user who is root of a user namespace.
+//! Runs all tests of a test program again, as root of a user namespace.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use super::copy_program;
 use super::need::user;
 use super::subject::overfuse;
 
-/// Runs all tests of this program but those of the module `in_namespace`, and those that `skip` names, by the user
-/// called `name` as root of a namespace whose ids `map` asks unshare(1) for. Fails where one fails.
+/// Runs this program's tests as the user called `name`, as root of a user namespace with the ids in `map` (options of
+/// unshare(1)). Leaves out the module `in_namespace` and the tests named in `skip`. Fails if one of them fails.
 pub fn run_all_in_namespace(name: &str, map: &[&str], require: &str, skip: &[&str]) {
-    let user = user(name).expect("need! has looked");
+    let user = user(name).expect("need! has found the user");
     run_all(user.command("unshare"), Some((user.uid, user.gid)), map, require, skip);
 }
 
-/// As [`run_all_in_namespace`], by the user who runs the tests.
+/// As [`run_all_in_namespace`], as the user who runs the tests.
 pub fn run_all_in_own_namespace(require: &str, skip: &[&str]) {
     let map_auto = ["--map-auto"];
     let tried = Command::new("unshare").args(["--user", "--map-root-user"]).args(map_auto).arg("true").output();
@@ -24,7 +24,7 @@ pub fn run_all_in_own_namespace(require: &str, skip: &[&str]) {
 }
 
 fn run_all(mut unshare: Command, owner: Option<(u32, u32)>, map: &[&str], require: &str, skip: &[&str]) {
-    // The build directory may be out of reach for others.
+    // Other users may have no access to the build directory.
     let place = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/var/tmp").expect("make a directory");
     let share = |from: PathBuf, name: &str| {
         let to = place.path().join(name);

@@ -1,7 +1,7 @@
-//! What a test needs of the machine.
+//! The requirements of a test on the machine.
 //!
-//! `need!(root, fuse)` returns from the test where the machine lacks one of them, and says so once in a test program. With
-//! `REQUIRE=root,fuse` in the environment, what is named there must be present: its absence fails.
+//! `need!(root, fuse)` skips the test where the machine lacks one of them, and reports that once per test program. With
+//! `REQUIRE=root,fuse` in the environment, the test fails instead of being skipped when one of these is missing.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::scratch;
 
-/// Skips the test, aloud, where the machine lacks something that it needs.
+/// Skips the test, with a report, when the machine lacks something that it needs.
 #[macro_export]
 macro_rules! need {
     ($($what:ident),+ $(,)?) => {
@@ -36,14 +36,16 @@ pub fn all(wanted: &[&str]) -> bool {
     missing.is_empty()
 }
 
-/// Says on the standard error that tests are skipped for want of `missing`: once in a process, as many tests may.
+/// Reports on standard error that tests which need `missing` are skipped; once per process, although many tests may
+/// call it.
 ///
-/// libtest keeps what passing tests print by `eprintln!`; it does not see what is written to the stream itself.
+/// libtest captures what passing tests print with `eprintln!`, but not what they write to the stream itself.
 fn report(missing: &str) {
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
     if reported.insert(missing.to_owned()) {
-        // One write, so that the lines of several tests do not mix. The test is skipped whether or not it is told.
+        // One write, so that lines of several tests do not mix. A failed report does not stop the test from being
+        // skipped.
         let _ = std::io::stderr().write_all(format!("skipped, here and below: tests that need {missing}\n").as_bytes());
     }
 }
@@ -70,7 +72,7 @@ fn has(what: &str) -> bool {
     }
 }
 
-/// Whether files can be protected where tests put their trees; found by trying, once.
+/// Whether `chattr +i` works in the scratch directory; tried once.
 fn has_flags() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -81,7 +83,7 @@ fn has_flags() -> bool {
     })
 }
 
-/// Whether this process may read and change files whatever their mode: root may, of the machine or of a namespace.
+/// Whether this process may read and change files of any mode, as root of the machine or of a namespace may.
 pub fn overrides_modes() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -94,7 +96,7 @@ pub fn overrides_modes() -> bool {
     })
 }
 
-/// Whether this user may become root of a user namespace; found by trying, once.
+/// Whether this user may become root of a user namespace; tried once.
 fn has_namespace() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -103,31 +105,32 @@ fn has_namespace() -> bool {
     })
 }
 
-/// Whether `program` is found where programs are.
+/// Whether `program` is in the `PATH`.
 fn has_program(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// Root of the machine: not of a user namespace, where device nodes and `trusted.*` are not to be had.
+/// Whether this process is root of the machine. Root of a user namespace cannot make device nodes or `trusted.*`
+/// xattrs.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root() && in_initial_user_namespace()
 }
 
-/// Whether ids are mapped one to one, all of them.
+/// Whether the user namespace maps every id to itself.
 pub fn in_initial_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Whether there are ids to give files to, beside this process's own: not in the namespace of a user who has none.
+/// Whether this process can give files to other ids. A user namespace without subordinate ids has none.
 fn has_ids() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
     counts.sum::<u64>() > 65_000
 }
 
-/// Whether this process may mount kernel overlayfs; found by trying, once.
+/// Whether this process may mount kernel overlayfs; tried once.
 fn has_overlay() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -137,7 +140,7 @@ fn has_overlay() -> bool {
     })
 }
 
-/// Whether `/bin/busybox` runs without any library: what Debian's busybox-static installs.
+/// Whether `/bin/busybox` is statically linked, as in Debian's busybox-static.
 fn has_static_busybox() -> bool {
     const INTERPRETER: u32 = 3;
     let Ok(elf) = std::fs::read("/bin/busybox") else { return false };
@@ -166,7 +169,7 @@ pub struct User {
 }
 
 impl User {
-    /// `program`, to be run as this user and with nothing of our environment but the path.
+    /// A command that runs `program` as this user, with only the path of our environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.uid(self.uid).gid(self.gid).env_clear().current_dir(&self.home);
@@ -176,7 +179,7 @@ impl User {
     }
 }
 
-/// The user called `name`.
+/// The entry of the user called `name`.
 pub fn user(name: &str) -> Option<User> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     users.lines().find_map(|line| {

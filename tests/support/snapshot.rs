@@ -1,4 +1,4 @@
-//! Everything that a tree shows, so that two trees can be compared and a difference read.
+//! Snapshots of trees, for readable comparisons.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -10,23 +10,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::subject::peer;
 use super::tree::{is_mark, read, target, walk, word, xattrs};
 
-/// Type, mode, owner, size, links, link target, device, mtime, xattrs and content of every entry of
-/// a tree, its root included. Not shown: the size and link count of directories, atime and ctime,
-/// and the xattrs that are overlayfs's own.
+/// The type, mode, owner, size, links, link target, device, mtime, xattrs and content of every entry of a tree, and of
+/// its root. Leaves out the size and link count of directories, atime and ctime, and overlayfs's own xattrs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<PathBuf, String>);
 
-/// How an entry begins that a directory lists and that is not there.
+/// The start of the line for an entry that is listed but missing.
 const GHOST: &str = "<listed, but: ";
 
-/// The tree in `dir`.
+/// A snapshot of the tree in `dir`.
 pub fn snapshot(dir: &Path) -> Snapshot {
     since(dir, None)
 }
 
-/// The tree in `dir`, where a time not before `start` reads as `new`: it differs between two runs.
+/// A snapshot of the tree in `dir`. An mtime at or after `start` reads as `new`, because it differs between two runs.
 pub fn snapshot_since(dir: &Path, start: SystemTime) -> Snapshot {
-    // File systems stamp with a coarse clock, which may lag by a tick.
+    // File systems take times from a coarse clock, which may lag by a tick.
     let seconds = start.duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs() as i64;
     since(dir, Some(seconds - 1))
 }
@@ -57,7 +56,7 @@ fn entry(path: &Path, start: Option<i64>) -> String {
         let _ = write!(line, " links={}", meta.nlink());
     }
     let _ = match start {
-        // A peer touches directories when it copies up; that is no reason to look at nothing else.
+        // A peer may change the times of directories when it copies up; the rest is still compared.
         _ if peer().is_some() => Ok(()),
         Some(start) if meta.mtime() >= start => write!(line, " mtime=new"),
         _ => write!(line, " mtime={}.{:09}", meta.mtime(), meta.mtime_nsec()),
@@ -69,7 +68,7 @@ fn entry(path: &Path, start: Option<i64>) -> String {
 }
 
 impl Snapshot {
-    /// The paths that differ, one line each side, or nothing where none do.
+    /// The paths that differ, with a line for each side; `None` when all are equal.
     pub fn diff(&self, other: &Snapshot) -> Option<String> {
         let paths: std::collections::BTreeSet<&PathBuf> = self.0.keys().chain(other.0.keys()).collect();
         let mut text = String::new();
@@ -84,7 +83,7 @@ impl Snapshot {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Fails with the differences, where there are any.
+    /// Fails and prints the differences if there are any.
     #[track_caller]
     pub fn assert_eq(&self, other: &Snapshot, what: &str) {
         if let Some(diff) = self.diff(other) {

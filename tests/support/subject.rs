@@ -1,4 +1,4 @@
-//! The two that mount a stack of layers: kernel overlayfs, and Overfuse, or a peer in its place.
+//! Mounts a stack of layers by kernel overlayfs or by Overfuse (or by a peer in its place).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use super::need::is_root;
 use super::tree::build_at;
 
-/// Directories to be stacked.
+/// The directories of a stack of layers.
 #[derive(Clone, Debug)]
 pub struct Layers {
     /// Topmost first.
@@ -20,13 +20,13 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Builds the layers that `text` describes in `dir`: trees, each below a line `upper:` or
-    /// `lower:`, topmost first. Every layer has times of its own.
+    /// Builds the layers that `text` describes in `dir`: trees, each after a line `upper:` or `lower:`, topmost first.
+    /// Each layer has its own modification times.
     pub fn build(dir: &Path, text: &str) -> Layers {
         Layers::build_for(dir, text, "")
     }
 
-    /// As [`Layers::build`], with an upper of its own for `whom` and the lowers that stand there already.
+    /// As [`Layers::build`], with an upper named after `whom`; reuses lowers that exist already.
     pub fn build_for(dir: &Path, text: &str, whom: &str) -> Layers {
         let mut layers = Layers { lowers: Vec::new(), upper: None };
         for (index, (name, tree)) in sections(text).into_iter().enumerate() {
@@ -57,7 +57,7 @@ impl Layers {
         &self.upper.as_ref().expect("these layers have an upper").0
     }
 
-    /// `lowerdir=…,upperdir=…,workdir=…`
+    /// The mount options `lowerdir=…,upperdir=…,workdir=…`.
     pub fn options(&self) -> String {
         let lowers: Vec<String> = self.lowers.iter().map(|lower| lower.display().to_string()).collect();
         let mut options = format!("lowerdir={}", lowers.join(":"));
@@ -68,12 +68,12 @@ impl Layers {
     }
 }
 
-/// When the layer that a text names as the `index`th was made.
+/// The modification time of the layer at `index` in a text; in seconds since 1970.
 pub fn layer_time(index: usize) -> i64 {
     1_000_000_000 - index as i64 * 1_000_000
 }
 
-/// `upper:` and `lower:` lines, each with the lines below it.
+/// The `upper:` and `lower:` lines, each with the lines after it.
 pub fn sections(text: &str) -> Vec<(&'static str, String)> {
     let mut sections: Vec<(&'static str, String)> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -90,7 +90,7 @@ pub fn sections(text: &str) -> Vec<(&'static str, String)> {
     sections
 }
 
-/// Who mounts.
+/// The file system under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Kernel,
@@ -100,22 +100,22 @@ pub enum Subject {
 impl Subject {
     pub const BOTH: [Subject; 2] = [Subject::Kernel, Subject::Overfuse];
 
-    /// Mounts `layers` on `at`, which is made when missing.
+    /// Mounts `layers` on `at`, which is created if missing.
     #[track_caller]
     pub fn mount(self, layers: &Layers, at: &Path) -> Mounted {
         self.try_mount(layers, at).unwrap_or_else(|error| panic!("{self:?} does not mount {layers:?}: {error}"))
     }
 
-    /// As [`Subject::mount`], with the reason why not.
+    /// As [`Subject::mount`], but returns the error instead of failing.
     pub fn try_mount(self, layers: &Layers, at: &Path) -> Result<Mounted, String> {
         fs::create_dir_all(at).expect("make the mount point");
         match self {
             Subject::Kernel => {
-                // With what Overfuse does by default.
+                // The options that match Overfuse's defaults.
                 let private = if is_root() { "index=on,metacopy=on,redirect_dir=on,xino=on" } else { "userxattr" };
                 let options = std::ffi::CString::new(format!("{},{private}", layers.options())).expect("options");
-                // With an index the kernel refuses an upper that is mounted still: a mount namespace that another test
-                // has just made holds a copy of the mount, which goes a moment after ours.
+                // With `index=on` the kernel refuses an upper that is still mounted. A mount namespace that another
+                // test has just made holds a copy of the mount, which goes away a moment after ours.
                 let patience = Instant::now() + Duration::from_secs(5);
                 loop {
                     match rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str()) {
@@ -140,20 +140,20 @@ impl Subject {
     }
 }
 
-/// The command under test; `OVERFUSE_TEST_BINARY` names it where the build directory cannot be reached.
+/// The command under test; `OVERFUSE_TEST_BINARY` names it when the build directory is out of reach.
 pub fn overfuse() -> Command {
     Command::new(std::env::var_os("OVERFUSE_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_overfuse").into()))
 }
 
-/// What `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse, so that all tests can be run in each of its modes:
+/// Options that `OVERFUSE_TEST_OPTIONS` adds to each mount of Overfuse, so that all tests can run in each of its modes:
 /// `OVERFUSE_TEST_OPTIONS=io=cached cargo test --test mounted`.
 pub fn further_options() -> Option<String> {
     let options = std::env::var("OVERFUSE_TEST_OPTIONS").ok().filter(|_| peer().is_none())?;
     Some(format!("-o{options}"))
 }
 
-/// What `OVERFUSE_TEST_PEER` names: a program that mounts as fuse-overlayfs does. It stands in Overfuse's
-/// place, so that the failures tell what it does differently; times are then not compared.
+/// The program that `OVERFUSE_TEST_PEER` names. It must mount with the arguments of fuse-overlayfs. It replaces
+/// Overfuse, so that failures show how its behaviour differs; times are then not compared.
 pub fn peer() -> Option<Command> {
     std::env::var_os("OVERFUSE_TEST_PEER").map(Command::new)
 }
@@ -163,7 +163,7 @@ fn succeeded(output: Output) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{}: {}", output.status, said.trim())) }
 }
 
-/// As [`Subject::mount`] by Overfuse, with further options.
+/// Mounts by Overfuse with further options.
 #[track_caller]
 pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     fs::create_dir_all(at).expect("make the mount point");
@@ -174,7 +174,7 @@ pub fn mount_with(layers: &Layers, at: &Path, options: &str) -> Mounted {
     Mounted { at: at.into(), by: Subject::Overfuse, live: true }
 }
 
-/// Tries for a while to unmount: a process that another test is starting holds our files open until its exec.
+/// Retries `unmount` for 3 seconds: a process that another test is starting holds our files open until its exec.
 pub fn patiently(unmount: impl Fn() -> Result<(), String>) -> Result<(), String> {
     let patience = Instant::now() + Duration::from_secs(3);
     loop {
@@ -194,12 +194,12 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Where.
+    /// The mount point.
     pub fn at(&self) -> &Path {
         &self.at
     }
 
-    /// Unmounts, and fails where that fails: something is still open below the mount.
+    /// Unmounts; fails if that fails, for example because a file below the mount is still open.
     #[track_caller]
     pub fn unmount(mut self) {
         self.live = false;

@@ -1,4 +1,4 @@
-//! Trees as text, one line an entry.
+//! Trees as text, with one line for each entry.
 //!
 //! ```text
 //! d a 755                    a directory; parents that no line names are made with 755
@@ -14,7 +14,7 @@
 //! f u 644 u @1000:1000 +user.k=v          owners and xattrs, after all else
 //! ```
 //!
-//! [`show`] writes what [`build`] reads, sorted by path. Owners are shown where they are not our own.
+//! [`show`] writes the text that [`build`] reads, sorted by path. It shows owners only if they differ from our own.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -28,19 +28,21 @@ use rustix::fs::{self as rfs, AtFlags, CWD, FileType, Mode, Timespec, Timestamps
 
 use super::need::is_root;
 
-/// Makes the entries of `text` in `dir`, which is made when missing.
+/// Makes the entries of `text` in `dir`, which is created if missing.
 pub fn build(dir: &Path, text: &str) {
     build_at(dir, text, 1_000_000_000);
 }
 
-/// As [`build`]; the entries are modified at `time` (seconds of the epoch) and one second later each.
+/// As [`build`]; the root gets the mtime `time` (seconds since 1970), and each line's entry one second more than the
+/// line before.
 pub fn build_at(dir: &Path, text: &str, time: i64) {
     fs::create_dir_all(dir).expect("make the root of a tree");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     for line in &lines {
         entry(dir, line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
-    // From the last to the first: what is made below a directory changes its time.
+    // Only after all entries exist, because making an entry changes the time of its directory. In reverse order, so
+    // that a file with several names gets the time of its first line.
     for (index, line) in lines.iter().enumerate().rev() {
         let path = line.split_whitespace().nth(1).expect("a path");
         set_mtime(&dir.join(path), time + index as i64 + 1);
@@ -48,7 +50,7 @@ pub fn build_at(dir: &Path, text: &str, time: i64) {
     set_mtime(dir, time);
 }
 
-/// The xattr by which a layer of this process's kind says that a directory hides those below.
+/// The xattr that marks a directory as opaque, for layers that this process makes.
 pub fn opaque_key() -> &'static str {
     if is_root() { "trusted.overlay.opaque" } else { "user.overlay.opaque" }
 }
@@ -105,7 +107,7 @@ fn attach(path: &Path, attribute: &str) -> io::Result<()> {
     Ok(rfs::lsetxattr(path, key, &content(value), XattrFlags::empty())?)
 }
 
-/// Words, of which one that begins with a quote goes to the quote's end.
+/// Splits a line into words; whitespace within quotes does not end a word.
 pub fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
@@ -125,7 +127,7 @@ pub fn split(line: &str) -> Vec<String> {
     words
 }
 
-/// What a word of content stands for.
+/// The bytes that a word of content stands for.
 pub fn content(word: &str) -> Vec<u8> {
     if let Some(inner) = word.strip_prefix('"').and_then(|word| word.strip_suffix('"')) {
         return unescape(inner);
@@ -158,7 +160,7 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The word that stands for `content`: itself, quoted, repeated, or its length and digest.
+/// The word for `content`: the text itself, quoted, or repeated; for long content its length and digest.
 pub fn word(content: &[u8]) -> String {
     let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"*@+\\".contains(byte);
     match content {
@@ -173,7 +175,7 @@ pub fn word(content: &[u8]) -> String {
     }
 }
 
-/// The first bytes of a content's SHA-256, enough to tell contents apart.
+/// The first bytes of the content's SHA-256, enough to tell contents apart.
 pub fn digest(content: &[u8]) -> String {
     use sha2::Digest as _;
     sha2::Sha256::digest(content)[..8].iter().fold(String::new(), |mut hex, byte| {
@@ -187,7 +189,7 @@ fn device(word: &str) -> u64 {
     rfs::makedev(major.parse().expect("a major number"), minor.parse().expect("a minor number"))
 }
 
-/// The tree in `dir` as text. Marks of overlayfs other than opaque and whiteouts are not shown.
+/// The tree in `dir` as text. Leaves out overlayfs's marks, except opaque ones and whiteouts.
 pub fn show(dir: &Path) -> String {
     let mut lines = Vec::new();
     for path in walk(dir) {
@@ -244,22 +246,22 @@ fn line(dir: &Path, path: &Path) -> String {
     line
 }
 
-/// Whether an xattr is overlayfs's own, of either kind.
+/// Whether an xattr is one of overlayfs's own, `trusted.` or `user.`.
 pub fn is_mark(key: &str) -> bool {
     key.starts_with("trusted.overlay.") || key.starts_with("user.overlay.")
 }
 
-/// The content of a file, which is empty where it cannot be read.
+/// The content of a file, or the error in angle brackets.
 pub fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| format!("<{error}>").into_bytes())
 }
 
-/// The target of a symbolic link.
+/// The target of a symbolic link, or the error in angle brackets.
 pub fn target(path: &Path) -> String {
     fs::read_link(path).map_or_else(|error| format!("<{error}>"), |target| target.display().to_string())
 }
 
-/// All xattrs of what is at `path` itself, sorted.
+/// All xattrs of the file at `path`, sorted; a symbolic link is not followed.
 pub fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
     let mut list = vec![0; 64 << 10];
     let length = match rfs::llistxattr(path, &mut list[..]) {

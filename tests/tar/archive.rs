@@ -1,5 +1,5 @@
-//! Archives from text, in the words of [`tree`](crate::support::tree), but in any order and with any
-//! names. `~SECONDS` sets the time, `=KEY=VALUE` adds a PAX record.
+//! Builds archives from text in the format of [`tree`](crate::support::tree), but in any order and with any names.
+//! `~SECONDS` sets the time, `=KEY=VALUE` adds a PAX record.
 
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ fn entry(builder: &mut Builder<Vec<u8>>, words: &[String]) {
     builder.append(&header, data.as_slice()).expect("append to memory");
 }
 
-/// Writes a name into a header's field, and into an entry of its own before it when it is too long.
+/// Writes a name into its header field. A name that is too long also gets an entry of its own before the header.
 fn put(builder: &mut Builder<Vec<u8>>, long: u8, name: &[u8], field: &mut [u8; 100]) {
     if name.len() > field.len() {
         builder.append(&header_of(long, name.len() as u64), name).expect("append to memory");
@@ -83,7 +83,7 @@ fn put(builder: &mut Builder<Vec<u8>>, long: u8, name: &[u8], field: &mut [u8; 1
     field[..len].copy_from_slice(&name[..len]);
 }
 
-/// A header that describes `size` bytes of what `kind` is.
+/// A header for an entry of type `kind` with `size` bytes.
 pub fn header_of(kind: u8, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.as_old_mut().name[..6].copy_from_slice(b"header");
@@ -97,7 +97,7 @@ pub fn header_of(kind: u8, size: u64) -> Header {
     header
 }
 
-/// Unpacks into a new directory `layer` of `dir`, with what this process may do there.
+/// Unpacks into a new directory `layer` in `dir`, with the policy that this process can use there.
 pub fn unpack(archive: &[u8], dir: &Path) -> (PathBuf, Result<Unpacked, Error>) {
     let path = dir.join("layer");
     std::fs::create_dir(&path).expect("make the layer's directory");
@@ -107,7 +107,7 @@ pub fn unpack(archive: &[u8], dir: &Path) -> (PathBuf, Result<Unpacked, Error>) 
     (path, result)
 }
 
-/// The tree in `dir` as text, with the owners, modes and kinds that an ordinary user could only record.
+/// The tree in `dir` as text; owners, modes and kinds that an ordinary user could only record in an xattr are decoded.
 pub fn seen(dir: &Path) -> String {
     show(dir).lines().map(decoded).collect::<Vec<_>>().join("\n")
 }

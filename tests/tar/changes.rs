@@ -1,4 +1,4 @@
-//! What an upper directory is told to change, as `docker diff` would.
+//! Tests of `changes`: the list of what an upper directory changes, as `docker diff` prints it.
 
 use overfuse::layer::{Owners, Policy};
 use overfuse::sys::Dir;
@@ -9,7 +9,7 @@ use crate::need;
 use crate::support::tree::opaque_key;
 use crate::support::{Layers, scratch};
 
-/// Compares what the upper of `layers` changes with `expected`, one change a line.
+/// Compares the changes in the upper of `layers` with `expected`, one change a line.
 #[track_caller]
 fn check(layers: &str, expected: &[&str]) {
     let dir = scratch();
@@ -25,7 +25,7 @@ fn check(layers: &str, expected: &[&str]) {
 }
 
 #[test]
-fn added_changed_and_deleted_paths_are_told_with_their_parents() {
+fn added_changed_and_deleted_paths_are_listed_with_their_parents() {
     check(
         "upper:
          d etc 755
@@ -51,7 +51,7 @@ fn paths_are_sorted_by_their_bytes() {
 }
 
 #[test]
-fn only_whiteouts_of_something_are_told() {
+fn a_whiteout_of_nothing_is_no_change() {
     check(
         "upper:\nw gone\nw hidden\nw never\nw only-here\nlower:\nw hidden\nf gone 644 x\nlower:\nf hidden 644 x",
         &["D /gone"],
@@ -59,7 +59,7 @@ fn only_whiteouts_of_something_are_told() {
 }
 
 #[test]
-fn what_an_opaque_directory_leaves_out_is_deleted() {
+fn an_opaque_directory_deletes_lower_entries() {
     check(
         "upper:
          o d 755
@@ -83,7 +83,7 @@ fn what_an_opaque_directory_leaves_out_is_deleted() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_directory_deletes_what_was_in_it() {
+fn replacing_a_directory_by_a_file_deletes_its_entries() {
     check(
         "upper:\nf d 644 x\no f 755\nf f/x 644 x\nlower:\nd d 755\nf d/a 644 x\nd d/b 755\nf d/b/c 644 x\nf f 644 x",
         &["C /d", "D /d/a", "D /d/b", "C /f", "A /f/x"],
@@ -91,7 +91,7 @@ fn a_file_in_the_place_of_a_directory_deletes_what_was_in_it() {
 }
 
 #[test]
-fn what_was_copied_up_and_is_the_same_is_not_told() {
+fn an_unchanged_copy_up_is_no_change() {
     let dir = scratch();
     let layers = Layers::build(
         dir.path(),
@@ -141,7 +141,7 @@ fn a_renamed_directory_is_deleted_and_added_whole() {
 }
 
 #[test]
-fn directories_that_changed_places_are_compared_entry_by_entry() {
+fn swapped_directories_are_compared_entry_by_entry() {
     check(
         "upper:
          d a 755 +MARK.redirect=b
@@ -169,7 +169,7 @@ fn directories_that_changed_places_are_compared_entry_by_entry() {
 }
 
 #[test]
-fn a_copy_of_attributes_alone_differs_in_these_alone() {
+fn a_metacopy_differs_only_in_its_attributes() {
     check(
         "upper:
          f changed 600 5*x +MARK.metacopy=\"\"

@@ -1,9 +1,9 @@
-//! Archives that want out of the layer, or that are none: one clear line each, and nothing touched.
+//! Hostile and malformed archives: each gives one clear error and touches nothing outside the layer.
 
 use crate::archive::{archive, chain, header_of, unpack};
 use crate::support::{build, scratch, snapshot};
 
-/// Unpacks `archive` beside a tree that it must not touch, and compares the error.
+/// Unpacks `archive` beside a tree that must stay untouched, and compares the error.
 #[track_caller]
 fn check(what: &str, archive: &[u8], expected: &str) {
     let dir = scratch();
@@ -96,7 +96,7 @@ fn the_root_of_a_layer_stays_a_directory() {
 }
 
 #[test]
-fn numbers_that_no_file_can_have_are_refused() {
+fn numbers_out_of_range_are_refused() {
     for (entries, expected) in [
         ("f a 644 x =uid=-1", r#""a": uid is -1, which is out of range"#),
         ("f a 644 x =gid=4294967295", r#""a": gid is 4294967295, which is out of range"#),
@@ -113,7 +113,7 @@ fn numbers_that_no_file_can_have_are_refused() {
 }
 
 #[test]
-fn an_archive_that_ends_early_says_where() {
+fn a_truncated_archive_is_refused() {
     let whole = archive("d d 755\nf d/x 644 5000*x\nf y 644 y =mtime=1.5");
     for (len, expected) in [
         (100, "the layer archive ends in the middle of a header"),
@@ -127,7 +127,7 @@ fn an_archive_that_ends_early_says_where() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused() {
+fn malformed_archives_are_refused() {
     check("text", "#!/bin/sh\n".repeat(100).as_bytes(), "not a tar archive: the header at byte 0 is not one");
     let mut damaged = archive("d d 755\nf d/x 644 x");
     damaged[512 + 20] ^= 1;

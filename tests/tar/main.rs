@@ -1,4 +1,4 @@
-//! Layers as archives: ordinary and hostile ones, and the way there and back.
+//! Layers as tar archives: packing, unpacking, round trips, and hostile input.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]

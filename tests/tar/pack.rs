@@ -1,4 +1,4 @@
-//! What an archive of an upper directory says, as other readers see it.
+//! Tests of `pack`: the archive of an upper directory, read by another tar reader.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,12 +18,12 @@ fn pack_dir(dir: &Path, owners: Owners) -> Result<Vec<u8>, Error> {
     pack(Over::nothing(&upper), Policy { marks: Namespace::of_this_process(), owners }, Vec::new())
 }
 
-/// What the marks of this process begin with.
+/// The prefix of the marks that this process writes.
 fn mark_prefix() -> &'static str {
     opaque_key().trim_end_matches(".opaque")
 }
 
-/// One line an entry: kind, name, mode, target or content, records.
+/// One line for each entry: kind, name, mode, target or device, PAX records, content.
 fn list(archive: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(archive);
     let mut lines = Vec::new();
@@ -93,7 +93,7 @@ fn names_of_one_file_are_hard_links_and_sockets_are_left_out() {
 }
 
 #[test]
-fn records_say_what_headers_cannot() {
+fn records_hold_what_headers_cannot() {
     need!(root);
     let dir = scratch();
     let long = "n".repeat(150);
@@ -134,7 +134,7 @@ fn recorded_owners_and_devices_are_decoded() {
 }
 
 #[test]
-fn one_tree_makes_one_archive() {
+fn equal_trees_give_equal_archives() {
     let [first, second] = ["f b 644 x\nd c 755\nf a 644 y", "d c 755\nf a 644 y\nf b 644 x"].map(|text| {
         let dir = scratch();
         build(dir.path(), text);
@@ -148,7 +148,7 @@ fn one_tree_makes_one_archive() {
 }
 
 #[test]
-fn what_no_layer_can_hold_is_refused() {
+fn entries_that_no_layer_can_hold_are_refused() {
     for (tree, expected) in [
         (
             "f d/.wh.x 644 x",
@@ -168,7 +168,7 @@ fn what_no_layer_can_hold_is_refused() {
     }
 }
 
-/// Packs the upper of `layers`, in which `MARK` stands for what this process's marks begin with.
+/// Packs the upper of `layers` and compares the entries; `MARK` in the text stands for [`mark_prefix`].
 #[track_caller]
 fn check_over(layers: &str, expected: &[&str]) {
     let dir = scratch();
@@ -182,7 +182,7 @@ fn check_over(layers: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_renamed_directory_is_packed_whole_and_hides_what_its_name_meant() {
+fn a_renamed_directory_is_packed_whole_and_opaque() {
     check_over(
         "upper:
          d new 750 +MARK.redirect=/old
@@ -247,7 +247,7 @@ fn redirects_are_followed_through_redirects_below() {
 }
 
 #[test]
-fn a_file_of_which_only_the_attributes_were_copied_up_is_packed_with_its_data() {
+fn a_metacopy_is_packed_with_its_data() {
     check_over(
         "upper:
          f f 600 5*x +MARK.metacopy=\"\"
@@ -260,7 +260,7 @@ fn a_file_of_which_only_the_attributes_were_copied_up_is_packed_with_its_data() 
 }
 
 #[test]
-fn such_a_file_may_have_been_renamed() {
+fn a_renamed_metacopy_is_packed_with_its_data() {
     need!(root);
     check_over(
         "upper:
@@ -276,9 +276,9 @@ fn such_a_file_may_have_been_renamed() {
 }
 
 #[test]
-fn names_that_only_lower_layers_have_are_packed_when_their_file_was_changed_by_another() {
+fn lower_hard_links_to_a_changed_file_are_packed() {
     need!(root, overlay);
-    // Overfuse brings all names up; the kernel leaves them to its index.
+    // Overfuse copies up all names; the kernel leaves the others to its index.
     let dir = scratch();
     let text = "upper:\nlower:\nf a 644 before\nd d 750\nh d/b a\nh d/c a\nf other 644 x\nh link other";
     let layers = Layers::build(dir.path(), text);
@@ -328,7 +328,7 @@ fn whiteouts_of_other_formats_get_their_oci_names() {
 }
 
 #[test]
-fn a_writer_that_fails_is_told() {
+fn the_error_of_the_writer_is_reported() {
     struct Full;
     impl std::io::Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {

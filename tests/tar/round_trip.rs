@@ -1,4 +1,4 @@
-//! Whatever tree is packed, unpacking it gives the same tree.
+//! Packing a tree and unpacking the archive gives the same tree.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::archive::{chain, seen};
 use crate::support::need::is_root;
 use crate::support::{build_at, scratch, show, snapshot};
 
-/// Packs `from` and unpacks that into `to`.
+/// Packs `from` and unpacks the archive into `to`.
 fn there_and_back(from: &Path, to: &Path, policy: Policy) {
     fs::create_dir(to).expect("make a directory");
     let archive = pack(Over::nothing(&Dir::open_host(from).expect("open")), policy, Vec::new());
@@ -21,7 +21,7 @@ fn there_and_back(from: &Path, to: &Path, policy: Policy) {
     unpacked.unwrap_or_else(|error| panic!("{}", chain(&error)));
 }
 
-/// One line of a tree that an ordinary user can make, below one of a few directories.
+/// A line of a tree that an ordinary user can make, in one of a few directories.
 fn line() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         3 => "[abc]",
@@ -53,7 +53,7 @@ fn line() -> impl Strategy<Value = String> {
     })
 }
 
-/// Lines of which none has the path of another, or of a parent of another.
+/// Lines of a tree, each with a different path.
 fn tree() -> impl Strategy<Value = String> {
     prop::collection::vec(line(), 0..25).prop_map(|lines| {
         let path = |line: &String| line.split_whitespace().nth(1).unwrap_or_default().to_string();
@@ -71,14 +71,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_packed_tree_is_unpacked_as_it_was(text in tree(), time in -5_000_000_000i64..20_000_000_000) {
+    fn unpacking_a_packed_tree_restores_it(text in tree(), time in -5_000_000_000i64..20_000_000_000) {
         let dir = scratch();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         build_at(&from, &text, time);
         let policy = Policy::probe(&Dir::open_host(dir.path()).expect("open")).expect("probe");
         there_and_back(&from, &to, policy);
         prop_assert_eq!(show(&from), seen(&to));
-        // Nobody sees the time of a whiteout.
+        // A whiteout's time is invisible, so it may differ.
         if policy.owners == Owners::Real && !text.lines().any(|line| line.starts_with("w ")) {
             let diff = snapshot(&from).diff(&snapshot(&to));
             prop_assert!(diff.is_none(), "{}", diff.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What an ordinary layer becomes.
+//! Tests of `unpack` with ordinary layers.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -47,7 +47,7 @@ fn every_kind_of_file_is_made() {
 }
 
 #[test]
-fn names_are_relative_to_the_layer_however_they_are_written() {
+fn all_names_are_relative_to_the_layer() {
     check("f ./a 644 1\nf /b 644 2\nf .//c/./d 644 3\nd ./ 755", "f a 644 1\nf b 644 2\nd c 755\nf c/d 644 3");
 }
 
@@ -82,7 +82,7 @@ fn a_later_entry_replaces_an_earlier_one_of_the_same_name() {
         ("d a 700\nd a/b 700\nf a/b/c 644 1", "f a 644 1", "f a 644 1"),
         ("d a 700\nf a/b 644 1", "d a 750 @1:1", "d a 750 @1:1\nf a/b 644 1"),
         ("d a 700 +user.k=1 +user.l=1", "d a 700 +user.k=2", "d a 700 +user.k=2"),
-        // What takes the place of a file is a new directory, and not that of a lower layer.
+        // A directory that replaces a file is new: it must hide a directory of a lower layer.
         ("f a 644 1", "d a 700", "o a 700"),
         ("f a 644 1\nh b a", "f a 644 2", "f a 644 2\nf b 644 1"),
         ("f a 644 1\nh b a", "h b a", "f a 644 1\nf b 644 1"),
@@ -94,7 +94,7 @@ fn a_later_entry_replaces_an_earlier_one_of_the_same_name() {
 }
 
 #[test]
-fn whiteouts_hide_lower_layers_and_never_an_entry_of_their_own() {
+fn whiteouts_hide_lower_layers_but_no_entry_of_their_own_layer() {
     for (text, result) in [
         ("f .wh.a 644", "w a"),
         ("f d/.wh.a 644", "d d 755\nw d/a"),
