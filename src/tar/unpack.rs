@@ -137,7 +137,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Makes something new at `name`, in the place of what an earlier entry made there.
+    /// Makes a new file at `name` with `make`; replaces what an earlier entry made there.
     fn create<T>(
         &mut self,
         place: &Place,
@@ -155,7 +155,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// A device or fifo. Where owners are recorded, so is what it is, on an empty file.
+    /// Makes a device or fifo. If owners are recorded, makes an empty file; its kind is recorded with the owner.
     fn node(&mut self, place: &Place, name: Name<'_>, entry: &Entry, shown: Shown) -> Result<Shown, Error> {
         const ACTION: &str = "make the device";
         if self.owners == Owners::Recorded {
