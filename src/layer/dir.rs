@@ -1,4 +1,4 @@
-//! One directory of one layer, open, and what it says of names, whatever the format.
+//! An open directory of one layer: looks up and lists names, whatever format its whiteouts and marks have.
 
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -14,19 +14,19 @@ use super::marks::{Mark, Marks, Namespace};
 use super::whiteout::{self, Foreign, Listed};
 use super::{Found, Verdict, decode};
 
-/// A directory that is a layer, or in one.
+/// The root of a layer, or a directory in it.
 #[derive(Debug)]
 pub struct LayerDir {
     dir: Dir,
-    /// In whose marks to believe.
+    /// The namespace whose marks count.
     namespace: Namespace,
     foreign: Foreign,
-    /// Whether files of the layer stand for devices.
+    /// Whether files of the layer may stand for devices ([`Mark::Device`]).
     devices: Arc<AtomicBool>,
-    /// Nobody changes the layer while this lives.
+    /// Nothing changes the layer while this value exists.
     constant: bool,
-    /// Hashes of all names, sorted, of a constant directory that was read as a whole: what is not among them need not
-    /// be looked for.
+    /// Sorted hashes of all names, once a constant directory was read as a whole: a name whose hash is missing needs no
+    /// system call.
     names: OnceLock<Box<[u32]>>,
 }
 
@@ -68,13 +68,13 @@ impl LayerDir {
         LayerDir { foreign: Foreign::nothing(), ..self }
     }
 
-    /// The root of a layer that is seldom asked, since it has a table of contents: what costs a question now is left for
-    /// then.
+    /// The root of a layer that has a table of contents, so that its directories are rarely read. Does not read
+    /// [`Mark::Devices`], which would cost a system call, but assumes that it is set.
     pub(super) fn of_stored(dir: Dir, namespace: Namespace) -> LayerDir {
         LayerDir::with(dir, namespace, Arc::new(AtomicBool::new(true)))
     }
 
-    /// A directory of which nobody but Overfuse and the kernel makes use.
+    /// A directory in which only Overfuse and the kernel make entries.
     pub fn of_kernel(dir: Dir, namespace: Namespace) -> LayerDir {
         LayerDir::with(dir, namespace, Arc::default()).adopted()
     }
@@ -92,15 +92,15 @@ impl LayerDir {
     /// What the layer says of `name` in this directory.
     ///
     /// # Errors
-    /// As `fstatat(2)`, but for `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
+    /// As `fstatat(2)` except `ENOENT`, and as `listxattr(2)`; `EINVAL` for a malformed redirect.
     pub fn lookup(&self, name: Name<'_>) -> Result<Verdict> {
         self.with_opaque_by_file(name, self.lookup_over_nothing(name)?)
     }
 
-    /// What is under `name`, before anybody asks what it means.
+    /// The attributes of `name` as the kernel has them, not decoded; `None` if there is no such name.
     ///
     /// # Errors
-    /// As `fstatat(2)`, but for `ENOENT`.
+    /// As `fstatat(2)` except `ENOENT`.
     pub fn lookup_stat(&self, name: Name<'_>) -> Result<Option<Stat>> {
         match self.dir.stat(name) {
             Ok(stat) => Ok(Some(stat)),
@@ -109,7 +109,8 @@ impl LayerDir {
         }
     }
 
-    /// As [`lookup`](Self::lookup), after [`lookup_stat`](Self::lookup_stat); `over_nothing` where no layer below has this directory.
+    /// As [`lookup`](Self::lookup), when [`lookup_stat`](Self::lookup_stat) has already returned `found`.
+    /// `over_nothing` means that no layer below has this directory.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -128,7 +129,8 @@ impl LayerDir {
         }
     }
 
-    /// As [`lookup`](Self::lookup), where no layer below has this directory: what an entry would hide there is not asked.
+    /// As [`lookup`](Self::lookup), when no layer below has this directory: skips the search for `.wh.` files that make
+    /// a found directory opaque.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -139,8 +141,8 @@ impl LayerDir {
         self.decode_found(name, self.lookup_stat(name)?)
     }
 
-    /// As [`lookup`](Self::lookup), where no directory of this name is below, unless a redirect leads to one: what an entry would
-    /// hide is not asked.
+    /// As [`lookup`](Self::lookup), when no layer below has a directory of this name: searches for `.wh.` files that
+    /// make a found directory opaque only if the directory is redirected.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -169,7 +171,7 @@ impl LayerDir {
         Ok(Verdict::Entry(found))
     }
 
-    /// What is said of a name that the directory does not have, or has for others.
+    /// The verdict on a name that the directory does not have, or whose file is private to another union file system.
     fn missing(&self, name: Name<'_>) -> Result<Verdict> {
         Ok(if self.hides(name)? { Verdict::Whiteout } else { Verdict::Nothing })
     }
@@ -191,7 +193,7 @@ impl LayerDir {
         Ok(entries)
     }
 
-    /// The names that the layer has here, and those that it says are gone.
+    /// The entries that the layer has here, and the names that it says are gone.
     ///
     /// # Errors
     /// As `getdents(2)`, `fstatat(2)` and `listxattr(2)`.
@@ -199,7 +201,7 @@ impl LayerDir {
         self.decode(self.note(self.dir.entries()?)?)
     }
 
-    /// As [`list`](Self::list), without a trace in the directory's time of access.
+    /// As [`list`](Self::list), but does not change the directory's access time if this process may avoid that.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -211,7 +213,7 @@ impl LayerDir {
         self.foreign.list(&self.dir, self.namespace, entries, self.devices.load(Ordering::Relaxed))
     }
 
-    /// Notes in the root of a layer, which this is, that files of it stand for devices.
+    /// For the root of a layer: marks it, because from now on files of the layer may stand for devices.
     ///
     /// # Errors
     /// As `setxattr(2)`.
@@ -239,13 +241,13 @@ impl LayerDir {
         Ok(self.marks()?.is_opaque() || whiteout::is_opaque_by_file(&self.dir, self.namespace, None)?)
     }
 
-    /// Whether nothing is left here of other formats than the kernel's.
+    /// Whether the directory is known to hold nothing in another format than the kernel's.
     pub fn is_adopted(&self) -> bool {
         self.foreign.is_adopted()
     }
 
-    /// Puts whiteouts of other formats into the kernel's, so that entries can take their places. Nobody may look for
-    /// names meanwhile.
+    /// Converts whiteouts of other formats into the kernel's, so that entries can replace them. No other thread may
+    /// look up names in this directory meanwhile.
     ///
     /// # Errors
     /// As `mknodat(2)`, `setxattr(2)` and `unlinkat(2)`.
@@ -254,7 +256,7 @@ impl LayerDir {
     }
 }
 
-/// Names that share one cost a question too many.
+/// A collision costs one needless system call.
 fn hash(name: Name<'_>) -> u32 {
     let mut hasher = std::hash::DefaultHasher::new();
     name.hash(&mut hasher);
@@ -283,7 +285,7 @@ mod tests {
         ".wh",
     ];
 
-    /// What stands under a name: an empty file, one with content, a directory, a link, an empty file that is marked.
+    /// Makes nothing, an empty file, a file with content, a directory, a link or an empty file that is marked.
     fn make(dir: &LayerDir, at: &std::path::Path, name: &str, kind: u8) {
         let path = at.join(name);
         match kind {
@@ -300,8 +302,8 @@ mod tests {
         }
     }
 
-    /// What a directory says of each name: `None` for nothing, whether it is there, and what it is.
-    fn seen(dir: &LayerDir) -> Vec<Option<bool>> {
+    /// By lookup, for each of `NAMES`: nothing (`None`), a whiteout (`false`) or an entry (`true`).
+    fn looked_up(dir: &LayerDir) -> Vec<Option<bool>> {
         let one = |name: &&str| match dir.lookup(Name::new(name).unwrap()).unwrap() {
             Verdict::Nothing => None,
             Verdict::Whiteout => Some(false),
@@ -310,6 +312,7 @@ mod tests {
         NAMES.iter().map(one).collect()
     }
 
+    /// The same by listing.
     fn listed(dir: &LayerDir) -> Vec<Option<bool>> {
         let listed = dir.list().unwrap();
         let entries: BTreeSet<_> = listed.entries.iter().map(|entry| entry.name.clone()).collect();
@@ -337,17 +340,17 @@ mod tests {
             for (name, kind) in NAMES.iter().zip(&kinds) {
                 make(&dir, scratch.path(), name, *kind);
             }
-            let by_lookup = seen(&open());
+            let by_lookup = looked_up(&open());
             let by_listing = listed(&open());
             prop_assert_eq!(&by_lookup, &by_listing);
             let dir = open();
-            prop_assert_eq!(&seen(&dir), &by_lookup);
-            prop_assert_eq!(&seen(&dir), &by_lookup);
+            prop_assert_eq!(&looked_up(&dir), &by_lookup);
+            prop_assert_eq!(&looked_up(&dir), &by_lookup);
             prop_assert_eq!(&listed(&dir), &by_lookup);
-            prop_assert_eq!(&seen(&dir), &by_lookup);
+            prop_assert_eq!(&looked_up(&dir), &by_lookup);
             let dir = open().constant();
             for _ in 0..2 {
-                prop_assert_eq!(&seen(&dir), &by_lookup);
+                prop_assert_eq!(&looked_up(&dir), &by_lookup);
                 prop_assert_eq!(&listed(&dir), &by_lookup);
             }
         }
@@ -360,20 +363,20 @@ mod tests {
             for (name, kind) in NAMES.iter().zip(&kinds) {
                 make(&open(), scratch.path(), name, *kind);
             }
-            let (opaque, before) = (open().is_opaque().unwrap(), seen(&open()));
+            let (opaque, before) = (open().is_opaque().unwrap(), looked_up(&open()));
             let dir = open();
             dir.adopt().unwrap();
             for dir in [&dir, &open()] {
                 prop_assert_eq!(dir.is_opaque().unwrap(), opaque);
                 let hidden = |all: Vec<Option<bool>>| -> Vec<_> { all.into_iter().map(|one| one.unwrap_or(!opaque)).collect() };
-                // In an opaque directory a whiteout more or less says nothing.
+                // In an opaque directory a whiteout makes no difference.
                 let said = |all: &[Option<bool>]| match opaque {
                     true => hidden(all.to_vec()),
                     false => all.iter().map(|one| *one == Some(true)).collect(),
                 };
-                prop_assert_eq!(said(&seen(dir)), said(&before));
+                prop_assert_eq!(said(&looked_up(dir)), said(&before));
                 if !opaque {
-                    prop_assert_eq!(&seen(dir), &before);
+                    prop_assert_eq!(&looked_up(dir), &before);
                 }
             }
         }

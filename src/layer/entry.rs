@@ -1,6 +1,6 @@
-//! One file or directory of a layer, to be read: attributes, extended attributes, content, target of a link.
+//! One file or directory of a layer, for reading: attributes, extended attributes, content, target of a link.
 //!
-//! This is the one door to what lower files hold. A directory of the host is all that is behind it now.
+//! Lower files are read only through this type. Today every layer is a directory of the host.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::lower::OpenLowerDir;
 use super::marks::visible_xattrs;
 use super::{LayerDir, Owners, Policy};
 
-/// See the module. Nothing can be changed through it.
+/// One file or directory of a layer. It has no method that changes anything.
 #[derive(Clone, Debug)]
 pub struct LayerEntry {
     dir: OpenDir,
-    /// In `dir`; none for the directory itself.
+    /// The name in `dir`; `None` for the directory itself.
     name: Option<NameBuf>,
 }
 
@@ -27,12 +27,12 @@ enum OpenDir {
 }
 
 impl LayerEntry {
-    /// The entry `name` of a directory of the upper layer, or of one beside it, or the directory itself.
+    /// The entry `name` of a directory of the upper layer or of the index; the directory itself if `name` is `None`.
     pub fn of_upper(dir: Arc<LayerDir>, name: Option<NameBuf>) -> LayerEntry {
         LayerEntry { dir: OpenDir::Upper(dir), name }
     }
 
-    /// The entry `name` of a directory of a lower layer, or the directory itself.
+    /// The entry `name` of a directory of a lower layer; the directory itself if `name` is `None`.
     pub fn of_lower(dir: Arc<OpenLowerDir>, name: Option<NameBuf>) -> LayerEntry {
         LayerEntry { dir: OpenDir::Lower(dir), name }
     }
@@ -51,6 +51,8 @@ impl LayerEntry {
         }
     }
 
+    /// The attributes as the kernel has them.
+    ///
     /// # Errors
     /// As `fstatat(2)`.
     pub fn stat(&self) -> Result<Stat> {
@@ -60,7 +62,7 @@ impl LayerEntry {
         }
     }
 
-    /// What users see of it; `stat` is what the kernel says.
+    /// The attributes that users see; `stat` is what [`stat`](Self::stat) returned.
     ///
     /// # Errors
     /// As `getxattr(2)`.
@@ -68,8 +70,7 @@ impl LayerEntry {
         owners.stat(self.of(), stat)
     }
 
-    /// Opens the content of a file for reading; the time of the last access stays as it is where this process may have
-    /// that.
+    /// Opens the content of a file for reading. Reading does not change the access time if this process may avoid that.
     ///
     /// # Errors
     /// As `open(2)`; `EISDIR` for a directory.
@@ -78,24 +79,24 @@ impl LayerEntry {
         self.dir().open_file_quietly(name.as_os_str(), OFlags::RDONLY)
     }
 
-    /// Opens a directory to ask for its inode flags.
+    /// Opens a directory, to read its inode flags.
     ///
     /// # Errors
-    /// As `open(2)`; `ENOTDIR` for what is none.
+    /// As `open(2)`; `ENOTDIR` if it is not a directory.
     pub fn open_directory(&self) -> Result<File> {
         let path = self.name.as_ref().map_or(OsStr::new("."), NameBuf::as_os_str);
         self.dir().open_file(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
     }
 
-    /// Target of the symbolic link that this is.
+    /// The target of a symbolic link.
     ///
     /// # Errors
-    /// As `readlinkat(2)`.
+    /// As `readlinkat(2)`; `EINVAL` for a directory.
     pub fn read_link(&self) -> Result<OsString> {
         self.dir().read_link(self.name.as_ref().ok_or(Errno::INVAL)?.as_name())
     }
 
-    /// The attribute called `key` on disk, or `None`.
+    /// The value of the extended attribute called `key` on disk; `None` if there is none.
     ///
     /// # Errors
     /// As [`xattr::get`].
@@ -103,13 +104,15 @@ impl LayerEntry {
         xattr::get(self.of(), key)
     }
 
+    /// As [`xattr`](Self::xattr), but a missing attribute is an error.
+    ///
     /// # Errors
     /// As `getxattr(2)`.
     pub fn xattr_strict(&self, key: &OsStr) -> Result<Vec<u8>> {
         xattr::get_strict(self.of(), key)
     }
 
-    /// All attributes that it has on disk.
+    /// The names of all extended attributes on disk.
     ///
     /// # Errors
     /// As `listxattr(2)`.
@@ -117,7 +120,7 @@ impl LayerEntry {
         xattr::list(self.of())
     }
 
-    /// The attributes of its own, as they are called on disk.
+    /// The names on disk of the extended attributes that programs see: all except those private to the layer.
     ///
     /// # Errors
     /// As `listxattr(2)`.
@@ -125,7 +128,7 @@ impl LayerEntry {
         policy.own_xattrs(self.of())
     }
 
-    /// The attributes that go with it into an archive.
+    /// The names of the extended attributes that an archive takes.
     ///
     /// # Errors
     /// As `listxattr(2)`.
@@ -133,7 +136,7 @@ impl LayerEntry {
         visible_xattrs(self.of())
     }
 
-    /// By what the kernel finds the file again; `None` where there is no such thing.
+    /// The file handle; `None` for a directory opened without a name, and where the file system has no handles.
     pub fn handle(&self) -> Option<FileHandle> {
         sys::file_handle(self.dir(), self.name.as_ref()?.as_name()).ok()
     }

@@ -1,9 +1,9 @@
-//! The index: one file for all names of a lower file that has several.
+//! The hardlink index: keeps all names of a lower file with several hard links names of one file after its copy-up.
 //!
-//! In the kernel's format (`index=on`): the directory `index` in the work directory holds, for each such file
-//! that was copied up, a hard link to the copy, named by the file handle of the original. What has only
-//! lower names is found through it, so that they stay names of one file. The mark `nlink` says how
-//! many names the union shows beyond those that the upper layer's file system counts.
+//! Uses the kernel's format (`index=on`). The directory `index` in the work directory holds one hard link to each such
+//! copy, named by the file handle of the original. A lookup of a name that only a lower layer has finds the copy
+//! through it. The mark `nlink` holds the difference between the number of names that the union shows and the link
+//! count of the copy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ pub const DIRECTORY: &str = "index";
 #[derive(Debug)]
 pub struct Indexed {
     pub name: NameBuf,
-    /// What the union calls the file.
+    /// The file's number in the union.
     pub number: u64,
     /// The inode of the copy.
     pub ino: u64,
-    /// Names that the union shows, less the links that the copy has.
+    /// Number of names that the union shows, minus the link count of the copy.
     hidden: Mutex<i64>,
 }
 
@@ -41,7 +41,7 @@ pub struct Leaving {
 
 #[derive(Debug)]
 pub struct HardlinkIndex {
-    /// The work directory, in which the index is made when it is first needed.
+    /// The work directory; `index` in it is made when it is first needed.
     work: Dir,
     namespace: Namespace,
     state: RwLock<State>,
@@ -55,24 +55,24 @@ struct State {
 }
 
 impl Indexed {
-    /// For who only reads: neither what the union calls it nor how many names it has is known.
+    /// For callers that only read. `number` and `hidden` are not known and are 0.
     pub(super) fn by_name(name: NameBuf, ino: u64) -> Indexed {
         Indexed { name, number: 0, ino, hidden: Mutex::new(0) }
     }
 
-    /// Names that the union shows, less the links that the copy has.
+    /// Number of names that the union shows, minus the link count of the copy.
     pub fn hidden(&self) -> i64 {
         *self.hidden.lock()
     }
 
-    /// How many names the union shows, of a copy that has `links`.
+    /// How many names the union shows if the copy has the link count `links`.
     pub fn links(&self, links: u32) -> u32 {
         u32::try_from(i64::from(links) + self.hidden()).unwrap_or(0)
     }
 }
 
 impl HardlinkIndex {
-    /// Reads what `work` holds. `number_of` says what the union calls a file.
+    /// Reads the index in `work`. `number_of` maps an origin to the file's number in the union.
     ///
     /// # Errors
     /// As `getdents64(2)` and `getxattr(2)`.
@@ -91,12 +91,12 @@ impl HardlinkIndex {
                     let marks = Marks::read(of, namespace)?;
                     let named = || entry.name.as_os_str().to_str().and_then(Origin::of_index_name);
                     let origin = marks.get(Mark::Origin).and_then(Origin::decode).or_else(named);
-                    // What cannot be understood is another's, or of a stack that is gone.
+                    // Skips entries of another stack and entries that cannot be decoded.
                     let Some(number) = origin.and_then(&number_of) else { continue };
                     let links = dir.stat(entry.name.as_name())?.nlink;
                     let hidden = marks.hidden_links().unwrap_or(-1);
                     if i64::from(links) + hidden <= 0 {
-                        // Its last name went, and removing it from here did not succeed.
+                        // The last name was removed earlier, but removing the index entry failed.
                         if marks.hidden_links().is_some()
                             && let Err(error) = dir.remove_file(entry.name.as_name())
                         {
@@ -112,17 +112,17 @@ impl HardlinkIndex {
         Ok(HardlinkIndex { work, namespace, state: RwLock::new(state) })
     }
 
-    /// The copy of the file that the union calls `number`.
+    /// The copy of the file with this number in the union.
     pub fn of_number(&self, number: u64) -> Option<Arc<Indexed>> {
         self.state.read().by_number.get(&number).cloned()
     }
 
-    /// The file of the upper layer's file system that has this inode.
+    /// The copy with this inode number on the upper layer's file system.
     pub fn of_inode(&self, ino: u64) -> Option<Arc<Indexed>> {
         self.state.read().by_ino.get(&ino).cloned()
     }
 
-    /// Where the copies are.
+    /// The directory that holds the copies; makes it if it is missing.
     ///
     /// # Errors
     /// As `mkdirat(2)`.
@@ -153,13 +153,13 @@ impl HardlinkIndex {
         let hidden = i64::from(links) - 1;
         self.write_links(Of::Name(staged.dir(), staged.name()), hidden)?;
         let ino = staged.dir().stat(staged.name())?.ino;
-        // What stands there and was passed over when the index was read is stale.
+        // An entry already there was skipped when the index was read, so it is stale.
         staged.publish(&dir, name.as_name(), Rename::Replace)?;
         let indexed = Indexed { name, number, ino, hidden: Mutex::new(hidden) };
         Ok(self.state.write().insert(indexed))
     }
 
-    /// Gives the copy the further name `name` in `upper`, which the union showed all along.
+    /// Links the copy as `name` in `upper`. The union already showed this name, from a lower layer.
     ///
     /// # Errors
     /// As `linkat(2)`.
@@ -168,14 +168,14 @@ impl HardlinkIndex {
         let mut hidden = indexed.hidden.lock();
         upper.link_from(&dir, indexed.name.as_name(), name)?;
         *hidden -= 1;
-        // In this order a crash leaves a count that is too high, never one too low; so does an error.
+        // Linking comes first, so that a crash or an error leaves a count that is too high, never too low.
         if let Err(error) = self.write_links(Of::Name(&dir, indexed.name.as_name()), *hidden) {
             tracing::warn!(name = ?indexed.name, %error, "the count of names in the index is too high");
         }
         Ok(())
     }
 
-    /// Before a name of the file goes: all that can fail.
+    /// Prepares the removal of one name: does everything that can fail.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -185,11 +185,11 @@ impl HardlinkIndex {
         Ok(Leaving { indexed: indexed.clone(), dir, file })
     }
 
-    /// After one name went: of those that only the layers below have, if `hidden`. Answers the file when no name is left;
-    /// it is then no longer in the index.
+    /// Updates the count after one name was removed; `hidden` means that only lower layers had that name. Returns the
+    /// file when no name is left, and then removes it from the index.
     ///
-    /// The name is gone already, so nothing here is an error. A count that cannot be written is one too high for the next
-    /// mount, which keeps the file longer than needed and loses nothing.
+    /// The name is already gone, so this never fails. If the count cannot be written, it is one too high for the next
+    /// mount, which then keeps the file longer than needed but loses nothing.
     pub fn unlinked(&self, leaving: Leaving, hidden: bool) -> Option<PathFd> {
         let Leaving { indexed, dir, file } = leaving;
         let name = indexed.name.as_name();
@@ -221,8 +221,8 @@ impl HardlinkIndex {
 
     fn write_links(&self, of: Of<'_>, hidden: i64) -> Result<()> {
         match self.namespace.set(of, Mark::Links, format!("U{hidden:+}").as_bytes()) {
-            // Links and devices carry no user.* attribute, nor does what its owner may not write: the count is then
-            // that of the copy.
+            // Symbolic links, devices and files that their owner may not write take no user.* attribute. Without the
+            // mark the next mount derives the count from the copy's own links.
             Err(Errno::PERM | Errno::ACCESS) if self.namespace == Namespace::User => Ok(()),
             other => other,
         }

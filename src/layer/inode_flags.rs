@@ -1,18 +1,18 @@
-//! Protection from change, as `chattr +i` and `+a` give it.
+//! The flags immutable and append-only, which `chattr +i` and `+a` set.
 //!
-//! In the upper layer it is a mark, as the kernel's overlayfs has it: real flags would bind the union too,
-//! which must link, rename and copy what nobody else may.
+//! The upper layer keeps them as a mark, like the kernel's overlayfs. Real inode flags would also stop the union
+//! itself, which must still be able to link, rename and copy the file.
 
 use crate::sys::Stat;
 
 use super::marks::{Mark, Marks};
 
-/// What nobody may do to a file or directory.
+/// Which changes of a file or directory are forbidden.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
     /// Nothing at all may change.
     pub immutable: bool,
-    /// Content may be added and nothing else may change.
+    /// Content may be appended; nothing else may change.
     pub append_only: bool,
 }
 
@@ -25,7 +25,7 @@ impl Protection {
         }
     }
 
-    /// What the mark says; none where there is nothing to say.
+    /// The value of the mark; `None` where the file needs no mark.
     pub fn encode(self) -> Option<&'static [u8]> {
         match (self.append_only, self.immutable) {
             (false, false) => None,

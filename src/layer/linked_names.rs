@@ -1,7 +1,7 @@
-//! All names of the files of a layer that have several: what a file system does not tell.
+//! Finds all names of each file with several hard links in a layer. No system call returns them.
 //!
-//! A table of contents has inode and link count of every file, so that the names are read from it and no directory of the
-//! layer is opened. A layer without one is walked.
+//! A table of contents has the inode number and link count of every file, so that the names come from it and no
+//! directory of the layer is opened. A layer without a table is walked.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use super::Toc;
 use super::toc::Child;
 use super::walk::{Walk, walk};
 
-/// A layer of more entries than this is no image but somebody's disk: its names are found as they are looked up.
+/// A layer with more entries than this is probably a whole disk and not an image layer. The walk then stops and finds
+/// no names; they become known as they are looked up.
 const ENTRIES_MAX: usize = 1_000_000;
 
-/// The names of each file of one layer that has several.
+/// The names of each file with several hard links in one layer.
 #[derive(Debug, Default)]
 pub struct LinkedNames {
     /// The directories that have such names, relative to the layer.
@@ -25,7 +26,7 @@ pub struct LinkedNames {
 }
 
 impl LinkedNames {
-    /// Of the layer in `root`, from `contents` if that is given and can be read.
+    /// The names in the layer in `root`, from `toc` if it is given and can be read.
     ///
     /// # Errors
     /// As `getdents64(2)` and `fstatat(2)`.
@@ -54,7 +55,7 @@ impl LinkedNames {
                 Child::None if stat.kind != Kind::Directory && stat.nlink > 1 => {
                     in_dir.push((stat.ino, name.to_owned()));
                 }
-                // What the writer of the table was not let into, this process may not look at either.
+                // The writer of the table had no permission to read this directory; this process has none either.
                 Child::None | Child::Unknown => {}
                 Child::Damaged => damaged = true,
                 Child::Section(child) => todo.push((path.join(name.as_os_str()), child)),
@@ -67,12 +68,12 @@ impl LinkedNames {
         Some(names.sorted())
     }
 
-    /// What this process may not look at is passed over.
+    /// Skips directories that this process may not read.
     fn walk(root: &Dir) -> Result<LinkedNames> {
         let dev = root.stat_self()?.dev;
         let (mut names, mut count) = (LinkedNames::default(), 0);
         walk(root, |dir, path, entries| {
-            // Something else is mounted here.
+            // Another file system is mounted here.
             if dir.stat_self()?.dev != dev {
                 return Ok(Walk::Past);
             }
@@ -119,7 +120,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
-    /// A layer, and the inode number of its one file of several names.
+    /// A layer, and the inode number of its one file with several names.
     fn layer() -> (tempfile::TempDir, u64) {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -151,7 +152,7 @@ mod tests {
         let root = Dir::open_host(dir.path()).unwrap();
         let policy = Policy { marks: Namespace::of_this_process(), owners: Owners::Real };
         let toc = Arc::new(Toc::of(&root, &Viewer::new(policy).unwrap()).unwrap());
-        // Nothing is left to be asked.
+        // Now only the table can answer.
         for entry in root.entries().unwrap() {
             root.remove_all(entry.name.as_name()).unwrap();
         }

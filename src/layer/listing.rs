@@ -1,4 +1,4 @@
-//! Listing: the entries that the layers of a directory have together.
+//! Listing: merges the entries that the layers of one directory have.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::{LayerDir, Layers, LowerDirs, OpenLowerDir, Owners};
 /// What one layer shows of a directory.
 #[derive(Debug)]
 pub struct ListedPart<'a> {
-    /// Its place among the lower directories; `None` for the upper one.
+    /// The position among the lower directories; `None` for the upper one.
     pub which: Option<u32>,
     dir: Dir<'a>,
-    /// Those that no newer layer has or hides.
+    /// The entries that no newer layer has or hides.
     pub entries: Vec<&'a DirEntry>,
-    /// The others.
+    /// The entries that a newer layer has or hides.
     pub hidden: Vec<&'a DirEntry>,
-    /// The names that it says are gone.
+    /// The names that this layer says are gone.
     pub gone: &'a [NameBuf],
 }
 
@@ -27,14 +27,14 @@ pub struct ListedPart<'a> {
 enum Dir<'a> {
     Upper(&'a LayerDir),
     Lower(Arc<OpenLowerDir>),
-    /// A table of contents answers for it, in a layer of the file system `dev`.
+    /// A table of contents answered, so the directory is not open; `dev` is the file system of the layer.
     Known {
         dev: u64,
     },
 }
 
 impl ListedPart<'_> {
-    /// The file system that has the directory.
+    /// The device number of the file system that holds the directory.
     ///
     /// # Errors
     /// As `fstat(2)`.
@@ -46,7 +46,7 @@ impl ListedPart<'_> {
         }
     }
 
-    /// The kind that users see of an entry: a recorded device lies on disk as a regular file.
+    /// The kind that users see. It can differ from the kind on disk: a recorded device is a regular file on disk.
     ///
     /// # Errors
     /// As `fstatat(2)` and `getxattr(2)`.
@@ -68,11 +68,11 @@ impl ListedPart<'_> {
     }
 }
 
-/// Calls `act` with what each layer of a directory shows, from the newest on: that of the upper layer, which was listed,
-/// and then those of `lower`.
+/// Calls `act` with what each layer shows of a directory, newest first: the upper layer, which the caller has listed,
+/// then the layers of `lower`.
 ///
 /// # Errors
-/// What a layer answers, and those of `act`.
+/// The first error of reading a layer or of `act`.
 pub fn each_part(
     layers: &impl Layers,
     upper: Option<(&LayerDir, Listed)>,

@@ -1,7 +1,7 @@
-//! Directories and files of lower layers, by where they are: nothing here is open.
+//! Directories and files of lower layers, kept by layer and path. Nothing here is open.
 //!
-//! Lower layers never change. A directory of a layer that has a table of contents is answered for by the table. What a
-//! file holds is read through [`LowerFile`] alone.
+//! Lower layers never change, so a path stays valid. In a layer with a table of contents the table answers for its
+//! directories. The content of lower files is read only through [`LowerFile`].
 
 use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
@@ -22,12 +22,12 @@ use super::{Found, Indexed, LayerDir, LayerEntry, LowerLayer, Namespace, Verdict
 pub enum Part {
     Upper,
     Lower(LowerFile),
-    /// In the index: a file of several names below, which the upper layer has for all of them.
+    /// In the hardlink index: the copy of a lower file with several names, which stands for all of them.
     Index(Arc<Indexed>),
 }
 
 impl Part {
-    /// Where a lower layer has it.
+    /// The file, if it is in a lower layer.
     pub fn lower(&self) -> Option<&LowerFile> {
         match self {
             Part::Lower(file) => Some(file),
@@ -36,29 +36,35 @@ impl Part {
     }
 }
 
-/// The lower layers, topmost first. A mount keeps descriptors of their directories, and a comparison few.
+/// The lower layers, topmost first. Implementors differ in how many directories they keep open: a mount keeps those in
+/// use, a comparison only a few.
 pub trait Layers {
-    /// How many take part in a search; data-only layers follow them.
+    /// The number of layers that are searched for names; data-only layers follow them.
     fn count(&self) -> usize;
+    /// The number of data-only layers.
     fn data_only(&self) -> usize;
+    /// The layer number `which`, from the top; data-only layers included.
+    ///
     /// # Errors
-    /// `EIO` for a layer that there is not.
+    /// `EIO` if there is no such layer.
     fn layer(&self, which: usize) -> Result<&LowerLayer>;
+    /// Opens a directory, or returns one that is kept open.
+    ///
     /// # Errors
     /// As `openat2(2)`.
     fn open(&self, dir: &LowerDir) -> Result<Arc<OpenLowerDir>>;
-    /// In whose marks to believe.
+    /// The namespace whose marks count.
     fn namespace(&self) -> Namespace;
-    /// Whether directories may continue elsewhere.
+    /// Whether redirect marks are followed.
     fn follows_redirects(&self) -> bool;
-    /// The copy in the index that a lower file of several names, which is `found`, was replaced by.
+    /// The copy in the hardlink index that replaces a lower file with several names; `found` describes that file.
     ///
     /// # Errors
-    /// What the index answers.
+    /// The first error of reading the index.
     fn copy_of(&self, file: &LowerFile, found: &Found) -> Result<Option<(Part, Found)>>;
 }
 
-/// A directory of a lower layer, open, for who keeps it. What it is concerns this module alone.
+/// An open directory of a lower layer. Implementors of [`Layers`] keep it; only this module uses what is inside.
 #[derive(Debug)]
 pub struct OpenLowerDir(LayerDir);
 
@@ -68,26 +74,26 @@ impl OpenLowerDir {
     }
 }
 
-/// One directory of one lower layer. Lower layers never change, so its path is good for ever.
+/// One directory of one lower layer.
 #[derive(Clone, Debug)]
 pub struct LowerDir {
     merged: Arc<Merged>,
     which: u32,
 }
 
-/// One file of one lower layer. Nothing else opens what lower files hold.
+/// One file of one lower layer.
 #[derive(Clone, Debug)]
 pub struct LowerFile {
     pub dir: LowerDir,
     pub name: NameBuf,
 }
 
-/// The tables of contents of the layers that have one, by layer.
+/// The tables of contents by layer; `None` for a layer without one.
 pub type Known = Arc<Vec<Option<Arc<Toc>>>>;
 
-/// The lower directories that merge in one of the union, newest first. However many there are, each costs eight bytes.
+/// The lower directories that merge in one directory of the union, newest first. Each costs eight bytes.
 ///
-/// Where there are many, a table says which of them have a name, so that the rest are not asked.
+/// If there are more than a few, a table of name hashes says which of them may have a name; a lookup skips the others.
 #[derive(Clone, Debug, Default)]
 pub struct LowerDirs(Option<Arc<Merged>>);
 
@@ -96,56 +102,57 @@ struct Merged {
     parts: SmallVec<[PartDir; 2]>,
     paths: Paths,
     known: Option<Known>,
-    /// That of the first; the others have those that follow.
+    /// The serial number of the first part; the other parts have the numbers after it.
     serial: u64,
-    speakers: OnceLock<Box<Speakers>>,
+    name_table: OnceLock<Box<NameTable>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct PartDir {
     layer: u32,
-    /// Of the layer's table of contents; [`NO_SECTION`] where the layer has to be asked.
+    /// The directory's section in the layer's table of contents; [`NO_SECTION`] if the directory itself must be read.
     section: u32,
 }
 
 const NO_SECTION: u32 = u32::MAX;
 
-/// Where the layers have the directories, from `/` on, which is the layer.
+/// The paths of the directories in their layers; `/` is the root of a layer.
 #[derive(Debug)]
 enum Paths {
-    /// All where the union has it, unless a redirect leads elsewhere.
+    /// All layers have the directory at this path: the usual case without redirects.
     Same(Arc<Path>),
     Each(Box<[Arc<Path>]>),
 }
 
-/// Directories are numbered as they are met.
+/// Reserves `count` serial numbers and returns the first.
 fn serials(count: usize) -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(count as u64, Ordering::Relaxed)
 }
 
 impl LowerDir {
-    /// A directory that merges with nothing, and that the layer itself is asked about. `path` begins with `/`.
+    /// A directory that merges with no other and has no section in a table of contents. `path` begins with `/`.
     pub fn new(layer: usize, path: &Path) -> LowerDir {
         let parts = SmallVec::from_iter([PartDir { layer: layer as u32, section: NO_SECTION }]);
         LowerDir { merged: Merged::with(parts, Paths::Same(path.into()), None), which: 0 }
     }
 
     fn part(&self) -> PartDir {
-        // Whoever made this had the directory before him.
+        // Every constructor checks that `which` is below the number of parts.
         self.merged.parts[self.which as usize]
     }
 
-    /// Its place among those that merge.
+    /// The position among the directories that merge.
     pub(super) fn which(&self) -> usize {
         self.which as usize
     }
 
+    /// The number of the layer, from the top.
     pub fn layer(&self) -> usize {
         self.part().layer as usize
     }
 
-    /// As the layer has it, from `/` on.
+    /// The path in the layer, beginning with `/`.
     fn absolute(&self) -> &Arc<Path> {
         match &self.merged.paths {
             Paths::Same(path) => path,
@@ -153,7 +160,7 @@ impl LowerDir {
         }
     }
 
-    /// Relative to the layer; `.` is the layer itself.
+    /// The path relative to the layer; `.` for the layer's root.
     pub fn path(&self) -> &Path {
         match self.absolute().strip_prefix("/") {
             Ok(path) if !path.as_os_str().is_empty() => path,
@@ -161,17 +168,17 @@ impl LowerDir {
         }
     }
 
-    /// Names this directory in a cache of descriptors.
+    /// A number that identifies this directory in a cache of descriptors.
     pub fn serial(&self) -> u64 {
         self.merged.serial + u64::from(self.which)
     }
 
-    /// Unless the layer has to be asked.
+    /// The section of the table of contents; `None` if the directory itself must be read.
     fn section(&self) -> Option<Section> {
         self.merged.section(self.part())
     }
 
-    /// Where `name` of this directory is, relative to the layer.
+    /// The path of `name` in this directory, relative to the layer.
     pub fn path_of(&self, name: &OsStr) -> PathBuf {
         let path = self.path();
         if path == Path::new(".") { PathBuf::from(name) } else { path.join(name) }
@@ -192,7 +199,7 @@ impl LowerDir {
         layers.layer(self.layer())?.root().open_dir(self.path()).map(OpenLowerDir)
     }
 
-    /// The directory, for all that is to be read of it.
+    /// The directory's attributes, for reading.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -200,7 +207,7 @@ impl LowerDir {
         Ok(LayerEntry::of_lower(layers.open(self)?, None))
     }
 
-    /// What the layer says of `name` in this directory; `last` where those below do not have it.
+    /// What the layer says of `name` in this directory; `last` means that no directory below has the name.
     ///
     /// # Errors
     /// As [`LayerDir::lookup`](super::LayerDir::lookup).
@@ -212,48 +219,48 @@ impl LowerDir {
         }
     }
 
-    /// The names that the layer has here, as the table of contents has them; `None` where the layer has to be asked.
+    /// The listing in the table of contents; `None` if the directory itself must be read.
     pub(super) fn listed(&self) -> Option<Listed> {
         self.section()?.list()
     }
 
-    /// What the table of contents says of the directory; `None` where the layer has to be asked.
+    /// What the table of contents says of the directory; `None` if the directory itself must be read.
     pub fn record(&self) -> Option<Record> {
         self.section()?.own_record()
     }
 
-    /// The layer's file system, where the table of contents knows it.
+    /// The device number of the layer's file system, if the table of contents answers for this directory.
     pub(super) fn known_dev(&self) -> Option<u64> {
         self.section().map(|section| section.dev())
     }
 }
 
 impl LowerFile {
-    /// What the table of contents says of the file; `None` where the layer has to be asked.
+    /// What the table of contents says of the file; `None` if the file itself must be read.
     pub fn record(&self) -> Option<Record> {
         self.dir.section()?.record(self.name.as_name())
     }
 
-    /// Relative to the layer.
+    /// The path relative to the layer.
     pub fn path(&self) -> PathBuf {
         self.dir.path_of(self.name.as_os_str())
     }
 
-    /// The file, for all that is to be read of it.
+    /// The file, for reading its attributes and content.
     ///
     /// # Errors
-    /// As `openat2(2)`, of its directory.
+    /// As `openat2(2)` for its directory.
     pub fn reach(&self, layers: &impl Layers) -> Result<LayerEntry> {
         Ok(LayerEntry::of_lower(layers.open(&self.dir)?, Some(self.name.clone())))
     }
 
-    /// Opens the content for reading, and leaves the time of the last access as it is.
+    /// Opens the content for reading. Reading does not change the access time if this process may avoid that.
     ///
     /// # Errors
     /// As `open(2)`.
     pub fn open(&self, layers: &impl Layers) -> Result<File> {
         if self.dir.part().section != NO_SECTION {
-            // Nobody has needed its directory, and maybe nobody will.
+            // The table answered all lookups, so the directory is probably not open; opening it is not worth it.
             match layers.layer(self.dir.layer())?.root().open_file_quietly(self.path(), OFlags::RDONLY) {
                 Err(Errno::NAMETOOLONG) => {}
                 other => return other,
@@ -266,7 +273,7 @@ impl LowerFile {
 impl Merged {
     fn with(parts: SmallVec<[PartDir; 2]>, paths: Paths, known: Option<Known>) -> Arc<Merged> {
         let serial = serials(parts.len());
-        Arc::new(Merged { parts, paths, known, serial, speakers: OnceLock::new() })
+        Arc::new(Merged { parts, paths, known, serial, name_table: OnceLock::new() })
     }
 
     fn section(&self, part: PartDir) -> Option<Section> {
@@ -287,7 +294,7 @@ impl LowerDirs {
         LowerDirs((count > 0).then(|| Merged::with(parts, Paths::Same(Path::new("/").into()), known)))
     }
 
-    /// What merges in the root: all layers down to the first that is opaque.
+    /// The directories that merge in the root: those of all layers down to the first opaque one.
     ///
     /// # Errors
     /// As [`LayerDir::is_opaque`].
@@ -306,7 +313,7 @@ impl LowerDirs {
         Ok(roots.topmost(count))
     }
 
-    /// What merges in a directory of which `files` are the parts. Most layers have it at `path`, from `/` on.
+    /// The directories `files`, which merge. `path`, beginning with `/`, is where most layers have them.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f LowerFile>, path: &Arc<Path>) -> LowerDirs {
         let (mut parts, mut paths, mut known) = (SmallVec::new(), Vec::new(), None);
         for file in files {
@@ -361,30 +368,31 @@ impl LowerDirs {
         (0..self.len()).filter_map(|which| self.get(which))
     }
 
-    /// The first directory from `from` on that may say something of `name`.
+    /// The first directory from position `from` on that may have or hide `name`.
     pub(super) fn next(&self, from: usize, name: Name<'_>) -> Option<LowerDir> {
         let merged = self.0.as_ref()?;
         if merged.parts.len() - from.min(merged.parts.len()) <= FEW {
             return self.get(from);
         }
-        let speakers = merged.speakers.get_or_init(|| Box::new(Speakers::of(merged)));
-        self.get(speakers.next(from, name.as_bytes())?)
+        let name_table = merged.name_table.get_or_init(|| Box::new(NameTable::of(merged)));
+        self.get(name_table.next(from, name.as_bytes())?)
     }
 }
 
-/// So many are asked one after the other.
+/// Up to this many directories are searched one after the other, without a [`NameTable`].
 const FEW: usize = 4;
 
+/// Which of the directories that merge may have or hide a name.
 #[derive(Debug)]
-struct Speakers {
-    /// Sorted: the hash of a name in the upper half, which of the directories has it in the lower.
+struct NameTable {
+    /// Sorted. The upper half is the hash of a name, the lower half the position of a directory that has or hides it.
     rows: Box<[u64]>,
-    /// The directories that have to be asked in any case.
+    /// Positions of directories without a section, which every lookup must search.
     unknown: Box<[usize]>,
 }
 
-impl Speakers {
-    fn of(merged: &Merged) -> Speakers {
+impl NameTable {
+    fn of(merged: &Merged) -> NameTable {
         let (mut rows, mut unknown) = (Vec::new(), Vec::new());
         for (which, part) in merged.parts.iter().enumerate() {
             let before = rows.len();
@@ -395,10 +403,10 @@ impl Speakers {
             }
         }
         rows.sort_unstable();
-        Speakers { rows: rows.into(), unknown: unknown.into() }
+        NameTable { rows: rows.into(), unknown: unknown.into() }
     }
 
-    /// The first from `from` on. Names that share a hash cost a question too many.
+    /// The first position from `from` on. A hash collision costs one needless lookup.
     fn next(&self, from: usize, name: &[u8]) -> Option<usize> {
         let wanted = row(name, from);
         let next = self.rows.get(self.rows.partition_point(|row| *row < wanted));
@@ -408,7 +416,7 @@ impl Speakers {
     }
 }
 
-/// There are fewer layers than half a row can count.
+/// One row of a [`NameTable`]. There are always fewer than 2^32 layers, so `which` fits into the lower half.
 fn row(name: &[u8], which: usize) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     name.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! A layer that is only read, open.
+//! An open lower layer.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use crate::sys::{self, Dir, Result, Stat};
 
 use super::{LayerDir, LinkedNames, Policy, Toc};
 
-/// See the module. Only this module's neighbours reach the directory that it is now.
+/// An open lower layer, which is never changed. Only `layer` itself reaches the directory behind it.
 #[derive(Debug)]
 pub struct LowerLayer {
     root: LayerDir,
-    /// Where the layer need not be asked.
+    /// The table of contents, which answers instead of the layer's directories.
     toc: Option<Arc<Toc>>,
 }
 
@@ -35,13 +35,15 @@ impl LowerLayer {
         self.toc.as_ref()
     }
 
+    /// The attributes of the layer's root directory.
+    ///
     /// # Errors
     /// As `fstat(2)`.
     pub fn stat(&self) -> Result<Stat> {
         self.root.stat_self()
     }
 
-    /// The file system of the layer.
+    /// The device number of the layer's file system.
     ///
     /// # Errors
     /// As `fstat(2)`.
@@ -49,7 +51,7 @@ impl LowerLayer {
         self.toc().map_or_else(|| self.stat().map(|stat| stat.dev), |known| Ok(known.dev()))
     }
 
-    /// The identity on disk of that.
+    /// The UUID of the layer's file system.
     ///
     /// # Errors
     /// As `ioctl(2)` and `statfs(2)`.
@@ -57,10 +59,10 @@ impl LowerLayer {
         sys::filesystem_uuid(&self.root)
     }
 
-    /// All names of its files that have several.
+    /// All names of each file with several hard links.
     ///
     /// # Errors
-    /// As `getdents64(2)` and `fstatat(2)`; none where a table of contents tells them.
+    /// As `getdents64(2)` and `fstatat(2)`; none if the table of contents has them.
     pub fn linked_names(&self) -> Result<LinkedNames> {
         LinkedNames::of_layer(&self.root, self.toc.as_ref())
     }

@@ -1,13 +1,12 @@
 //! Marks: the private extended attributes by which union file systems annotate a layer.
 //!
-//! One table, mark by dialect. Two are read: the kernel's, in the namespace that the
-//! [`Policy`](super::Policy) found, and that of fuse-overlayfs as far as it does no harm. The first is written.
+//! Two dialects are read: the kernel's, in the namespace that the [`Policy`](super::Policy) found, and the opaque mark
+//! of fuse-overlayfs. Only the kernel's dialect is written.
 //!
-//! The namespace that is not in use means nothing here, as in the kernel: `user.overlay.opaque` in a
-//! `trusted` mount is an attribute like any other, which its owner may set, and so must have no power.
-//! Attributes that look like marks and belong to a program, which may be another union file system in the mount,
-//! are kept apart by an escape, the kernel's since 6.7: `trusted.overlay.opaque` is on disk
-//! `trusted.overlay.overlay.opaque`.
+//! As in the kernel, marks in the namespace that is not in use have no meaning. In a `trusted` mount
+//! `user.overlay.opaque` is an ordinary attribute: the owner of a file may set it, so it must not hide anything.
+//! A program in the mount, such as another union file system, may set attributes that look like marks. They are escaped
+//! on disk as the kernel does since 6.7: `trusted.overlay.opaque` becomes `trusted.overlay.overlay.opaque`.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -23,30 +22,30 @@ pub enum Namespace {
     User,
 }
 
-/// What a mark says.
+/// One kind of mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// This directory hides those of the same name below it.
+    /// This directory hides directories of the same name in the layers below.
     Opaque,
-    /// This directory or metadata-only file continues elsewhere below.
+    /// The layers below have what this directory or metadata-only file continues under another name or path.
     Redirect,
-    /// This file holds attributes only; its data is below.
+    /// This file has attributes only; a lower layer has its data.
     Metacopy,
-    /// The file below from which this was copied up.
+    /// The lower file from which this was copied up.
     Origin,
-    /// This directory merges with nothing, but holds what came from below.
+    /// This directory merges with no other, but holds entries that were copied up or moved from lower layers.
     Impure,
-    /// How many names a file of the index has, beside those in the upper layer.
+    /// Of a file in the hardlink index: the number of names minus the link count.
     Links,
-    /// What nobody may change, or may only add to.
+    /// This file or directory is immutable or append-only.
     Protection,
-    /// This empty file is a whiteout, if the directory's [`Mark::Opaque`] says that it may hold such.
+    /// This empty file is a whiteout, if the directory's [`Mark::Opaque`] is `x`.
     Whiteout,
-    /// This file is itself, whatever its name would mean in a layer of another format. Overfuse's own.
+    /// This file is an ordinary file, even if its name means a whiteout in another format. Overfuse's own.
     Plain,
     /// This empty file stands for a character device 0/0 that a program made. Overfuse's own.
     Device,
-    /// In this layer, of which this is the root, there are such files. Overfuse's own.
+    /// On the root of a layer: the layer may hold files with [`Mark::Device`]. Overfuse's own.
     Devices,
 }
 
@@ -66,19 +65,20 @@ const ALL: [Mark; 11] = [
 
 const TRUSTED: &str = "trusted.overlay.";
 const USER: &str = "user.overlay.";
-/// Overfuse's own marks, which say nothing that depends on who may have written them, are believed in either.
+/// Prefixes of Overfuse's own marks, which are reserved in both namespaces because [`Mark::Device`] is read in both. It
+/// does no harm even if an ordinary user wrote it.
 const OWN_OF_TRUSTED: &str = "trusted.overlay.overfuse.";
 const OWN_OF_USER: &str = "user.overlay.overfuse.";
 const FUSE_OVERLAYFS: &str = "user.fuseoverlayfs.";
-/// What a program's attribute has after the prefix on disk.
+/// What follows the prefix on disk if the attribute belongs to a program.
 const ESCAPE: &str = "overlay.";
-/// What fuse-overlayfs writes where it may not write the kernel's mark. Its other marks would lead
-/// elsewhere, which is nothing to believe of an attribute that everybody may set.
+/// What fuse-overlayfs writes if it may not write the kernel's opaque mark. Its other marks are ignored: they would
+/// redirect to other files, and any user may set them.
 const FUSE_OVERLAYFS_OPAQUE: &str = "user.fuseoverlayfs.opaque";
-/// The attribute in which containers/storage, and so Podman and Buildah, record attributes that an
-/// ordinary user cannot give a file. [`Recorded`](super::Recorded) is what it says.
+/// The attribute in which containers/storage (Podman, Buildah) records the owner, mode and kind that an ordinary user
+/// cannot give a file. [`Recorded`](super::Recorded) decodes it.
 pub const OVERRIDE_STAT: &str = "user.containers.override_stat";
-/// The longest name of an attribute that Linux takes, in bytes.
+/// The longest attribute name that Linux accepts, in bytes.
 const KEY_MAX: usize = 255;
 
 impl Mark {
@@ -101,7 +101,7 @@ impl Mark {
 }
 
 impl Namespace {
-    /// The one whose marks this process can read and nobody else could have written.
+    /// The namespace whose marks this process can read and no less privileged user can write.
     pub fn of_this_process() -> Namespace {
         if sys::is_root_of_host() { Namespace::Trusted } else { Namespace::User }
     }
@@ -114,7 +114,7 @@ impl Namespace {
         })
     }
 
-    /// What marks begin with, as far as any is believed.
+    /// The prefixes that are reserved for marks while this namespace is in use.
     fn prefixes(self) -> [&'static str; 3] {
         match self {
             Namespace::Trusted => [TRUSTED, OWN_OF_USER, FUSE_OVERLAYFS],
@@ -122,16 +122,16 @@ impl Namespace {
         }
     }
 
-    /// The prefix of `key` that makes it look like a mark, and what comes behind.
+    /// Splits a `key` that looks like a mark into its prefix and the rest.
     fn split(self, key: &OsStr) -> Option<(&'static str, &[u8])> {
         let behind = |prefix: &'static str| Some((prefix, key.as_bytes().strip_prefix(prefix.as_bytes())?));
         self.prefixes().into_iter().find_map(behind)
     }
 
-    /// Where an attribute is kept that a program calls `key`.
+    /// The name on disk of an attribute that a program calls `key`.
     ///
     /// # Errors
-    /// `EINVAL` for a prefix alone, `EOPNOTSUPP` for what is too long on disk.
+    /// `EINVAL` for a prefix alone, `EOPNOTSUPP` if the name on disk would be too long.
     pub fn on_disk<'k>(self, key: &'k OsStr) -> Result<Cow<'k, OsStr>> {
         match self.split(key) {
             None => Ok(Cow::Borrowed(key)),
@@ -141,7 +141,7 @@ impl Namespace {
         }
     }
 
-    /// What programs call the attribute that is kept as `key`; `None` for a mark.
+    /// The name that programs see of the attribute that is `key` on disk; `None` for a mark.
     pub fn shown<'k>(self, key: &'k OsStr) -> Option<Cow<'k, OsStr>> {
         let Some((prefix, rest)) = self.split(key) else { return Some(Cow::Borrowed(key)) };
         match rest.strip_prefix(ESCAPE.as_bytes()) {
@@ -166,7 +166,7 @@ impl Namespace {
         xattr::set(of, self.key(mark), value, Set::Any)
     }
 
-    /// Removes a mark of this namespace; one that is not there is no error.
+    /// Removes a mark of this namespace; a missing mark is no error.
     ///
     /// # Errors
     /// As `removexattr(2)`.
@@ -184,16 +184,16 @@ fn joined(prefixes: &[&str], rest: &[u8]) -> OsString {
     key
 }
 
-/// The marks that one file carries, whatever the dialect.
+/// The marks that one file carries, in any dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     all: Vec<(Mark, Vec<u8>)>,
-    /// The file carries no attribute at all.
+    /// The file has no extended attribute at all.
     bare: bool,
 }
 
 impl Marks {
-    /// Reads all marks of a file: one system call where there is none.
+    /// Reads all marks of a file. A file without extended attributes costs one system call.
     ///
     /// # Errors
     /// As `listxattr(2)` and `getxattr(2)`.
@@ -218,7 +218,7 @@ impl Marks {
         self.all.iter().find(|(m, _)| *m == mark).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether the file carries no attribute at all, neither mark nor other.
+    /// Whether the file has no extended attribute at all, neither a mark nor another one.
     pub fn is_bare(&self) -> bool {
         self.bare
     }
@@ -228,10 +228,10 @@ impl Marks {
         self.all.iter().any(|(mark, value)| *mark == Mark::Opaque && value == b"y")
     }
 
-    /// How many names the union shows of a file of the index, less the links that the copy has.
+    /// Of a file in the hardlink index: the number of names that the union shows, minus the link count of the copy.
     ///
-    /// `U+1` or `U-1`: relative to the links of the copy. (`L…`, relative to the file below, is what the kernel
-    /// writes for the moment of a change.)
+    /// The value is `U+1` or `U-1`, relative to the copy. `L…`, relative to the lower file, is not read: the kernel
+    /// writes it only while it changes the count.
     pub fn hidden_links(&self) -> Option<i64> {
         std::str::from_utf8(self.get(Mark::Links)?).ok()?.strip_prefix('U')?.parse().ok()
     }
@@ -250,14 +250,14 @@ pub fn is_opaque(of: Of<'_>, namespace: Namespace) -> Result<bool> {
     Marks::read(of, namespace).map(|marks| marks.is_opaque())
 }
 
-/// Whether `key` is private to a union file system of whatever kind, so that it must not leave in an archive,
-/// nor come from one.
+/// Whether `key` is private to some union file system. Such attributes are neither packed into an archive nor unpacked
+/// from one.
 pub fn is_mark(key: &OsStr) -> bool {
     let begins = |prefix: &str| key.as_bytes().starts_with(prefix.as_bytes());
     key == OsStr::new(OVERRIDE_STAT) || [TRUSTED, USER, FUSE_OVERLAYFS].into_iter().any(begins)
 }
 
-/// The attributes that belong to the file itself, in an archive.
+/// The names of the file's attributes that an archive takes: all except marks.
 ///
 /// # Errors
 /// As `listxattr(2)`.

@@ -1,7 +1,7 @@
-//! An upper directory over its lower layers, as a union shows them, for who only reads.
+//! Reads an upper directory and its lower layers as one merged tree, without a mount.
 //!
-//! A mount keeps nodes and caches; here a directory is where it is in each layer, and few are open at a time, however deep
-//! the tree. What a name is, which directories merge and what they list is decided by the same functions for both.
+//! A mount keeps nodes and caches. Here a directory is only its path in each layer, and few directories are open at a
+//! time, however deep the tree is. Both use the same functions for lookup, merging and listing.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -20,47 +20,47 @@ use super::{
     Namespace, OpenLowerDir, Origin, Part, Policy, Resolution, Resolved, Verdict, each_part, lookup,
 };
 
-/// How many directories of the upper layer, and of the lower ones, stay open; there is room for two of each lower layer.
+/// How many directories of the upper layer stay open. For lower layers there is this much room plus two for each layer.
 const OPEN: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// What an upper directory is over.
+/// An upper directory and the lower layers that it changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Over<'a> {
     pub upper: &'a Dir,
     /// Topmost first.
     pub lower: &'a [Dir],
-    /// What the upper layer has for all names of lower files with several: `index` in the work directory.
+    /// The hardlink index: `index` in the work directory.
     pub index: Option<&'a Dir>,
 }
 
 impl<'a> Over<'a> {
-    /// A tree that is over nothing.
+    /// A tree without lower layers.
     pub fn nothing(upper: &'a Dir) -> Over<'a> {
         Over { upper, lower: &[], index: None }
     }
 }
 
-/// The layers, and what of them is open.
+/// The opened layers, and the directories of them that are kept open.
 #[derive(Debug)]
 pub struct Merge {
     upper: LayerDir,
     lower: Vec<LowerLayer>,
     uuids: Vec<[u8; 16]>,
     index: Option<Arc<LayerDir>>,
-    /// Where the union shows a file of the index under a name that only lower layers have.
+    /// Paths under which the union shows a file of the hardlink index although only lower layers have the name.
     hidden: BTreeSet<PathBuf>,
     namespace: Namespace,
     open_upper: RefCell<LruCache<Arc<Path>, Arc<LayerDir>>>,
     open_lower: RefCell<LruCache<u64, Arc<OpenLowerDir>>>,
 }
 
-/// One directory of the union: where the layers have it. Nothing of it is open.
+/// One directory of the merged tree, as its path in each layer. It is not open.
 #[derive(Clone, Debug, Default)]
 pub struct MergedDir {
-    /// Relative to the upper layer.
+    /// The path relative to the upper layer; `None` if the upper layer does not have the directory.
     upper: Option<Arc<Path>>,
     lower: LowerDirs,
-    /// Whether files of the index stand in for lower ones.
+    /// Whether files of the hardlink index replace lower files.
     indexed: bool,
 }
 
@@ -111,6 +111,9 @@ impl Layers for Merge {
 }
 
 impl Merge {
+    /// Opens the layers. If the hardlink index may hold names that only lower layers have, walks the whole tree to find
+    /// them.
+    ///
     /// # Errors
     /// As `openat2(2)`, `getxattr(2)` and `getdents64(2)`.
     pub fn open(over: Over<'_>, policy: Policy) -> Result<Merge> {
@@ -139,12 +142,12 @@ impl Merge {
         Ok(merge)
     }
 
-    /// Whether some file of the index has names that the upper layer has not.
+    /// Whether some file of the index may have names that the upper layer does not have.
     fn may_hide_names(&self) -> Result<bool> {
         let Some(index) = &self.index else { return Ok(false) };
         for entry in index.entries_quietly()? {
             let marks = Marks::read(Of::Name(index, entry.name.as_name()), self.namespace)?;
-            // One of the links is that in the index.
+            // The link in the index is counted too, so -1 means that the upper layer has every name.
             if entry.kind != Kind::Directory && marks.hidden_links().is_none_or(|hidden| hidden >= 0) {
                 return Ok(true);
             }
@@ -159,7 +162,7 @@ impl Merge {
             for name in self.names(&dir)? {
                 let name = name.as_name();
                 let found = match self.lookup(&dir, name) {
-                    // It is told where it matters.
+                    // A later lookup of this name returns the same error.
                     Err(Errno::IO | Errno::PERM) => continue,
                     other => other?.is,
                 };
@@ -177,7 +180,7 @@ impl Merge {
         Ok(hidden)
     }
 
-    /// The names in the directory at `path` that lead to a file of the index, or are one.
+    /// The names in the directory at `path` under which only lower layers have a file of the index, at any depth.
     pub fn hidden_names(&self, path: &Path) -> BTreeSet<NameBuf> {
         let below = self.hidden.range(path.to_owned()..).take_while(|hidden| hidden.starts_with(path));
         let first = |hidden: &PathBuf| hidden.strip_prefix(path).ok()?.iter().next().map(NameBuf::new);
@@ -201,7 +204,7 @@ impl Merge {
         Ok(MergedDir { upper: Some(Path::new("").into()), lower, indexed: true })
     }
 
-    /// The directory's part in the upper layer.
+    /// The directory in the upper layer, opened; `None` if the upper layer does not have it.
     ///
     /// # Errors
     /// As `openat2(2)`.
@@ -221,7 +224,7 @@ impl Merge {
         Ok(Some(opened))
     }
 
-    /// What the union has under `name` in `dir`.
+    /// What the merged tree has under `name` in `dir`.
     ///
     /// # Errors
     /// As [`lookup`](super::lookup()).
@@ -233,7 +236,7 @@ impl Merge {
         }
     }
 
-    /// Every name that some layer of `dir` speaks of.
+    /// Every name in `dir` that some layer has or hides.
     ///
     /// # Errors
     /// As `getdents64(2)`.
@@ -249,7 +252,7 @@ impl Merge {
         Ok(names)
     }
 
-    /// Every name that the upper layer speaks of.
+    /// Every name in `dir` that the upper layer has or hides.
     ///
     /// # Errors
     /// As `getdents64(2)`.
@@ -262,7 +265,7 @@ impl Merge {
             .unwrap_or_default())
     }
 
-    /// The directory `name` of `dir`, which was found to have these parts.
+    /// The directory `name` in `dir`; `parts` is the result of its lookup.
     pub fn child(&self, dir: &MergedDir, name: Name<'_>, parts: &[(Part, Found)]) -> MergedDir {
         let upper = match (parts.first(), &dir.upper) {
             (Some((Part::Upper, _)), Some(path)) => Some(path.join(name.as_os_str()).into()),
@@ -276,10 +279,10 @@ impl Merge {
         MergedDir { upper, lower, indexed: dir.indexed }
     }
 
-    /// One part of `name` in `dir`, to be read.
+    /// One part of `name` in `dir`, for reading.
     ///
     /// # Errors
-    /// As `openat2(2)`; `EIO` for a part of another directory.
+    /// As `openat2(2)`; `EIO` if the part belongs to another directory.
     pub fn part(&self, dir: &MergedDir, (part, name): (&Part, Name<'_>)) -> Result<LayerEntry> {
         match part {
             Part::Upper => Ok(LayerEntry::of_upper(self.upper(dir)?.ok_or(Errno::IO)?, Some(name.to_owned()))),
@@ -293,7 +296,7 @@ impl Merge {
 }
 
 impl MergedDir {
-    /// Whether the same directories of lower layers are in both.
+    /// Whether both have the same directories of lower layers.
     pub fn has_lower_of(&self, other: &MergedDir) -> bool {
         let places = |merged: &MergedDir| -> Vec<_> {
             merged.lower.iter().map(|dir| (dir.layer(), dir.path().to_path_buf())).collect()

@@ -1,20 +1,21 @@
-//! One directory tree and what its marks mean.
+//! Layers: directory trees, and what their whiteouts and marks mean.
 //!
-//! Formats are decoded here and never seen above: a layer answers [`Verdict`], whatever dialect its
-//! whiteouts and marks are written in. A [`LowerLayer`] has no method that changes anything; an
-//! [`UpperLayer`] writes the kernel's own format. Knows nothing of nodes, unions or FUSE.
+//! All layer formats are decoded here; other modules only see a [`Verdict`]. A [`LowerLayer`] has no method that
+//! changes anything. An [`UpperLayer`] writes the kernel's own format. This module knows nothing of nodes, unions or
+//! FUSE.
 //!
-//! # One door to lower files
+//! # Reading lower files
 //!
-//! What a lower file holds is read through [`LowerFile`] and the [`LayerEntry`] that it leads to: content, extended
-//! attributes, target of a link. No directory of a lower layer leaves this module, so that a layer can be something else
-//! than a directory without anybody outside noticing.
+//! The content, extended attributes and link target of a lower file are read only through [`LowerFile`] and the
+//! [`LayerEntry`] that it returns. No open directory of a lower layer leaves this module, so that a layer can later be
+//! something other than a directory without changes outside.
 //!
-//! # One merge
+//! # Merging
 //!
-//! [`lookup`] says what the layers together have under a name: redirects, data of metadata-only files, and the copies in the
-//! index included. [`LowerDirs`] says which directories merge, [`each_part`] what they list. A mount adds nodes and caches
-//! to these (`union`); [`Merge`] reads one tree after the other and keeps little.
+//! [`lookup`] returns what all layers together have under a name. It follows redirects and finds the data of
+//! metadata-only files and the copies in the hardlink index. [`LowerDirs`] holds the directories that merge, and
+//! [`each_part`] lists them. A mount adds nodes and caches (module `union`); [`Merge`] reads a tree without a mount and
+//! keeps little in memory.
 #![doc = include_str!("formats.md")]
 
 mod dir;
@@ -68,28 +69,31 @@ use crate::sys::{Dir, Kind, Name, Result, Stat};
 /// What one layer says of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// The layer does not mention the name, so the layers below decide.
     Nothing,
+    /// The name is gone, whatever the layers below have.
     Whiteout,
+    /// The layer has this file or directory.
     Entry(Found),
 }
 
 /// A file or directory of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// As the kernel describes it; [`Owners::stat`] says what users shall see.
+    /// The attributes as the kernel has them; [`Owners::stat`] converts them to what users see.
     pub stat: Stat,
-    /// A directory that hides those below it.
+    /// It is a directory that hides directories of its name in the layers below.
     pub opaque: bool,
-    /// Where the layers below have what this continues, if not under its own name.
+    /// The name or path under which the layers below have what this continues, if it differs from its own.
     pub redirect: Option<Redirect>,
-    /// A file that holds attributes only: its data is below.
+    /// It is a file that has attributes only; a lower layer has its data.
     pub metacopy: bool,
-    /// A directory that merges with nothing, but holds what came from below.
+    /// It is a directory that merges with no other, but holds entries from lower layers.
     pub impure: bool,
-    /// The file below that this was copied from.
+    /// The lower file from which this was copied up.
     pub origin: Option<Origin>,
     pub protection: Protection,
-    /// Somebody looked, and it has no extended attribute at all.
+    /// It is known to have no extended attribute at all.
     pub bare: bool,
 }
 
@@ -100,7 +104,7 @@ impl Found {
 }
 
 impl Found {
-    /// What carries no mark.
+    /// An entry without marks.
     pub fn plain(stat: Stat) -> Found {
         let (redirect, origin, protection) = (None, None, Protection::default());
         Found { stat, opaque: false, redirect, metacopy: false, impure: false, origin, protection, bare: false }
@@ -124,7 +128,7 @@ impl Found {
     }
 }
 
-/// What a directory has under `name`, in the kernel's format alone; marks are in `namespace`.
+/// What `stat`, the attributes of `name` in `dir`, and its marks in `namespace` mean. Reads the kernel's format only.
 fn decode(dir: &Dir, name: Name<'_>, stat: Option<Stat>, namespace: Namespace) -> Result<Verdict> {
     let Some(stat) = stat else { return Ok(Verdict::Nothing) };
     if stat.is_whiteout_device() {

@@ -1,4 +1,4 @@
-//! Layers that lie in one another, which no mount can make sense of.
+//! Refuses layers that lie inside one another.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::OpenError;
 /// What identifies a directory: device and inode number.
 type Id = (u64, u64);
 
-/// Refuses a lower directory that lies in another layer, since what is changed or hidden in the one would
-/// show in the other. The kernel refuses the same, with `ELOOP`.
+/// Refuses a lower directory that lies in another layer, because a change in one layer would show in the other. The
+/// kernel refuses the same with `ELOOP`.
 ///
-/// As there, an upper directory may lie in a lower one, so that `lowerdir=/` can have its changes anywhere.
-/// Other than there, one directory may be several layers: images have the same layer twice.
+/// As in the kernel, an upper directory may lie in a lower one, so that `lowerdir=/` works with any upper directory.
+/// Unlike the kernel, the same directory may be several layers, because images can contain a layer twice.
 ///
 /// # Errors
-/// `Nested`, with both paths; `Open` for a directory that cannot be.
+/// `Nested`, with both paths; `Open` for a directory that cannot be opened.
 pub(super) fn check_nesting(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<(), OpenError> {
     let id = |what, path: &Path| id_of(path).map_err(failed(what, path));
     let mut layers: HashMap<Id, &Path> = HashMap::new();
@@ -49,14 +49,14 @@ fn id_of(path: &Path) -> Result<Id> {
     Ok((stat.dev, stat.ino))
 }
 
-/// The directory and those it lies in, as far as they are on its file system.
+/// The directory and its ancestors on the same file system.
 fn ancestors(path: &Path) -> Result<Vec<Id>> {
     let mut chain = vec![id_of(path)?];
     let mut path = path.to_owned();
     loop {
         path.push("..");
         let parent = match id_of(&path) {
-            // What this user may not look at is nothing that he gave us.
+            // A directory that this user may not search cannot be a layer that they passed.
             Err(Errno::ACCESS) => return Ok(chain),
             other => other?,
         };

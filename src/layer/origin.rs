@@ -1,7 +1,7 @@
-//! Origin: which file below a file of the upper layer was copied from.
+//! Origin: the lower file from which a file of the upper layer was copied up.
 //!
-//! The mark has the kernel's layout, and behind it, where the kernel does not look, the number that the
-//! file had in the union: a file handle tells a file system which inode is meant, but nobody else.
+//! The mark has the kernel's layout, followed by the number that the file had in the union. The kernel ignores those
+//! extra bytes. The number is needed because only the file system itself can decode a file handle.
 //!
 //! ```text
 //! version=0  magic=0xfb  len  flags  type  uuid[16]  handle[len-21] | "ovfn"  number (u64, little endian)
@@ -12,24 +12,24 @@ use crate::sys::FileHandle;
 const MAGIC: u8 = 0xfb;
 const HEADER: usize = 21;
 const TAG: &[u8] = b"ovfn";
-/// A flag that no kernel knows: it then takes the mark to say nothing.
+/// A flag that no kernel knows, so that the kernel ignores the mark.
 const NO_HANDLE: u8 = 0x80;
 #[cfg(target_endian = "little")]
 const FLAGS: u8 = 0;
 #[cfg(target_endian = "big")]
 const FLAGS: u8 = 1;
 
-/// What an origin mark tells.
+/// The content of an origin mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The number of the file in the union that copied it up.
+    /// The number that the file had in the union that copied it up.
     Number(u64),
-    /// The file system and its inode, from a mark that the kernel wrote.
+    /// File system and inode number, from a mark that the kernel wrote.
     Inode { uuid: [u8; 16], ino: u64 },
 }
 
 impl Origin {
-    /// Reads the mark's value; `None` where it tells nothing that can be understood.
+    /// Decodes the mark's value; `None` if that is not possible.
     pub fn decode(value: &[u8]) -> Option<Origin> {
         let (&[0, MAGIC, len, flags, kind], rest) = value.split_first_chunk()? else { return None };
         let (uuid, _) = rest.split_first_chunk()?;
@@ -51,7 +51,7 @@ impl Origin {
         value
     }
 
-    /// The name that the kernel gives the file in its index; one of our own where there is no handle.
+    /// The file's name in the hardlink index: the kernel's name, or one of our own if there is no handle.
     pub fn index_name(number: u64, uuid: [u8; 16], handle: Option<&FileHandle>) -> String {
         let bytes = match handle {
             Some(_) => head(uuid, handle),
@@ -60,7 +60,7 @@ impl Origin {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What a name of the index tells.
+    /// Decodes a name in the hardlink index.
     pub fn of_index_name(name: &str) -> Option<Origin> {
         let digits = name.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).ok());
         let bytes: Option<Vec<u8>> = digits.map(|two| u8::from_str_radix(two?, 16).ok()).collect();
@@ -80,7 +80,7 @@ fn head(uuid: [u8; 16], handle: Option<&FileHandle>) -> Vec<u8> {
     value
 }
 
-/// The inode number in the handles of the file systems that have one there.
+/// The inode number in a handle, for the file systems whose layout is known.
 fn inode_of(kind: u8, handle: &[u8]) -> Option<u64> {
     let word = |at: usize| Some(u64::from(u32::from_ne_bytes(handle.get(at..at + 4)?.try_into().ok()?)));
     let long = || Some(u64::from_ne_bytes(handle.get(..8)?.try_into().ok()?));

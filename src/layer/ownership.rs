@@ -1,4 +1,4 @@
-//! Whose a file is: as the file system says, or as an attribute records where ids cannot be stored.
+//! Owner, mode and kind of a file: as the file system has them, or from an attribute if this process may not set them.
 
 use std::ffi::OsStr;
 
@@ -11,9 +11,9 @@ use super::whiteout;
 /// How owners are kept on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// As owners.
+    /// As the owners of the files.
     Real,
-    /// In [`OVERRIDE_STAT`], since this process may not give files away.
+    /// In [`OVERRIDE_STAT`], because this process may not change the owner of a file.
     Recorded,
 }
 
@@ -25,9 +25,9 @@ pub struct Recorded {
     pub gid: u32,
     /// The low twelve bits of the mode.
     pub perm: u32,
-    /// `None` where the file's own kind is the right one.
+    /// `None` if the file has its real kind on disk.
     pub kind: Option<Kind>,
-    /// Device number as `makedev` packs it; 0 for what is no device.
+    /// Device number as `makedev` packs it; 0 if the file is no device.
     pub rdev: u64,
 }
 
@@ -71,7 +71,7 @@ impl Recorded {
         xattr::set(of, OsStr::new(OVERRIDE_STAT), &self.to_value(), Set::Any)
     }
 
-    /// What a file shows now, as a record of it.
+    /// A record of the attributes in `stat`.
     pub fn of_stat(stat: &Stat) -> Recorded {
         let device = matches!(stat.kind, Kind::BlockDevice | Kind::CharDevice);
         Recorded {
@@ -105,7 +105,7 @@ fn parse_kind(text: &str) -> Option<(Option<Kind>, u64)> {
 }
 
 impl Owners {
-    /// The attributes that users shall see of a file that the kernel describes by `stat`.
+    /// Converts `stat`, the attributes as the kernel has them, to those that users see.
     ///
     /// # Errors
     /// As `getxattr(2)`.
@@ -113,7 +113,7 @@ impl Owners {
         match self {
             Owners::Real => whiteout::shown(of, stat),
             Owners::Recorded => {
-                // What can carry no record (only files and directories can) was made by root of the image.
+                // Only files and directories can carry a record. Everything else is taken to belong to root.
                 let unrecorded = Stat { uid: 0, gid: 0, ..stat };
                 if !matches!(stat.kind, Kind::Regular | Kind::Directory) {
                     return Ok(unrecorded);
@@ -133,7 +133,7 @@ impl Owners {
 
 impl Recorded {
     fn apply(&self, stat: Stat) -> Stat {
-        // A record cannot make a directory of a file, or the reverse: the union walks what is there.
+        // A record cannot turn a file into a directory or the reverse, because the union walks the real directories.
         let kind = match self.kind {
             Some(kind) if kind != Kind::Directory && stat.kind == Kind::Regular => kind,
             _ => stat.kind,

@@ -1,4 +1,4 @@
-//! Policy: every difference between root and rootless, found by trying, once.
+//! Policy: how marks and owners are kept on disk, for root and rootless. Found once, by trying.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -10,26 +10,26 @@ use super::marks::{Mark, Namespace, OVERRIDE_STAT};
 use super::ownership::Owners;
 use super::whiteout;
 
-/// How this process keeps on disk what a layer needs.
+/// How this process keeps marks and owners on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub marks: Namespace,
     pub owners: Owners,
 }
 
-/// What is done with directories that were renamed, and so continue elsewhere below.
+/// What is done with redirect marks, which a renamed directory needs to find its lower part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedirectDir {
     /// A rename leaves a redirect mark; marks are followed.
     On,
-    /// Marks that exist are followed; none is made.
+    /// Existing marks are followed; a rename makes none.
     Follow,
-    /// Marks are not followed: what has one cannot be entered.
+    /// Marks are not followed: a directory that has one cannot be used.
     NoFollow,
 }
 
 impl Policy {
-    /// Where an attribute is kept that a program calls `key`.
+    /// The name on disk of an attribute that a program calls `key`.
     ///
     /// # Errors
     /// `EPERM` for the record of owners; else as [`Namespace::on_disk`].
@@ -37,12 +37,12 @@ impl Policy {
         if self.is_record(key) { Err(Errno::PERM) } else { self.marks.on_disk(key) }
     }
 
-    /// What programs call the attribute that is kept as `key`; `None` for what is private to the layer.
+    /// The name that programs see of the attribute that is `key` on disk; `None` if it is private to the layer.
     pub fn shown<'k>(&self, key: &'k OsStr) -> Option<Cow<'k, OsStr>> {
         if self.is_record(key) { None } else { self.marks.shown(key) }
     }
 
-    /// The attributes that a file has of its own, as they are called on disk.
+    /// The names on disk of the attributes that programs see: all except those private to the layer.
     ///
     /// # Errors
     /// As `listxattr(2)`.
@@ -56,10 +56,10 @@ impl Policy {
         self.owners == Owners::Recorded && key == OVERRIDE_STAT
     }
 
-    /// Tries in a scratch file of `dir`, which must be writable, what this process may do.
+    /// Tries with a scratch file in `dir`, which must be writable, what this process may do.
     ///
     /// # Errors
-    /// When the scratch file can be neither made nor removed.
+    /// If the scratch file cannot be made or removed.
     pub fn probe(dir: &Dir) -> Result<Policy> {
         let text = format!(".probe-{}", std::process::id());
         let name = Name::new(&text)?;
@@ -77,7 +77,7 @@ impl Policy {
     /// Tries in `dir`, which must be writable, whether its file system can hold an upper layer.
     ///
     /// # Errors
-    /// The first refusal, of a whiteout or an extended attribute.
+    /// The first error: of making a whiteout, of setting an extended attribute or of the scratch files.
     pub fn check_upper(dir: &Dir) -> Result<()> {
         let (probe, policy) = (Name::new("probe")?, Policy::probe(dir)?);
         whiteout::create(dir, probe)?;

@@ -1,4 +1,4 @@
-//! Redirects: where the layers below have what a directory or a metadata-only file continues.
+//! Redirects: the other name or path under which the layers below have a directory or the data of a metadata-only file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::{Errno, Name, NameBuf, Result};
 
-/// What the mark says, in the kernel's format.
+/// The content of a redirect mark, in the kernel's format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redirect {
     /// Another name in the same directory.
@@ -19,7 +19,7 @@ impl Redirect {
     /// Reads the mark's value.
     ///
     /// # Errors
-    /// `EINVAL` for what is neither one name nor an absolute path of names: nothing leads out of a layer.
+    /// `EINVAL` unless it is one name or an absolute path without `.` and `..`. So no redirect leads out of a layer.
     pub fn parse(value: &[u8]) -> Result<Redirect> {
         let text = OsStr::from_bytes(value);
         let Some(relative) = value.strip_prefix(b"/") else {
@@ -39,7 +39,7 @@ impl Redirect {
         }
     }
 
-    /// Where that leads from `path`, which the layers above have it at.
+    /// The path in the layers below of an entry that has this redirect and is at `path` in its own layer.
     pub fn from(&self, path: &Path) -> PathBuf {
         match self {
             Redirect::Sibling(name) => path.with_file_name(name.as_os_str()),

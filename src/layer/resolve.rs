@@ -1,10 +1,10 @@
-//! Resolution: what the layers say together. Pure.
+//! Resolution: combines the verdicts of all layers on one name. Does no I/O.
 
 use crate::sys::Result;
 
 use super::{Found, Verdict};
 
-/// What a name is in the union. `P` says where an entry was found.
+/// What a name is in the union. `P` is the place where an entry was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution<P> {
     Missing,
@@ -24,11 +24,11 @@ impl<P> Resolution<P> {
     }
 }
 
-/// The newest layer that says anything decides; directories merge until a mark, a whiteout or a file
-/// stops them. Asks no more layers than it needs.
+/// The newest layer with a verdict other than [`Verdict::Nothing`] decides. Directories merge down to an opaque one, a
+/// whiteout or a file. Takes no more verdicts than it needs.
 ///
 /// # Errors
-/// The first error that a layer that had to be asked answered.
+/// The first error among the verdicts it needs.
 pub fn resolve<P>(verdicts: impl IntoIterator<Item = Result<(P, Verdict)>>) -> Result<Resolution<P>> {
     let mut merged = Vec::new();
     for verdict in verdicts {

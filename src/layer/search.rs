@@ -1,7 +1,7 @@
-//! Search: asks layer after layer for one name, and goes where redirects lead.
+//! Search: looks up one name in layer after layer and follows redirects.
 //!
-//! Yields what [`resolve`](super::resolve) wants to hear. Where a layer says that what it has continues
-//! under another name or path, the layers below are asked for that.
+//! Yields the verdicts that [`resolve`](super::resolve) combines. If an entry has a redirect, the layers below are
+//! searched for the name or path that it gives.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,18 @@ use super::{
     Found, LayerDir, Layers, LowerDir, LowerDirs, LowerFile, Namespace, Part, Redirect, Resolution, Verdict, resolve,
 };
 
-/// What a name is, and for a metadata-only file which file has its data.
+/// What a name is, and for a metadata-only file also the file that has its data.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub is: Resolution<Part>,
     pub data: Option<(LowerFile, Stat)>,
 }
 
-/// Which of the directories that merge may have a name: what is known after all were listed.
+/// A range of the directories that merge, outside of which none has a name. Known once all of them were listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerRange {
     first: u32,
-    /// Behind the last.
+    /// One after the last.
     end: u32,
 }
 
@@ -30,26 +30,27 @@ impl LayerRange {
     pub const NONE: LayerRange = LayerRange { first: 0, end: 0 };
     pub const ALL: LayerRange = LayerRange { first: 0, end: u32::MAX };
 
-    /// The topmost that has the name, or hides it, is `which`.
+    /// Directory `which` is the topmost that has or hides the name.
     pub fn from(which: u32) -> LayerRange {
         LayerRange { first: which, end: which + 1 }
     }
 
-    /// Directory `which`, below those, has the name as well. One between them may hide it.
+    /// Extends the range: directory `which`, further down, also has the name. A directory in between may hide it.
     pub fn and(self, which: u32) -> LayerRange {
         LayerRange { end: self.end.max(which.saturating_add(1)), ..self }
     }
 }
 
-/// What `upper`, and then the layers of `parents`, say of `name`.
+/// Looks up `name` in `upper` and then in `parents`.
 ///
 /// # Errors
-/// What a layer answers; `EIO` where a redirect leads to nothing, and `EPERM` where none is followed.
+/// The first error of reading a layer; `EIO` for a redirect that leads to nothing; `EPERM` for a redirect that may not
+/// be followed.
 pub fn lookup(layers: &impl Layers, upper: Option<&LayerDir>, parents: &LowerDirs, name: Name<'_>) -> Result<Resolved> {
     lookup_in_range(layers, upper, (parents, LayerRange::ALL), name)
 }
 
-/// As [`lookup`], where some of `parents` need not be asked.
+/// As [`lookup`], but searches only the directories of `parents` in `range`.
 ///
 /// # Errors
 /// As [`lookup`].
@@ -69,8 +70,8 @@ pub fn lookup_in_range(
     Ok(Resolved { is: Resolution::Leaf(part, copy), data })
 }
 
-/// As [`lookup_in_range`], and a lower file of several names is what the layers have under this one, whether or not it was copied
-/// up under another.
+/// As [`lookup_in_range`], but without the hardlink index: a lower file with several names stays the lower file, even
+/// if it was copied up under another name.
 ///
 /// # Errors
 /// As [`lookup`].
@@ -93,16 +94,16 @@ pub(super) fn lookup_as_stored(
     Ok(Resolved { is, data })
 }
 
-/// What the layers below are to be asked for.
+/// What to look up in the layers that are still to be searched.
 #[derive(Debug)]
 enum Aim<'a> {
     /// A name in these directories.
     Name { parents: &'a LowerDirs, range: LayerRange, name: NameBuf },
-    /// A path, from the root of this layer and those below it.
+    /// A path from the root, in layer `layer` and those below it.
     Path { path: PathBuf, layer: usize },
 }
 
-/// The answers, newest layer first.
+/// Iterates over the verdicts, newest layer first.
 struct Search<'a, L> {
     layers: &'a L,
     upper: Option<&'a LayerDir>,
@@ -110,10 +111,10 @@ struct Search<'a, L> {
 }
 
 impl<'a, L: Layers> Search<'a, L> {
-    /// After a metadata-only file: the file that has its data.
+    /// Continues the search after a metadata-only file and returns the file that has its data.
     ///
     /// # Errors
-    /// `EIO` where there is none.
+    /// `EIO` if there is none.
     fn data(&mut self) -> Result<(LowerFile, Stat)> {
         for answer in self.by_ref() {
             match answer? {
@@ -125,7 +126,7 @@ impl<'a, L: Layers> Search<'a, L> {
                 _ => return Err(Errno::IO),
             }
         }
-        // Data-only layers are found by absolute redirects alone.
+        // Only absolute redirects lead to data-only layers.
         let Aim::Path { path, .. } = &self.aim else { return Err(Errno::IO) };
         let count = self.layers.count();
         for layer in count..count + self.layers.data_only() {
@@ -146,12 +147,12 @@ impl<'a, L: Layers> Search<'a, L> {
         Err(Errno::IO)
     }
 
-    fn ask(&mut self) -> Result<Option<(Part, Verdict)>> {
+    fn next_verdict(&mut self) -> Result<Option<(Part, Verdict)>> {
         if let Some(upper) = self.upper.take() {
             let Aim::Name { name, parents, .. } = &self.aim else { return Err(Errno::IO) };
             let name = name.as_name();
             let verdict = if parents.is_empty() { upper.lookup_over_nothing(name)? } else { upper.lookup(name)? };
-            self.turn(&verdict, 0)?;
+            self.follow(&verdict, 0)?;
             return Ok(Some((Part::Upper, verdict)));
         }
         match &mut self.aim {
@@ -161,7 +162,7 @@ impl<'a, L: Layers> Search<'a, L> {
                 let name = name.clone();
                 range.first = dir.which() as u32 + 1;
                 let verdict = dir.lookup(self.layers, name.as_name(), range.first == range.end)?;
-                self.turn(&verdict, dir.layer() + 1)?;
+                self.follow(&verdict, dir.layer() + 1)?;
                 Ok(Some((Part::Lower(LowerFile { dir, name }), verdict)))
             }
             Aim::Path { path, layer } => {
@@ -174,24 +175,25 @@ impl<'a, L: Layers> Search<'a, L> {
                 if let Aim::Path { path, .. } = &mut self.aim {
                     *path = walked.continues;
                 }
-                self.turn(&walked.verdict, here + 1)?;
+                self.follow(&walked.verdict, here + 1)?;
                 Ok(Some((Part::Lower(walked.file), walked.verdict)))
             }
         }
     }
 
-    /// Goes on where `verdict` says that it continues: from the root of layer `below`, or beside.
-    fn turn(&mut self, verdict: &Verdict, below: usize) -> Result<()> {
+    /// Follows the redirect of `verdict`, if it has one. `below` is the first layer below the one that gave the
+    /// verdict.
+    fn follow(&mut self, verdict: &Verdict, below: usize) -> Result<()> {
         let Verdict::Entry(Found { redirect: Some(redirect), opaque: false, metacopy, .. }) = verdict else {
             return Ok(());
         };
-        // With user.* marks, whoever may write a file's attributes could show it the data of another.
+        // Any user may set user.* marks on his own files, and could so make them show the data of another file.
         if !self.layers.follows_redirects() || (*metacopy && self.layers.namespace() == Namespace::User) {
             return Err(Errno::PERM);
         }
         match (redirect, &mut self.aim) {
             (Redirect::Sibling(to), Aim::Name { parents, range, name }) => {
-                // By that name all others may have it that have not been asked.
+                // The range was known for the old name only: any directory not searched yet may have the new name.
                 *range = LayerRange { first: if below == 0 { 0 } else { range.first }, end: parents.len() as u32 };
                 *name = to.clone();
             }
@@ -206,19 +208,19 @@ impl<L: Layers> Iterator for Search<'_, L> {
     type Item = Result<(Part, Verdict)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.ask().transpose()
+        self.next_verdict().transpose()
     }
 }
 
-/// What one layer says of a path.
+/// The result of a path lookup in one layer.
 struct Walked {
     file: LowerFile,
     verdict: Verdict,
-    /// The path by which the layers below have it.
+    /// The path to look up in the layers below.
     continues: PathBuf,
 }
 
-/// Follows an absolute path step by step, as the layer's own marks have it.
+/// Looks up an absolute path in one layer, step by step, and applies that layer's own redirects and opaque marks.
 fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
     let mut steps = path.iter().skip(1).map(NameBuf::new).collect::<Result<Vec<_>>>()?;
     let last = steps.pop().ok_or(Errno::INVAL)?;
@@ -231,7 +233,7 @@ fn walk(layers: &impl Layers, layer: usize, path: &Path) -> Result<Walked> {
     };
     for (done, step) in steps.iter().enumerate() {
         match dir.lookup(step.as_name())? {
-            // The step itself was redirected by a layer above; what follows it keeps its names.
+            // The layer does not have this step, so it has no redirects for the remaining steps: they keep their names.
             Verdict::Nothing => {
                 continues.extend(steps[done..].iter().map(NameBuf::as_os_str));
                 continues.push(last.as_os_str());

@@ -1,8 +1,8 @@
-//! New whiteouts: names of one device, as far as the file system lets a file have names.
+//! New whiteouts: hard links to one shared device, up to the file system's limit of links.
 //!
-//! An inode for each whiteout is found, written and freed again: on a disk that is most of what `rm -rf` of a lower tree
-//! costs. The kernel's overlayfs shares one likewise. The shared device has a name in the work directory, which
-//! every mount empties; whiteouts that an earlier mount made stay names of that one's device.
+//! Allocating and freeing an inode for every whiteout is most of the cost of `rm -rf` of a lower tree on a disk. The
+//! kernel's overlayfs shares a device too. The shared device has a name in the work directory, which every mount
+//! empties. Whiteouts of an earlier mount stay links to that mount's device.
 
 use parking_lot::RwLock;
 
@@ -10,7 +10,7 @@ use crate::sys::{Dir, Errno, Name, NameBuf, Result};
 
 use super::whiteout;
 
-/// The whiteout that new ones are names of.
+/// The device to which new whiteouts are linked.
 #[derive(Debug, Default)]
 pub(super) struct Shared(RwLock<State>);
 
@@ -18,12 +18,12 @@ pub(super) struct Shared(RwLock<State>);
 enum State {
     #[default]
     None,
-    /// It has this name in the work directory.
+    /// The device has this name in the work directory.
     At(NameBuf),
 }
 
 impl Shared {
-    /// Makes `name` in `dir` a whiteout. `unused` answers a name that is free in `work`.
+    /// Makes `name` in `dir` a whiteout. `unused` returns a name that is free in `work`.
     ///
     /// # Errors
     /// As `linkat(2)` and `mknodat(2)`; `EEXIST` when the name is taken.
@@ -33,7 +33,7 @@ impl Shared {
         (dir, name): (&Dir, Name<'_>),
     ) -> Result<()> {
         let mut used_up = None;
-        // Where others use up the next one before this gets a name of it, a device of its own will do.
+        // Two tries. If other threads use up the renewed device too, this whiteout becomes a separate device.
         for _ in 0..2 {
             match &*self.0.read() {
                 State::None => {}
@@ -41,9 +41,9 @@ impl Shared {
                     Ok(()) => return Ok(()),
                     Err(error @ (Errno::EXIST | Errno::NOSPC | Errno::DQUOT)) => return Err(error),
                     Err(Errno::MLINK) => used_up = Some(one.clone()),
-                    // Into this directory not, or not at all.
+                    // The file system does not link devices, or not into this directory.
                     Err(error) => {
-                        tracing::debug!(%error, "a whiteout of its own");
+                        tracing::debug!(%error, "cannot link the shared whiteout: making a separate one");
                         break;
                     }
                 },
@@ -53,7 +53,7 @@ impl Shared {
         whiteout::create(dir, name)
     }
 
-    /// Makes another, unless somebody did so since `used_up` was found to be that.
+    /// Makes a new shared device, unless another thread did so after the caller read `used_up` (`None`: no device yet).
     fn renew(&self, (work, unused): (&Dir, impl Fn() -> Result<NameBuf>), used_up: Option<NameBuf>) -> Result<()> {
         let mut state = self.0.write();
         let is_as_it_was = match (&*state, &used_up) {
@@ -79,7 +79,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-    /// A file system that lets a file have few names would do; every one lets it have this many.
+    /// More than ext4's limit of 65,000 links, so that the test needs a second device there. Other file systems allow
+    /// more.
     const MANY: usize = 70_000;
 
     #[test]
@@ -102,13 +103,13 @@ mod tests {
         assert_eq!(create("0"), Err(Errno::EXIST));
         let mut devices = HashMap::<u64, u64>::new();
         for number in 0..MANY {
-            let seen = fs::symlink_metadata(scratch.path().join(format!("upper/{number}"))).unwrap();
-            assert!(seen.file_type().is_char_device() && seen.rdev() == 0);
-            *devices.entry(seen.ino()).or_default() += 1;
+            let found = fs::symlink_metadata(scratch.path().join(format!("upper/{number}"))).unwrap();
+            assert!(found.file_type().is_char_device() && found.rdev() == 0);
+            *devices.entry(found.ino()).or_default() += 1;
         }
         assert!(devices.len() <= 3, "{devices:?}");
         assert_eq!(fs::read_dir(scratch.path().join("work")).unwrap().count(), 1);
-        // Somebody empties the work directory.
+        // Without the work directory a whiteout becomes a separate device.
         root.remove_all(Name::new("work").unwrap()).unwrap();
         create("alone").unwrap();
         assert!(fs::symlink_metadata(scratch.path().join("upper/alone")).unwrap().file_type().is_char_device());

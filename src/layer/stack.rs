@@ -19,19 +19,20 @@ use super::{
 pub struct UpperLayer {
     root: LayerDir,
     work: Work,
-    /// The directory in which that of `work` and the index are.
+    /// The work directory given by the user; it holds the directory of `work` and the hardlink index.
     scratch: Dir,
     pub policy: Policy,
-    /// Held while this process uses the two directories.
+    /// Locks the work directory for as long as this value lives.
     _lock: File,
 }
 
 impl UpperLayer {
+    /// The root directory of the layer.
     pub fn root(&self) -> &LayerDir {
         &self.root
     }
 
-    /// The files with several names below. `number_of` says what the union calls a file.
+    /// Opens the hardlink index. `number_of` maps an origin to the file's number in the union.
     ///
     /// # Errors
     /// As `getdents64(2)` and `getxattr(2)`.
@@ -39,7 +40,7 @@ impl UpperLayer {
         HardlinkIndex::open(self.scratch.open_dir(".")?, self.policy.marks, number_of)
     }
 
-    /// Makes a staged file stand for the character device 0/0 of mode `perm`.
+    /// Makes a staged file stand for the character device 0/0 with mode `perm`.
     ///
     /// # Errors
     /// As `setxattr(2)` and `chmod(2)`.
@@ -56,30 +57,31 @@ impl UpperLayer {
         self.work.whiteout(dir, name)
     }
 
-    /// Removes the directory `name` of `dir`, open as `old`, which holds the whiteouts `holds` and nothing else: at once
-    /// from the layer, then from the disk.
+    /// Removes the directory `name` of `dir`, open as `old`, which holds nothing but the whiteouts `holds`. One rename
+    /// takes it out of the layer; then it is deleted.
     ///
     /// # Errors
     /// As `renameat2(2)`.
     pub fn discard(&self, (dir, name): (&Dir, Name<'_>), (old, holds): (&Dir, &[NameBuf])) -> Result<()> {
-        // The guard removes what the rename brought under its name.
+        // Dropping `staged` removes the directory that the rename moved to its name.
         let (mut staged, ()) = self.work.stage(|work, staged| dir.rename(name, work, staged, Rename::NoReplace))?;
         staged.empty(old, holds);
         Ok(())
     }
 
-    /// Builds something with `make`, which gets the directory and the name to use, to be published later.
+    /// Builds a file or directory with `make`, which gets the directory and the name to use. Publish it afterwards.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// The error of `make`.
     pub fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
         self.work.stage(make)
     }
 
-    /// As [`stage`](Self::stage), inside a new directory that `prepare` made like the destination.
+    /// As [`stage`](Self::stage), inside a new directory that `prepare` sets up like the destination, so that the new
+    /// file inherits from it as it would there.
     ///
     /// # Errors
-    /// Those of `prepare` and `make`.
+    /// The error of `prepare` or `make`.
     pub fn stage_inheriting<T>(
         &self,
         prepare: impl FnOnce(&Dir, Name<'_>) -> Result<()>,
@@ -94,29 +96,29 @@ impl UpperLayer {
 pub struct Stack {
     pub upper: Option<UpperLayer>,
     pub lower: Vec<LowerLayer>,
-    /// Below all others: only the data of metadata-only files is looked for in these.
+    /// Below all others: only searched for the data of metadata-only files.
     data_only: Vec<LowerLayer>,
     pub owners: Owners,
-    /// In whose marks to believe.
+    /// The namespace whose marks count.
     pub namespace: Namespace,
     pub redirects: RedirectDir,
 }
 
-/// What a stack is to be made of.
+/// What to open a stack from.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// Topmost first.
     pub lower: &'a [PathBuf],
     pub data_only: &'a [PathBuf],
-    /// Of the layers of `lower`.
+    /// The tables of contents of `lower`.
     pub tables: &'a Tables,
     /// The upper and the work directory.
     pub upper: Option<(&'a Path, &'a Path)>,
     pub owners: Owners,
-    /// Marks are in `user.overlay.` even where `trusted.overlay.` could be written.
+    /// Use `user.overlay.` for marks even if `trusted.overlay.` could be written.
     pub user_marks: bool,
     pub redirects: RedirectDir,
-    /// Lower layers are reached by ways on which reading moves no time of access, whoever reads. For root of the host.
+    /// Open lower layers through detached mounts on which reading changes no access time. Only the host's root may.
     pub quiet: bool,
 }
 
@@ -146,7 +148,7 @@ impl Layers for Stack {
         self.redirects != RedirectDir::NoFollow
     }
 
-    /// The index belongs to who uses the stack.
+    /// Always `None`: the user of the stack keeps the hardlink index.
     fn copy_of(&self, _: &LowerFile, _: &Found) -> Result<Option<(Part, Found)>> {
         Ok(None)
     }
@@ -170,7 +172,7 @@ pub enum OpenError {
 }
 
 impl Stack {
-    /// How what a layer needs is kept on disk.
+    /// How marks and owners are kept on disk.
     pub fn policy(&self) -> Policy {
         Policy { marks: self.namespace, owners: self.owners }
     }
@@ -178,13 +180,13 @@ impl Stack {
     /// Opens and checks the directories.
     ///
     /// # Errors
-    /// Whatever makes them unusable, named.
+    /// The first reason why they cannot be used, with the path.
     pub fn open(asked: &Asked<'_>) -> Result<Stack, OpenError> {
         let &Asked { lower, data_only, tables, upper, owners, user_marks, redirects, quiet } = asked;
         if lower.is_empty() {
             return Err(OpenError::NoLower);
         }
-        // The layers of a store lie side by side, and so do its containers.
+        // Layers and containers of a store lie side by side, so they need no nesting check.
         let is_stored =
             |which: usize| matches!(tables, Tables::Known(known) if matches!(known.get(which), Some(Some(_))));
         let plain = lower.iter().enumerate().filter(|(which, _)| !is_stored(*which)).map(|(_, path)| path);
@@ -213,13 +215,13 @@ impl Stack {
             .map(|(which, path)| open((below + which, path)))
             .collect::<Result<Vec<_>, OpenError>>()?;
         if let Tables::Make = tables {
-            // What making them took is not needed again.
+            // The memory for making the tables is not needed again.
             sys::give_back_memory();
         }
         Ok(Stack { upper, lower, data_only, owners, namespace, redirects })
     }
 
-    /// The file system that takes the changes, or else that of the topmost layer.
+    /// Statistics of the upper layer's file system, or of the topmost layer's if there is no upper layer.
     ///
     /// # Errors
     /// As `fstatvfs(3)`.
@@ -269,8 +271,8 @@ fn open_upper(upper: &Path, work: &Path, owners: Owners, user_marks: bool) -> Re
     })
 }
 
-/// Locks the work directory. Whoever unmounts sees the mount gone a moment before the process that served
-/// it has ended, so that who mounts again at once has to wait for that.
+/// Locks the work directory, and waits if it is still locked: after an unmount the process that served the mount needs
+/// a moment to end.
 fn lock_patiently(work: &Dir) -> Result<File> {
     const PATIENCE: Duration = Duration::from_secs(5);
     const STEP: Duration = Duration::from_millis(2);

@@ -6,7 +6,7 @@ use crate::sys::{Dir, Errno, File, Name, NameBuf, OFlags, Rename, Result};
 
 use super::shared_whiteout::Shared;
 
-/// The directory in which changes are built; on the file system of the upper directory.
+/// The directory in which changes are built. It is on the file system of the upper directory.
 #[derive(Debug)]
 pub(super) struct Work {
     dir: Dir,
@@ -15,7 +15,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Empties `work/work`, as the kernel does: what a crash left there was never published.
+    /// Empties `work/work`, as the kernel does: anything a crash left there was never published.
     pub(super) fn open(work: &Dir) -> Result<Work> {
         let name = Name::new("work")?;
         work.remove_all(name)?;
@@ -36,17 +36,17 @@ impl Work {
         self.whiteout.create((&self.dir, || self.unused()), (dir, name))
     }
 
-    /// Builds something under a name of its own with `make`, which gets the directory and the name.
+    /// Builds a file or directory with `make`, which gets the directory and an unused name.
     pub(super) fn stage<T>(&self, make: impl FnOnce(&Dir, Name<'_>) -> Result<T>) -> Result<(Staged<'_>, T)> {
         let name = self.unused()?;
-        // The guard comes first, so that what a failing `make` leaves is removed.
+        // Made before `make` runs, so that its drop removes what a failing `make` leaves.
         let staged = Staged { dir: &self.dir, name, own: None, left: true };
         let made = make(staged.dir, staged.name())?;
         Ok((staged, made))
     }
 
-    /// As [`stage`](Self::stage), in a directory of its own that `prepare` makes like the destination, so
-    /// that what is made in it inherits as it would there.
+    /// As [`stage`](Self::stage), inside a new directory that `prepare` sets up like the destination, so that the new
+    /// file inherits from it as it would there.
     pub(super) fn stage_inheriting<T>(
         &self,
         prepare: impl FnOnce(&Dir, Name<'_>) -> Result<()>,
@@ -63,19 +63,19 @@ impl Work {
     }
 }
 
-/// Something built but not yet published. Dropping it removes it.
+/// A file or directory that is built but not yet published. Dropping this removes it.
 #[derive(Debug)]
 pub struct Staged<'a> {
     dir: &'a Dir,
     name: NameBuf,
-    /// The directory of its own in which the thing lies under the same name.
+    /// The separate directory in which it lies under the same name, if it has one.
     own: Option<Dir>,
     /// Whether the work directory still holds something under the name.
     left: bool,
 }
 
 impl Staged<'_> {
-    /// Where it lies until it is published.
+    /// The directory in which it lies until it is published.
     pub fn dir(&self) -> &Dir {
         self.own.as_ref().unwrap_or(self.dir)
     }
@@ -84,18 +84,18 @@ impl Staged<'_> {
         self.name.as_name()
     }
 
-    /// Moves it to `to`, where nothing or something of a kind that rename replaces may stand.
+    /// Moves it to `name` in `to`; `how` says whether an existing entry is replaced.
     ///
     /// # Errors
-    /// As `renameat2(2)`; the staged thing is removed then.
+    /// As `renameat2(2)`; the staged file is then removed.
     pub fn publish(mut self, to: &Dir, name: Name<'_>, how: Rename) -> Result<()> {
         self.dir().rename(self.name(), to, name, how)?;
-        // After an exchange the name here holds what was replaced, and dropping removes that.
+        // After an exchange the work directory holds the replaced entry, and the drop removes it.
         self.left = how == Rename::Exchange || self.own.is_some();
         Ok(())
     }
 
-    /// Changes places with what is at `to`. A second time undoes the first; dropping removes what is here then.
+    /// Exchanges it with `name` in `to`. A second exchange undoes the first. Dropping removes whatever is staged then.
     ///
     /// # Errors
     /// As `renameat2(2)`.
@@ -103,8 +103,7 @@ impl Staged<'_> {
         self.dir().rename(self.name(), to, name, Rename::Exchange)
     }
 
-    /// Puts it in the place of the directory `old`, which holds the whiteouts `holds` and nothing else. They are
-    /// removed with it.
+    /// Replaces the directory `old`, which holds nothing but the whiteouts `holds`, and removes both.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -114,13 +113,13 @@ impl Staged<'_> {
         Ok(())
     }
 
-    /// Removes a directory that was moved here. What is not removed by this is when the guard is dropped.
+    /// Removes a directory that was moved here. If that fails, the drop tries again.
     pub(super) fn empty(&mut self, dir: &Dir, holds: &[NameBuf]) {
         let emptied = holds.iter().try_for_each(|name| dir.remove_file(name.as_name()));
         self.left = emptied.and_then(|()| self.dir.remove_dir(self.name.as_name())).is_err() || self.own.is_some();
     }
 
-    /// Opens what is staged.
+    /// Opens the staged file.
     ///
     /// # Errors
     /// As `openat2(2)`.

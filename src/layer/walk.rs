@@ -1,24 +1,25 @@
-//! A walk over all directories of a tree, however deep: neither the stack nor the number of open descriptors grows with it.
+//! A walk over all directories of a tree. Stack and open descriptors do not grow with its depth.
 
 use std::path::{Path, PathBuf};
 
 use crate::sys::{Dir, DirEntry, Errno, Kind, Result};
 
-/// Where a walk goes from a directory.
+/// How a walk continues after a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walk {
-    /// Into the directories that it holds.
+    /// Into its subdirectories.
     Deeper,
-    /// To others.
+    /// Past its subdirectories, to the next directory.
     Past,
+    /// The walk ends.
     End,
 }
 
-/// Calls `visit` with each directory of the tree in `root`, its path relative to that, and what it holds. What this
-/// process may not look at is passed over, and so is what vanishes meanwhile.
+/// Calls `visit` with each directory of the tree in `root`, its path relative to `root` and its entries. Skips
+/// directories that this process may not read or that vanish during the walk.
 ///
 /// # Errors
-/// As `getdents64(2)`, and those of `visit`.
+/// As `getdents64(2)`, and the errors of `visit`.
 pub fn walk(root: &Dir, mut visit: impl FnMut(&Dir, &Path, &[DirEntry]) -> Result<Walk>) -> Result<()> {
     let mut todo = vec![PathBuf::new()];
     while let Some(path) = todo.pop() {

@@ -6,25 +6,25 @@
 //! | … without devices | empty file `NAME` with the attribute `whiteout`, in a directory with `opaque` = `x` | |
 //! | OCI layers, AUFS, fuse-overlayfs without devices | empty file `.wh.NAME` | empty file `.wh..wh..opq` in it |
 //!
-//! All are read, the first is written. Beside its whiteout an entry stands for itself, as in an archive: a file
-//! hides what is below in any case, a directory begins afresh. AUFS's own `.wh..wh.aufs`, `.wh..wh.plnk` and
-//! `.wh..wh.orph` are not shown.
+//! All formats are read; the first is written. If a layer has both an entry and its whiteout, both count, as in an
+//! archive: a file hides what is below anyway, and a directory becomes opaque. AUFS's own `.wh..wh.aufs`,
+//! `.wh..wh.plnk` and `.wh..wh.orph` are not shown.
 //!
 //! # Names that look like whiteouts
 //!
-//! A program in a mount may call a file `.wh.x`: it may be unpacking a layer, or be a union file system itself.
-//! The kernel's overlayfs lets it, fuse-overlayfs 1.10 refuses some of the ways to make one, and after a remount 1.10
-//! and 2.0 hide `x`. Here such a name is a name like any other, and stays one: a file that could be taken for a whiteout
-//! is born with [`Mark::Plain`], which the kernel does not show, so that both show the same tree. Only files
-//! need it, and the directories that AUFS keeps: what is no empty file is no whiteout.
+//! A program in a mount may call a file `.wh.x`: it may unpack a layer, or be a union file system itself. The kernel's
+//! overlayfs allows it. fuse-overlayfs 1.10 refuses some ways to make such a file, and 1.10 and 2.0 hide `x` after a
+//! remount. Here such a name is an ordinary name and stays one: a file that could be taken for a whiteout gets
+//! [`Mark::Plain`] when it is made. The kernel does not show this mark, so both show the same tree. Only files and the
+//! directories that AUFS uses need the mark, because nothing but an empty file is a whiteout.
 //!
 //! # Devices that look like whiteouts
 //!
-//! A union file system whose upper directory is in the mount makes character devices 0/0, which as such would be whiteouts
-//! of this layer. The kernel's overlayfs refuses to make them, and so cannot hold another's upper directory. Here an empty
-//! file with the sticky bit and [`Mark::Device`] stands for one; everybody in the mount sees the device. (The kernel,
-//! mounting the layer, shows the empty file.) A mark in the layer's root says that there are such, so that no
-//! listing of other layers has to look.
+//! A union file system whose upper directory is in the mount makes character devices 0/0. On disk these would be
+//! whiteouts of this layer. The kernel's overlayfs refuses to make them, so it cannot hold the upper directory of
+//! another union. Here an empty file with the sticky bit and [`Mark::Device`] stands for such a device, and users of
+//! the mount see the device. (If the kernel mounts the layer, it shows the empty file.) [`Mark::Devices`] on the
+//! layer's root says that the layer may have such files, so that listings of other layers need not check every file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -40,15 +40,15 @@ use crate::sys::{Dir, DirEntry, Errno, Kind, Name, NameBuf, Rename, Result, SetT
 
 use super::marks::{Mark, Marks, Namespace};
 
-/// What the names of whiteouts begin with.
+/// The prefix of whiteout names.
 const PREFIX: &[u8] = b".wh.";
-/// In a directory that hides what is below it.
+/// The file that makes its directory opaque.
 const OPAQUE: &str = ".wh..wh..opq";
 /// What AUFS keeps in a layer's root for itself.
 const OF_AUFS: [&[u8]; 3] = [b".wh..wh.aufs", b".wh..wh.plnk", b".wh..wh.orph"];
-/// How many names of a directory are asked for one by one, before it is read as a whole.
+/// How many names are probed one by one before the directory is read as a whole.
 const PROBES: u8 = 8;
-/// A whiteout until it gets its name.
+/// The temporary name of a new whiteout device.
 const DEVICE: &str = ".wh..wh.overfuse";
 
 /// Makes `name` in `dir` a whiteout, the character device 0/0 that the kernel's overlayfs knows.
@@ -59,11 +59,12 @@ pub fn create(dir: &Dir, name: Name<'_>) -> Result<()> {
     dir.make_node(name, Kind::CharDevice, 0, 0)
 }
 
-/// What tells a file that stands for a device from most others at a glance: the sticky bit, of no use to a file.
+/// The sticky bit, which has no meaning on a file, is set on files that stand for a device. Files without it need no
+/// check of the mark.
 const STANDS_FOR_DEVICE: u32 = 0o1000;
 
-/// Makes an empty file stand for the character device 0/0 with the permissions `perm`. The device itself would be a
-/// whiteout of this layer; made by a program, it is one of a layer that the program has in the mount.
+/// Makes an empty file stand for the character device 0/0 with the permissions `perm`. A real device would be a
+/// whiteout of this layer.
 ///
 /// # Errors
 /// As `setxattr(2)` and `chmod(2)`.
@@ -72,30 +73,30 @@ pub fn stand_for_device(dir: &Dir, name: Name<'_>, perm: u32, namespace: Namespa
     dir.set_perm(name, device_perm(perm))
 }
 
-/// The mode that a file has on disk that stands for a device of mode `perm`.
+/// The mode on disk of a file that stands for a device with mode `perm`.
 pub fn device_perm(perm: u32) -> u32 {
     perm | STANDS_FOR_DEVICE
 }
 
-/// What users see of a file.
+/// The attributes that users see: a file that stands for a device is shown as that device.
 ///
 /// # Errors
 /// As `getxattr(2)`.
 pub(super) fn shown(of: Of<'_>, stat: Stat) -> Result<Stat> {
     let candidate = stat.kind == Kind::Regular && stat.size == 0 && stat.perm & STANDS_FOR_DEVICE != 0;
-    // Either mark will do: there is nothing to gain by what looks like a device and is none.
+    // Either namespace counts: a user gains nothing if his own file looks like this device.
     if !candidate || !(Namespace::Trusted.has(of, Mark::Device)? || Namespace::User.has(of, Mark::Device)?) {
         return Ok(stat);
     }
     Ok(Stat { kind: Kind::CharDevice, rdev: 0, perm: stat.perm & !STANDS_FOR_DEVICE, ..stat })
 }
 
-/// Whether readers of some format could take a file called so for a whiteout.
+/// Whether a file with this name could be taken for a whiteout of some format.
 pub fn looks_like_one(name: Name<'_>) -> bool {
     name.as_bytes().starts_with(PREFIX)
 }
 
-/// Sees to it that a file that shall be called `name` is taken for nothing but itself.
+/// Marks a file that will be called `name` so that it is never taken for a whiteout. Does nothing for other names.
 ///
 /// # Errors
 /// As `setxattr(2)`.
@@ -104,29 +105,29 @@ pub fn keep_plain(of: Of<'_>, name: Name<'_>, namespace: Namespace) -> Result<()
         return Ok(());
     }
     match namespace.set(of, Mark::Plain, b"y") {
-        // Links and devices carry no user.* attribute, and need none.
+        // Symbolic links and devices take no user.* attribute and need none.
         Err(Errno::PERM | Errno::OPNOTSUPP) if namespace == Namespace::User => Ok(()),
         other => other,
     }
 }
 
-/// What one directory of a layer is known to hold of other formats than the kernel's, as far as somebody asked.
+/// What is known so far about whiteouts in one directory that are not in the kernel's format.
 ///
-/// Nothing is asked twice, and most directories cost next to no system call: [`PROBES`] names that are missing are looked
-/// for as whiteouts one by one; then the directory is read, once, and found to hold none.
+/// For the first [`PROBES`] missing names, a lookup checks for the `.wh.` file of that name. Then the directory is read
+/// once as a whole; most hold no such files, so that later lookups cost no system call.
 #[derive(Debug, Default)]
 pub(super) struct Foreign {
     probed: AtomicU8,
-    /// The names that `.wh.` files say are gone, once the directory was read.
+    /// The names that `.wh.` files say are gone; `None` until the directory was read as a whole.
     gone: RwLock<Option<BTreeSet<NameBuf>>>,
     /// Whether files with [`Mark::Whiteout`] are whiteouts here.
     marked: OnceLock<bool>,
-    /// Nothing is left of other formats.
+    /// Nothing in another format is left.
     adopted: AtomicBool,
 }
 
 impl Foreign {
-    /// What is known of a directory that can hold nothing of the kind.
+    /// For a directory that can hold nothing in another format.
     pub(super) fn nothing() -> Foreign {
         Foreign {
             gone: RwLock::new(Some(BTreeSet::new())),
@@ -151,7 +152,7 @@ impl Foreign {
             return probe(dir, namespace, name);
         }
         let entries = match list() {
-            // It can be searched and not read.
+            // The directory may be searched but not read.
             Err(Errno::ACCESS) => return probe(dir, namespace, name),
             other => other?,
         };
@@ -188,14 +189,14 @@ impl Foreign {
         let marked = self.may_be_marked(dir, namespace)?;
         let mut listed = Listed { entries: Vec::with_capacity(all.len()), gone: gone.iter().cloned().collect() };
         self.gone.write().get_or_insert(gone);
-        // Whiteouts are names of few devices, mostly of one.
+        // Whiteouts are mostly links to one shared device, so the last one found saves system calls.
         let mut device = None;
         for mut entry in all {
             let name = entry.name.as_name();
             let is_whiteout = match entry.kind {
                 Kind::CharDevice if device == Some(entry.ino) => Ok(true),
                 Kind::CharDevice => dir.stat(name).map(|stat| {
-                    // Not every file system lists the numbers that it tells of a file.
+                    // On some file systems the inode number in a listing differs from that in `stat`.
                     if stat.is_whiteout_device() && stat.nlink > 1 && stat.ino == entry.ino {
                         device = Some(stat.ino);
                     }
@@ -242,12 +243,12 @@ impl Foreign {
             if opaque {
                 namespace.set(Of::fd(dir), Mark::Opaque, b"y")?;
             }
-            // A whiteout of a whiteout comes into the place that the other has left.
+            // Shorter names first: the whiteout of `.wh.x` can only be made after the file `.wh.x` itself is removed.
             let mut files: Vec<_> = files.into_iter().collect();
             files.sort_by_key(|name| name.as_os_str().len());
             for name in &files {
-                // In an opaque directory there is nothing left for it to hide.
-                take_file(dir, namespace, name.as_name(), !opaque)?;
+                // An opaque directory needs no devices.
+                convert_file(dir, namespace, name.as_name(), !opaque)?;
             }
             if opaque_by_file {
                 dir.remove_file(opaque_file)?;
@@ -260,15 +261,16 @@ impl Foreign {
     }
 }
 
-/// Puts a device where a marked file says that `name` is gone.
+/// Replaces the marked file `name` with a whiteout device.
 fn make_device(dir: &Dir, name: Name<'_>) -> Result<()> {
     let device = Name::new(DEVICE)?;
     create(dir, device).or_else(|error| if error == Errno::EXIST { Ok(()) } else { Err(error) })?;
     dir.rename(device, dir, name, Rename::Replace)
 }
 
-/// Removes the file that says that `name` is gone, after a device says so, if one shall.
-fn take_file(dir: &Dir, namespace: Namespace, name: Name<'_>, device: bool) -> Result<()> {
+/// Removes the `.wh.` file of `name`. If `device`, first makes `name` a whiteout device, or a directory of this name
+/// opaque.
+fn convert_file(dir: &Dir, namespace: Namespace, name: Name<'_>, device: bool) -> Result<()> {
     if device {
         match create(dir, name) {
             Err(Errno::EXIST) if dir.stat(name)?.kind == Kind::Directory => {
@@ -282,12 +284,12 @@ fn take_file(dir: &Dir, namespace: Namespace, name: Name<'_>, device: bool) -> R
     dir.remove_file(file.as_name())
 }
 
-/// Looks for one whiteout.
+/// Whether the `.wh.` file of `name` exists and is a whiteout.
 fn probe(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
     let file = [PREFIX, name.as_bytes()].concat();
     match Name::new(OsStr::from_bytes(&file)) {
         Ok(file) if target_of(file).is_some() => is_file_of(dir, namespace, file),
-        // Too long to be a name.
+        // The name is too long or is reserved.
         _ => Ok(false),
     }
 }
@@ -322,22 +324,22 @@ fn is_marked_whiteout(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result
     Ok(dir.stat(name)?.size == 0 && namespace.has(Of::Name(dir, name), Mark::Whiteout)?)
 }
 
-/// What a directory of one layer says of names, whatever the format.
+/// The listing of a directory of one layer, in any format.
 #[derive(Debug)]
 pub struct Listed {
     pub entries: Vec<DirEntry>,
-    /// Names that are gone from the layers below; some may have an entry here.
+    /// Names whose entries in the layers below are hidden; some may also have an entry here.
     pub gone: Vec<NameBuf>,
 }
 
 impl Listed {
-    /// Every name that something is said of, in the order of the bytes.
+    /// Every name that the layer has or hides, in byte order.
     pub fn names(self) -> BTreeSet<NameBuf> {
         self.entries.into_iter().map(|entry| entry.name).chain(self.gone).collect()
     }
 }
 
-/// Whether a file is there for other union file systems, so that it is not shown.
+/// Whether a file is a whiteout file or private to AUFS, so that it is not shown.
 ///
 /// # Errors
 /// As `fstatat(2)` and `getxattr(2)`.
@@ -352,7 +354,7 @@ pub(super) fn is_private(dir: &Dir, namespace: Namespace, name: Name<'_>, kind: 
     }
 }
 
-/// Whether `.wh..wh..opq` says that directory `name` hides what is below it.
+/// Whether directory `name`, or `dir` itself if `name` is `None`, is made opaque by `.wh..wh..opq`.
 ///
 /// # Errors
 /// As `openat2(2)` and `getxattr(2)`.
@@ -366,7 +368,7 @@ pub(super) fn is_opaque_by_file(dir: &Dir, namespace: Namespace, name: Option<Na
     }
 }
 
-/// Whether `name`, which begins as such a name does, is a whiteout or a mark.
+/// Whether `name`, which begins with `.wh.`, is a whiteout file and not a program's own file.
 fn is_file_of(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
     match dir.stat(name) {
         Ok(Stat { kind: Kind::Regular, size: 0, .. }) => Ok(!namespace.has(Of::Name(dir, name), Mark::Plain)?),
@@ -375,7 +377,7 @@ fn is_file_of(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result<bool> {
     }
 }
 
-/// The name that the whiteout `name` says is gone.
+/// The name that the whiteout file `name` says is gone; `None` if it is no whiteout of one name.
 fn target_of(name: Name<'_>) -> Option<Name<'_>> {
     let target = name.as_bytes().strip_prefix(PREFIX)?;
     if name.as_bytes() == OPAQUE.as_bytes() || OF_AUFS.contains(&name.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Owner, mode, times and xattrs of an unpacked file, as the policy keeps them.
+//! Sets owner, mode, times and xattrs of an unpacked file, as the policy keeps them.
 
 use std::ffi::OsStr;
 
@@ -10,21 +10,21 @@ use crate::layer::{Owners, Recorded};
 use crate::sys::xattr::{self, Of, Set};
 use crate::sys::{self, Errno, Kind, PathFd, SetTime};
 
-/// Labels that belong to a host, to the one that made the archive or to ours.
+/// Attributes that belong to one host and not to the file: they are neither packed nor unpacked.
 const OF_HOST: [&str; 2] = ["security.selinux", "system.nfs4_acl"];
 
-/// What a file shows its users: its kind and, for a device, its number.
+/// What users see of a file: its kind and, for a device, its number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
     pub kind: Kind,
     pub rdev: u64,
 }
 
-/// Gives `fd`, which was made for `entry`, the attributes of the entry. Those of a directory that
-/// would be in the way of its children are answered, to be set at the end.
+/// Gives `fd`, which was made for `entry`, the attributes of the entry. Does not set mode and time of a directory,
+/// because its entries are still to be made; returns them to be set at the end.
 ///
 /// # Errors
-/// `Owner` for ids that this user namespace does not have; else the first error, with the path.
+/// `Owner` for ids that this user namespace does not map; else the first error, with the path.
 pub(super) fn apply(owners: Owners, fd: &PathFd, shown: Shown, entry: &Entry) -> Result<Finish, Error> {
     let fail = |action| move |source| Error::Tree { path: entry.path.clone(), action, source };
     let perm = match owners {
@@ -43,7 +43,7 @@ pub(super) fn apply(owners: Owners, fd: &PathFd, shown: Shown, entry: &Entry) ->
                     .write(Of::fd(fd))
                     .map_err(fail("record its owner"))?;
             }
-            // The daemon, which is this user, must be able to read what the users of the mount may.
+            // The daemon runs as this user and must be able to read the file for the users of the mount.
             entry.perm & 0o777 | if shown.kind == Kind::Directory { 0o700 } else { 0o600 }
         }
     };
@@ -59,8 +59,8 @@ pub(super) fn apply(owners: Owners, fd: &PathFd, shown: Shown, entry: &Entry) ->
     Ok(finish)
 }
 
-/// Sets the xattrs of the entry, and no others: a new file may have inherited an ACL, and a directory
-/// that is described again may have some.
+/// Sets the xattrs of the entry and removes all others: a new file may have inherited an ACL, and a directory that
+/// occurs twice in the archive may have xattrs already.
 fn replace_xattrs(fd: &PathFd, entry: &Entry) -> Result<(), Error> {
     let of = Of::fd(fd);
     let fail = |action| move |source| Error::Tree { path: entry.path.clone(), action, source };
@@ -86,12 +86,12 @@ fn replace_xattrs(fd: &PathFd, entry: &Entry) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the attribute says something of a host, and nothing of the file.
+/// Whether the attribute belongs to one host and not to the file.
 pub(super) fn is_of_host(key: &OsStr) -> bool {
     OF_HOST.iter().any(|host| key == *host)
 }
 
-/// An ordinary user goes without the attributes that only root may set, as with other tools.
+/// Skips attributes that this user may not set or the file system does not support, with a warning, as other tools do.
 fn not_permitted(entry: &Entry, key: &OsStr) -> impl FnOnce(Errno) -> sys::Result<()> {
     move |error| match error {
         Errno::PERM | Errno::OPNOTSUPP => {

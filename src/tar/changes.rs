@@ -1,4 +1,4 @@
-//! What an upper directory changes of the layers below it, as `docker diff` tells it.
+//! Lists what an upper directory changes in the layers below it, like `docker diff`.
 
 use std::collections::btree_set;
 use std::ffi::{OsStr, OsString};
@@ -37,11 +37,11 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// What an upper directory changes of the layers below it, sorted by the bytes of the paths.
+/// Lists what an upper directory changes in the layers below it, sorted by the bytes of the paths.
 ///
-/// A directory is modified when its mode, owner or xattrs are, or anything in it. What was copied up
-/// and is as it was below is not told; of a deleted directory only its own path is. A directory that was
-/// renamed is deleted under its old name, and added whole under the new one.
+/// A directory is modified if its mode, owner or xattrs differ, or anything in it. An entry that was copied up but does
+/// not differ is left out. A deleted directory is one entry, without its content. A renamed directory is deleted under
+/// its old name and added with all its content under the new one.
 ///
 /// # Errors
 /// The first error of the walk, with the path.
@@ -56,17 +56,17 @@ pub fn changes(over: Over<'_>, policy: Policy) -> Result<Vec<Change>, Error> {
     Ok(changes)
 }
 
-/// A directory on the way to the entry that is being compared, in the union and in the lower layers alone. Nothing of it is
+/// A directory on the path to the entry that is being compared, in the union and in the lower layers alone. It is not
 /// open.
 struct Level {
     now: MergedDir,
     before: MergedDir,
-    /// Those still to come.
+    /// The names still to be compared.
     names: btree_set::IntoIter<NameBuf>,
-    /// How the directory itself differs, but for what is in it.
+    /// How the directory itself differs, apart from its content.
     kind: Option<ChangeKind>,
-    /// How many changes were told before any in it.
-    told: usize,
+    /// How many changes were recorded before the first one in it.
+    recorded: usize,
 }
 
 struct Walk {
@@ -76,23 +76,23 @@ struct Walk {
 }
 
 impl Walk {
-    fn tell(&mut self, kind: ChangeKind, path: &Path) {
+    fn record(&mut self, kind: ChangeKind, path: &Path) {
         self.changes.push(Change { kind, path: path.into() });
     }
 
-    /// Compares what is in the union with what the lower layers alone have. A loop, since a tree can be deeper than the
+    /// Compares the union with the lower layers alone. A loop and no recursion, because a tree can be deeper than the
     /// stack.
     fn tree(&mut self, now: MergedDir, before: MergedDir) -> Result<(), Error> {
         let mut path = PathBuf::from("/");
-        // What the root itself is like is not compared.
+        // The root's own attributes are not compared.
         let mut levels = vec![self.enter(&path, now, before, None)?];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.next() else {
-                let inside = self.changes.len() > level.told;
+                let inside = self.changes.len() > level.recorded;
                 let kind = level.kind.or(inside.then_some(ChangeKind::Modified));
                 levels.pop();
                 if let Some(kind) = kind.filter(|_| !levels.is_empty()) {
-                    self.tell(kind, &path);
+                    self.record(kind, &path);
                 }
                 path.pop();
                 continue;
@@ -111,7 +111,7 @@ impl Walk {
             return Err(fail(path)(Errno::NAMETOOLONG));
         }
         let names = match now.has_lower_of(&before) {
-            // What the upper layer does not speak of is the same.
+            // Names that the upper layer neither has nor hides are unchanged.
             true => self
                 .merge
                 .upper_names(&now)
@@ -119,10 +119,11 @@ impl Walk {
             false => self.merge.names(&now).and_then(|now| Ok(&now | &self.merge.names(&before)?)),
         };
         let names = names.map_err(fail(path))?.into_iter();
-        Ok(Level { now, before, names, kind, told: self.changes.len() })
+        Ok(Level { now, before, names, kind, recorded: self.changes.len() })
     }
 
-    /// Compares one entry. Answers a directory, to be entered; it is told after what is in it.
+    /// Compares one entry. Returns it to be entered unless it is deleted; its own change is recorded after its
+    /// content's.
     fn named(&mut self, level: &Level, path: &Path, name: Name<'_>) -> Result<Option<Level>, Error> {
         let fail = fail(path);
         let is = self.merge.lookup(&level.now, name).map_err(fail)?.is;
@@ -130,7 +131,7 @@ impl Walk {
         let kind = match (is.top(), was.top()) {
             (None, None) => return Ok(None),
             (None, Some(_)) => {
-                self.tell(ChangeKind::Deleted, path);
+                self.record(ChangeKind::Deleted, path);
                 return Ok(None);
             }
             (Some(_), None) => Some(ChangeKind::Added),
@@ -147,7 +148,7 @@ impl Walk {
         self.enter(path, dir(&level.now, &is), dir(&level.before, &was), kind).map(Some)
     }
 
-    /// All that users see of an entry; of directories not their times.
+    /// Everything that users see of an entry, except the time of a directory.
     fn shown(&self, name: Name<'_>, (dir, found): (&MergedDir, &Resolution<Part>)) -> sys::Result<Option<Shown>> {
         let Some((part, found)) = found.top() else { return Ok(None) };
         let entry = self.merge.part(dir, (part, name))?;

@@ -1,6 +1,6 @@
-//! One entry of an archive, decoded: names, numbers and attributes, whatever headers they came from.
+//! One decoded entry of an archive: names, numbers and attributes, from any kind of header.
 //!
-//! Everything is checked here to be a number that fits; nothing is checked against a tree.
+//! Numbers are checked to be in range here. Names are not checked against a tree.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,10 +13,10 @@ use super::sparse::{Segment, SparseRecords};
 use super::{Error, pax};
 use crate::sys::Timestamp;
 
-/// Where an extended attribute stands among PAX records.
+/// The prefix of PAX records that hold extended attributes.
 pub(super) const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
-/// What an entry makes.
+/// The kind of file that an entry makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Regular,
@@ -48,9 +48,9 @@ pub(super) struct Entry {
     /// Target of a symbolic link, or the path in the layer that a hard link names.
     pub target: OsString,
     pub xattrs: Vec<(OsString, Vec<u8>)>,
-    /// Bytes of the file.
+    /// Bytes of the file, holes included.
     pub size: u64,
-    /// Where the bytes of the archive go, when the file has holes.
+    /// For a file with holes: where in the file the bytes of the archive go.
     pub sparse: Option<Vec<Segment>>,
 }
 
@@ -72,7 +72,7 @@ impl Entry {
     }
 }
 
-/// What the headers before an entry's own said about it.
+/// The extension headers before an entry's own header.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub long_path: Option<Vec<u8>>,
@@ -86,7 +86,7 @@ impl Extensions {
     }
 }
 
-/// The records that an entry understands; an empty value means "as the header says".
+/// The PAX records that are understood. A record with an empty value is ignored, so that the header's field counts.
 #[derive(Debug, Default)]
 pub(super) struct Records<'a> {
     path: Option<&'a [u8]>,
@@ -127,7 +127,8 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Decodes one entry's header together with what came before it; `size` is what its blocks hold.
+/// Decodes one entry's header together with its extension headers. `size` in the result is the number of bytes in its
+/// blocks.
 pub(super) fn decode(header: &Header, extensions: &Extensions, records: &Records<'_>) -> Result<Entry, Error> {
     let path = match (&extensions.long_path, records.sparse.name.or(records.path)) {
         (Some(long), _) => long.clone(),
@@ -158,7 +159,8 @@ pub(super) fn decode(header: &Header, extensions: &Extensions, records: &Records
         mtime,
         target: OsString::from_vec(target),
         xattrs,
-        // What the others state there is the size of a link's target, or nothing at all.
+        // In the other kinds this field has no content to count; some archivers put the length of a link's target
+        // there.
         size: if kind.has_content() { size } else { 0 },
         sparse: None,
         path,
@@ -173,7 +175,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn kind(&self) -> Result<Kind, Error> {
         Ok(match self.header.as_old().linkflag[0] {
-            // Before POSIX, a slash at the end made a directory.
+            // Before POSIX, a trailing slash meant a directory.
             0 if self.path.as_os_str().as_bytes().ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' | b'S' => Kind::Regular,
             b'1' => Kind::HardLink,
@@ -193,7 +195,7 @@ impl Fields<'_> {
     }
 
     fn device(&self) -> Result<(u32, u32), Error> {
-        // Both formats that have device numbers keep them in one place.
+        // Both formats that have device numbers keep them at the same offset.
         let (major, minor) = match (self.header.as_ustar(), self.header.as_gnu()) {
             (Some(ustar), _) => (&ustar.dev_major, &ustar.dev_minor),
             (None, Some(gnu)) => (&gnu.dev_major, &gnu.dev_minor),
@@ -204,7 +206,7 @@ impl Fields<'_> {
         Ok((major as u32, minor as u32))
     }
 
-    /// The number in a PAX record, else in the header's field, in `0..=max`.
+    /// The number in the PAX record, or else in the header's field; must be in `0..=max`.
     fn number(&self, field: &'static str, raw: &[u8], record: Option<&[u8]>, max: u64) -> Result<u64, Error> {
         let found = match record {
             Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),

@@ -1,4 +1,4 @@
-//! What can be wrong with a layer archive, or with the tree that it is written to or made from.
+//! Errors of reading and writing a layer archive and its tree.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,8 +8,7 @@ use crate::sys::Errno;
 
 /// Why a layer could not be unpacked, packed or compared.
 ///
-/// Paths are those of the layer, as the archive writes them; they are shown quoted, because they may
-/// hold anything.
+/// Paths are as in the archive. Messages quote them, because they may contain any bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read the layer archive")]

@@ -1,4 +1,4 @@
-//! The members of an archive that is a parcel of documents, as a saved image is, and not a tree.
+//! Reads an archive as a list of members instead of a tree. A saved image is such an archive.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use super::Error;
 use super::entry::Kind;
 use super::reader::Reader;
 
-/// Reads an archive member by member; reading from it reads the content of the member at hand.
+/// Reads an archive member by member. `Read` reads the content of the current member.
 pub struct Members<R>(Reader<R>);
 
 /// One member.
@@ -18,12 +18,12 @@ pub struct Member {
     pub kind: MemberKind,
 }
 
-/// What a member is, as far as it can be a document.
+/// The kind of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberKind {
     /// `size` bytes, which begin `at` bytes into the archive.
     File { at: u64, size: u64 },
-    /// What the link says: a path beside the member.
+    /// The target of the link, relative to the member.
     Symlink(PathBuf),
     /// The path of another member.
     HardLink(PathBuf),
@@ -32,11 +32,12 @@ pub enum MemberKind {
 }
 
 impl<R: Read> Members<R> {
+    /// Reads from the beginning of `archive`, which is not compressed.
     pub fn new(archive: R) -> Members<R> {
         Members(Reader::new(archive))
     }
 
-    /// The next member; `None` at the end of the archive, when it is read to its end.
+    /// The next member; `None` at the end of the archive, after the stream was read to its end.
     ///
     /// # Errors
     /// What is wrong with the archive, or why it cannot be read.

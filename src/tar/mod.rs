@@ -1,9 +1,9 @@
 //! Layers as archives: a tar stream into a directory tree and back.
 //!
-//! [`unpack`] takes hostile input and makes a lower layer of it, [`pack`] makes an OCI layer of an
-//! upper directory, [`changes`] tells what an upper directory changes. OCI's whiteout names and the
-//! marks of overlay are translated here, both ways. No name from an archive is resolved outside the
-//! directory given; nothing here knows of stores, digests or compression.
+//! [`unpack`] turns an untrusted archive into a lower layer. [`pack`] turns an upper directory into an OCI layer.
+//! [`changes`] lists what an upper directory changes. OCI's whiteout names and overlayfs's marks are translated in both
+//! directions. No name from an archive is resolved outside the given directory. This module knows nothing of stores,
+//! digests or compression.
 
 mod attributes;
 mod changes;

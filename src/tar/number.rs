@@ -1,6 +1,6 @@
-//! The numbers in headers of an archive, in both forms that archivers write.
+//! Decodes the numbers in archive headers, in both forms that archivers write.
 
-/// A numeric header field: octal text, or big-endian two's complement after a set top bit.
+/// Decodes a numeric header field: octal text, or big-endian two's complement if the top bit is set.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 == 0 {

@@ -1,7 +1,7 @@
-//! An upper directory into an OCI layer: what it changes, and nothing of how overlay notes that.
+//! Packs the changes of an upper directory as an OCI layer.
 //!
-//! Parents come before their children and names in the order of their bytes, so that one tree always
-//! makes one archive. Marks are decoded; an attribute private to a union file system never leaves.
+//! Parents come before their children and names are in byte order, so that the same tree always makes the same archive.
+//! Marks are decoded; attributes private to a union file system are never packed.
 
 use std::collections::{BTreeSet, HashMap, btree_set};
 use std::ffi::OsString;
@@ -18,15 +18,16 @@ use crate::sys::{self, Errno, File, Name, NameBuf, Stat, device_major, device_mi
 
 const BUFFER: usize = 128 << 10;
 
-/// Packs what an upper directory, which nobody may change meanwhile, says over the layers below it, and answers
-/// `writer`, flushed.
+/// Packs the changes of an upper directory against the layers below it, and returns the flushed `writer`. Nothing may
+/// change the directory meanwhile.
 ///
-/// Owners and kinds are those that `policy` shows users. Names of one file become hard links. What only refers to
-/// a lower layer is packed whole: the data of a file of which only the attributes were copied up, and all that is in a
-/// directory that was renamed. Sockets, which no archive can hold, are left out.
+/// Owners and kinds are those that `policy` shows users. Further names of a file become hard links. Entries that only
+/// refer to a lower layer are packed completely: the data of metadata-only files, and the content of renamed
+/// directories. Sockets are left out, because no archive can hold them.
 ///
 /// # Errors
-/// `Reserved` and `WhiteoutDevice` for a name and a device that mean a whiteout in a layer; else the first error of reading, with the path, or of writing.
+/// `Reserved` and `WhiteoutDevice` for a name or a device that would mean a whiteout in a layer; else the first error
+/// of reading, with the path, or of writing.
 pub fn pack<W: Write>(over: Over<'_>, policy: Policy, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
@@ -47,21 +48,22 @@ struct Packer<W> {
     to: Writer<W>,
     merge: Merge,
     policy: Policy,
-    /// Where the first name of each file with several is.
+    /// The path of the first packed name of each file with several names, by device and inode number.
     links: HashMap<(u64, u64), PathBuf>,
     buffer: Vec<u8>,
 }
 
-/// How much of a directory belongs into the layer.
+/// How much of a directory is packed.
 #[derive(Clone, Copy, PartialEq)]
 enum Extent {
-    /// What the upper directory says.
+    /// What the upper directory has and hides.
     Upper,
-    /// The same, and nothing is below it.
+    /// The same, for an opaque directory.
     Opaque,
-    /// All that the union shows: it was renamed. Nothing that is below under the new name shows.
+    /// Everything that the union shows, because the directory was renamed. It is packed as opaque, so that it hides a
+    /// lower directory under its new name.
     Renamed,
-    /// All that the union shows, in such a directory.
+    /// Everything that the union shows: a directory inside a renamed one.
     Whole,
 }
 
@@ -71,18 +73,18 @@ impl Extent {
     }
 }
 
-/// A directory on the way to the entry that is being packed. Nothing of it is open: a tree can be deeper than this process
-/// may have descriptors.
+/// A directory on the path to the entry that is being packed. It is not open, because a tree can be deeper than the
+/// limit of open descriptors.
 struct Level {
     dir: MergedDir,
     extent: Extent,
-    /// Those still to come.
+    /// The names still to be packed.
     names: btree_set::IntoIter<NameBuf>,
     hidden: BTreeSet<NameBuf>,
 }
 
 impl<W: Write> Packer<W> {
-    /// All that is below the root. A loop, since a tree can be deeper than the stack.
+    /// Packs everything below the root. A loop and no recursion, because a tree can be deeper than the stack.
     fn tree(&mut self, root: MergedDir, extent: Extent) -> Result<(), Error> {
         let mut path = PathBuf::new();
         let mut levels = vec![self.enter(root, &path, extent)?];
@@ -117,7 +119,7 @@ impl<W: Write> Packer<W> {
         Ok(Level { dir, extent, names, hidden })
     }
 
-    /// What the layer says of one name. Answers the directory that it is, to be entered.
+    /// Packs one name. Returns a directory to be entered.
     fn named(&mut self, level: &Level, path: &Path, name: Name<'_>) -> Result<Option<(MergedDir, Extent)>, Error> {
         let fail = fail(path, "read what it is");
         let (dir, whole) = (&level.dir, level.extent.is_whole());
@@ -155,7 +157,7 @@ impl<W: Write> Packer<W> {
         self.to.end()
     }
 
-    /// One file, directory or link; `data` has the content.
+    /// Packs one file, directory or link, with the content of `data`.
     fn entry(&mut self, path: &Path, from: &LayerEntry, stat: Stat, data: &LayerEntry) -> Result<(), Error> {
         let shown = from.shown(self.policy.owners, stat).map_err(fail(path, "read its owner"))?;
         if shown.is_whiteout_device() {
@@ -208,7 +210,7 @@ impl<W: Write> Packer<W> {
     }
 }
 
-/// What an archive calls the kind of file that users see; it has no word for a socket.
+/// The archive's kind for the file that users see; `None` for a socket, which archives do not have.
 fn kind(shown: &Stat) -> Option<Kind> {
     let (major, minor) = (device_major(shown.rdev), device_minor(shown.rdev));
     Some(match shown.kind {
@@ -222,7 +224,7 @@ fn kind(shown: &Stat) -> Option<Kind> {
     })
 }
 
-/// The attributes that go with the file to another host, sorted by name.
+/// The attributes to pack, sorted by name.
 fn xattrs(from: &LayerEntry, path: &Path) -> Result<Vec<(OsString, Vec<u8>)>, Error> {
     let fail = fail(path, "read its extended attributes");
     let mut xattrs = Vec::new();

@@ -1,4 +1,4 @@
-//! Names of entries, made into steps that stay in the layer.
+//! Splits the names of entries into path components that cannot leave the layer.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,18 +7,18 @@ use std::path::Path;
 use super::Error;
 use crate::sys::NameBuf;
 
-/// As long as the path of an entry may be, in bytes: four times what the kernel takes at once. It bounds how deep a tree can
-/// be, and so what the paths on the way to an entry take in memory.
+/// The longest path of an entry, in bytes: four times the kernel's limit for one call. It bounds the depth of a tree,
+/// and so the memory for the paths on the way to an entry.
 pub(super) const PATH_MAX: usize = 16 << 10;
 
-/// What stands before the name that a whiteout hides.
+/// The prefix of whiteout names; the name that is hidden follows.
 pub(super) const WHITEOUT: &str = ".wh.";
 /// The whiteout that hides everything below its directory.
 pub(super) const OPAQUE: &str = ".wh..wh..opq";
-/// What aufs keeps for itself; `OPAQUE` is the one name of these with a meaning elsewhere.
+/// The prefix of aufs's own files. Of these names only `OPAQUE` has a meaning in other formats.
 const PRIVATE: &str = ".wh..wh.";
 
-/// What the last component of a name says.
+/// The meaning of the last component of a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Leaf {
     /// The root of the layer itself.
@@ -30,16 +30,16 @@ pub(super) enum Leaf {
     Private,
 }
 
-/// The steps of a name, none of which is `.` or `..`; none for the root. Like Docker, an absolute
-/// name is taken from the root of the layer.
+/// The components of a name, without `.`; empty for the root. As in Docker, an absolute name is relative to the root of
+/// the layer.
 ///
 /// # Errors
-/// `Escape` for `..`, `Name` for what no component can be.
+/// `Escape` for `..`, `Name` for a component that cannot be a file name.
 pub(super) fn steps(path: &Path) -> Result<Vec<NameBuf>, Error> {
     components(path)?.into_iter().map(|component| name(component, path)).collect()
 }
 
-/// The parent's steps, and what the last one says.
+/// The components of the parent, and the meaning of the last component.
 ///
 /// # Errors
 /// As [`steps`]; `Whiteout` for a whiteout of nothing, or one that has something below it.
@@ -58,7 +58,7 @@ pub(super) fn split(path: &Path) -> Result<(Vec<NameBuf>, Leaf), Error> {
         None => Leaf::Entry(name(last, path)?),
         Some(_) if last == OPAQUE.as_bytes() => Leaf::Opaque,
         Some(_) if begins(&last, PRIVATE) => Leaf::Private,
-        // Its own name may be too long for a file: only what it hides ever was one.
+        // Only the hidden name must be a valid file name: with the prefix it may be too long for one.
         Some(hidden) => Leaf::Whiteout(NameBuf::new(OsStr::from_bytes(hidden)).map_err(|_| not_whiteout())?),
     };
     let parent = parent.into_iter().map(|component| name(component, path)).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! PAX records, `LENGTH KEY=VALUE\n`: read by their length, so that a value may hold any byte.
+//! PAX records, `LENGTH KEY=VALUE\n`. They are read by their length, so that a value may contain any byte.
 
 use crate::sys::Timestamp;
 
@@ -50,7 +50,7 @@ pub(super) fn seconds(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp { sec, nsec })
 }
 
-/// The same, the other way.
+/// Formats a time for [`seconds`].
 pub(super) fn time(time: Timestamp) -> String {
     let Timestamp { sec, nsec } = time;
     let (sign, sec, nsec) = match (sec < 0, nsec) {

@@ -1,10 +1,10 @@
-//! The entries of an archive, one after another, from a stream that may hold anything.
+//! Reads the entries of an archive, one after another, from an untrusted stream.
 //!
-//! Owns the block structure: headers with their checksums, the extension headers that belong to the
-//! entry after them, content and padding. The layout of a header is the `tar` crate's; its iterator
-//! is not used, because it reads extension headers of any size into memory and splits PAX records at
-//! line ends, where binary xattrs (capabilities, ACLs) have bytes like any other. Where parsers
-//! disagree, what Go's `archive/tar` does counts here: Docker, containerd and umoci read layers with it.
+//! Owns the block structure: headers with their checksums, the extension headers that belong to the entry after them,
+//! content and padding. The header layout comes from the `tar` crate. Its iterator is not used, because it reads
+//! extension headers of any size into memory and splits PAX records at line ends, although binary xattrs (capabilities,
+//! ACLs) may contain such bytes. Where parsers disagree, this one follows Go's `archive/tar`, with which Docker,
+//! containerd and umoci read layers.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::sparse::{self, Announced, Map, Segment};
 use super::{Error, pax};
 
 const BLOCK: usize = 512;
-/// As much as one extension header may hold, in bytes. Linux bounds xattrs and paths far below this.
+/// The largest extension header that is accepted, in bytes. Linux limits xattrs and paths far below this.
 const EXTENSION_MAX: u64 = 1 << 20;
 const BUFFER: usize = 128 << 10;
 
@@ -25,7 +25,7 @@ pub(super) struct Reader<R> {
     from: BufReader<R>,
     /// Bytes read so far.
     at: u64,
-    /// Bytes of the current entry's content that are still to come, and of the padding behind it.
+    /// Bytes of the current entry's content that are not yet read, and of the padding after it.
     content: u64,
     padding: u64,
 }
@@ -35,8 +35,8 @@ impl<R: Read> Reader<R> {
         Reader { from: BufReader::with_capacity(BUFFER, from), at: 0, content: 0, padding: 0 }
     }
 
-    /// The next entry, after whatever was left of the one before; `None` at the end of the archive,
-    /// when the stream is read to its end.
+    /// The next entry; skips the rest of the one before. `None` at the end of the archive, after the stream was read to
+    /// its end.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Error> {
         let mut extensions = Extensions::default();
         loop {
@@ -53,14 +53,14 @@ impl<R: Read> Reader<R> {
                 b'L' => extensions.long_path = Some(until_nul(self.extension(&header, at)?)),
                 b'K' => extensions.long_target = Some(until_nul(self.extension(&header, at)?)),
                 b'x' => extensions.records = self.extension(&header, at)?,
-                // Global records are comments, such as the commit that `git archive` packed.
+                // Global records are ignored: they are comments, such as the commit that `git archive` packed.
                 b'g' => drop(self.extension(&header, at)?),
                 _ => return self.entry(&header, &extensions, at).map(Some),
             }
         }
     }
 
-    /// Bytes of the archive that come before what is read next.
+    /// The offset in the archive of the next byte to be read.
     pub(super) fn position(&self) -> u64 {
         self.at
     }
@@ -132,7 +132,8 @@ impl<R: Read> Reader<R> {
         Ok((Some(map.finish(size, self.content)?), size))
     }
 
-    /// Decimal lines, the first of which counts the pieces, in whole blocks of the content.
+    /// Reads the map from whole blocks at the beginning of the content: decimal lines, the first of which is the number
+    /// of pieces.
     fn map_before_data(&mut self, map: &mut Map<'_>) -> Result<(), Error> {
         let mut text = Vec::new();
         let mut lines = 0;
@@ -174,12 +175,12 @@ impl<R: Read> Reader<R> {
         Ok(data)
     }
 
-    /// The next block when it is a header, `None` when it is the mark or the stream's own end.
+    /// The next header; `None` at an empty block, which marks the end of the archive, or at the end of the stream.
     fn header(&mut self) -> Result<Option<Header>, Error> {
         let at = self.at;
         let mut header = Header::new_old();
         let block = header.as_mut_bytes();
-        // Some archivers leave out the mark.
+        // Some archivers leave out the empty blocks at the end.
         if self.is_at_end()? {
             return Ok(None);
         }
@@ -190,7 +191,7 @@ impl<R: Read> Reader<R> {
         let sum: u32 = block.iter().map(|&b| u32::from(b)).sum();
         let old = header.as_old();
         let stated = number(&old.cksum);
-        // The checksum counts itself as blanks.
+        // The checksum is computed with its own field as blanks.
         let own: u32 = old.cksum.iter().map(|&b| u32::from(b)).sum();
         let expected = sum - own + 8 * u32::from(b' ');
         if stated != Some(expected.into()) {
@@ -212,7 +213,7 @@ impl<R: Read> Reader<R> {
         let skip = self.content + self.padding;
         let skipped = io::copy(&mut (&mut self.from).take(skip), &mut io::sink()).map_err(Error::Read)?;
         self.at += skipped;
-        // Without padding an archive can end after its last file; other readers accept that, too.
+        // Missing padding after the last file is accepted, as other readers do.
         if skipped < self.content {
             return Err(Error::Truncated { what: "the content of a file" });
         }
@@ -230,7 +231,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Bytes that fill the last block of `size` bytes.
+/// The number of bytes that fill the last block after `size` bytes of content.
 fn padding(size: u64) -> u64 {
     size.wrapping_neg() % BLOCK as u64
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Error;
 use super::number::number;
 
-/// More pieces than this no archiver writes for one file.
+/// The most pieces of one file that are accepted; archivers write fewer.
 const SEGMENTS_MAX: usize = 1 << 20;
 
 /// A piece of data: `len` bytes of the archive go to `offset` of the file.
@@ -41,7 +41,7 @@ impl<'a> Map<'a> {
         Error::Sparse { path: self.path.into(), why }
     }
 
-    /// Adds a piece, which must come after those before it.
+    /// Adds a piece, which must begin at or after the end of the last one.
     pub(super) fn push(&mut self, offset: u64, len: u64) -> Result<(), Error> {
         let end = self.segments.last().map_or(0, |s| s.offset + s.len);
         if offset < end || offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
@@ -54,7 +54,7 @@ impl<'a> Map<'a> {
         Ok(())
     }
 
-    /// Adds the piece in a pair of header fields; a blank pair is none.
+    /// Adds the piece in a pair of header fields; ignores an unused pair.
     pub(super) fn push_fields(&mut self, offset: &[u8], len: &[u8]) -> Result<(), Error> {
         if offset.first() == Some(&0) || len.first() == Some(&0) {
             return Ok(());
@@ -83,7 +83,7 @@ pub(super) enum Announced {
     No,
     /// The map is in the record `GNU.sparse.map`.
     InRecord,
-    /// The map stands before the data.
+    /// The map precedes the data.
     BeforeData,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn announced(records: &SparseRecords<'_>, path: &Path) -> Result<Anno
     }
 }
 
-/// The decimal number of a record or of a map.
+/// Parses a decimal number in a record or a map.
 pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -1,8 +1,8 @@
-//! The tree that an archive is unpacked into: finds and makes the place that an entry goes to.
+//! The tree that an archive is unpacked into: finds or makes the directory that an entry goes to.
 //!
-//! Holds that nothing outside the layer is ever reached. Parents that are symbolic links of this
-//! layer are followed as a process in it would: step by step, with `/` and the last `..` at its root.
-//! Directories get their final mode and time at the end, so that a read-only one can be filled.
+//! Nothing outside the layer is ever reached. If a parent is a symbolic link of this layer, it is followed step by step
+//! inside the layer, as after `chroot(2)`: `/` is the layer's root, and `..` stops there. Directories get their final
+//! mode and time at the end, so that a read-only one can be filled.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -18,47 +18,47 @@ use crate::sys::{self, Dir, Errno, Kind, Name, NameBuf, SetTime, Timestamp};
 /// As many links as the kernel follows in one path.
 const LINKS_MAX: usize = 40;
 
-/// A directory of the layer, and where it really is: relative to the root, without links.
+/// A directory of the layer, and its path relative to the root, without symbolic links.
 #[derive(Debug)]
 pub(super) struct Place {
     pub dir: Dir,
     pub path: PathBuf,
-    /// Which of the known directories it is.
+    /// Its position in `Tree::known`.
     known: usize,
 }
 
-/// What a directory shall look like when all is unpacked.
+/// Attributes that a directory gets after everything is unpacked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Finish {
     pub perm: u32,
     pub mtime: Timestamp,
 }
 
-/// A directory that no entry describes. Its time is fixed, so that one archive always makes one tree.
+/// For a directory that no entry describes. Its time is fixed, so that the same archive always makes the same tree.
 const IMPLIED: Finish = Finish { perm: 0o755, mtime: Timestamp { sec: 0, nsec: 0 } };
 
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     root: &'a Dir,
     policy: Policy,
-    /// Each behind its parent. By name and parent, since the paths of a deep tree together are much longer than the tree is
-    /// large.
+    /// Each after its parent. Has names and parents instead of paths: all paths of a deep tree together would take much
+    /// more memory than the tree.
     known: Vec<Known>,
-    /// Where the entry before this one went: most follow it there.
+    /// The directory of the previous entry; the next entry is mostly in the same one.
     recent: Option<(Vec<NameBuf>, Rc<Place>)>,
 }
 
 /// A directory of the layer that some entry needs.
 #[derive(Debug)]
 struct Known {
-    /// Where it is: none for the root.
+    /// Its parent and name; `None` for the root.
     place: Option<(usize, NameBuf)>,
     below: BTreeMap<NameBuf, usize>,
-    /// Unless it was removed, or was there before.
+    /// `None` if it was removed or already existed.
     finish: Option<Finish>,
 }
 
-/// The root of the layer among the known directories.
+/// The position of the layer's root in `Tree::known`.
 const ROOT: usize = 0;
 
 /// One step of a walk.
@@ -68,7 +68,7 @@ enum Step {
     ToRoot,
 }
 
-/// What a step down meets.
+/// What is found at a step down.
 enum Met {
     Dir(Dir),
     Link(OsString),
@@ -84,16 +84,16 @@ impl<'a> Tree<'a> {
         self.root
     }
 
-    /// The directory that `steps` lead to, for the entry `of`; what is missing is made.
+    /// The directory that `steps` lead to, for the entry `of`. Makes missing directories.
     ///
     /// # Errors
-    /// `Parent` where something stands that is no directory.
+    /// `Parent` if a step is no directory.
     pub(super) fn place(&mut self, steps: &[NameBuf], of: &Path) -> Result<Rc<Place>, Error> {
         let recent =
             self.recent.as_ref().and_then(|(recent, place)| Some((steps.strip_prefix(recent.as_slice())?, place)));
         let place = match recent.map(|(rest, place)| (rest, place.clone())) {
             Some(([], place)) => return Ok(place),
-            // Each directory of a deep tree is reached from the one above it.
+            // Continues from the previous entry's directory: in a deep tree the path from the root is long.
             Some((rest, place)) => {
                 let dir = place.dir.open_dir(".").map_err(fail_to_reach(of))?;
                 self.walk(Place { dir, path: place.path.clone(), known: place.known }, rest, of)?
@@ -111,7 +111,7 @@ impl<'a> Tree<'a> {
         Ok(place)
     }
 
-    /// In one system call, when all steps are directories.
+    /// As [`place`](Self::place), in one system call; `None` unless all steps are existing directories.
     fn direct(&mut self, steps: &[NameBuf]) -> Option<Place> {
         let path: PathBuf = steps.iter().map(NameBuf::as_os_str).collect();
         let dir = self.root.open_dir(or_dot(&path)).ok()?;
@@ -123,7 +123,7 @@ impl<'a> Tree<'a> {
         Ok(Place { dir: self.root.open_dir(".")?, path: PathBuf::new(), known: ROOT })
     }
 
-    /// The directory `name` in a known one.
+    /// The position of the directory `name` in the known directory `parent`; adds it if it is new.
     fn known(&mut self, parent: usize, name: &NameBuf) -> usize {
         if let Some(known) = self.known[parent].below.get(name) {
             return *known;
@@ -134,7 +134,7 @@ impl<'a> Tree<'a> {
         new
     }
 
-    /// Relative to the root.
+    /// The path relative to the root.
     fn path_of(&self, mut known: usize) -> PathBuf {
         let mut names = Vec::new();
         while let Some((parent, name)) = &self.known[known].place {
@@ -197,13 +197,13 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Makes `name` a directory, or keeps the one that is there. One that takes the place of
-    /// something else, a whiteout included, hides what lower layers have under its name.
+    /// Makes `name` a directory, or keeps the one that is there. A directory that replaces another entry or a whiteout
+    /// becomes opaque.
     ///
     /// # Errors
     /// As `mkdirat(2)`.
     pub(super) fn make_dir(&mut self, place: &Place, name: Name<'_>) -> sys::Result<()> {
-        // Whatever its mode will be, it must take entries until then.
+        // Until it gets its final mode, entries must be made in it.
         match place.dir.make_dir(name, 0o700) {
             Err(Errno::EXIST) => {
                 if place.dir.stat(name)?.kind == Kind::Directory {
@@ -219,7 +219,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Removes what stands at `name`, to make room for another entry.
+    /// Removes the entry `name`, if there is one, to make room for another.
     ///
     /// # Errors
     /// The first error of the walk.
@@ -233,8 +233,8 @@ impl<'a> Tree<'a> {
         place.dir.remove_all(name)
     }
 
-    /// Hides `name` of lower layers. An entry of this layer is not hidden by it: a file hides what is
-    /// below anyway, a directory starts afresh. So the order of the two does not matter.
+    /// Hides `name` in lower layers. An entry of this layer stays: a file hides what is below anyway, and a directory
+    /// becomes opaque. So the order of an entry and its whiteout does not matter.
     ///
     /// # Errors
     /// As `mknodat(2)` and `setxattr(2)`.
@@ -256,13 +256,13 @@ impl<'a> Tree<'a> {
         self.policy.marks.set(dir, Mark::Opaque, b"y")
     }
 
-    /// Says how the directory `name` shall look when all is unpacked.
+    /// Sets the attributes that the directory `name` gets after everything is unpacked.
     pub(super) fn finish_later(&mut self, place: &Place, name: Name<'_>, finish: Finish) {
         let known = self.known(place.known, &name.to_owned());
         self.known[known].finish = Some(finish);
     }
 
-    /// Says how the root shall look when all is unpacked.
+    /// Sets the attributes that the root gets after everything is unpacked.
     pub(super) fn finish_root_later(&mut self, finish: Finish) {
         self.known[ROOT].finish = Some(finish);
     }
@@ -288,7 +288,7 @@ fn fail_to_reach(of: &Path) -> impl Fn(Errno) -> Error + Copy {
     move |source| Error::Tree { path: of.into(), action: "reach its directory", source }
 }
 
-/// The root has the empty path, which the kernel does not take.
+/// Replaces the root's path, which is empty, with `.`: the kernel does not accept an empty path.
 fn or_dot(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }

@@ -1,8 +1,8 @@
-//! A layer archive into an empty directory, as a lower layer of overlay.
+//! Unpacks a layer archive into an empty directory, as a lower layer of overlayfs.
 //!
-//! Entries are made in the order of the archive; a later one of the same name replaces an earlier
-//! one. OCI's whiteout names become overlay's whiteouts and opaque marks. What fails leaves the
-//! directory as far as it came: the caller discards it.
+//! Entries are made in the order of the archive; a later one of the same name replaces an earlier one. OCI's whiteout
+//! names become overlayfs's whiteouts and opaque marks. A failure leaves the directory incomplete; the caller discards
+//! it.
 
 use std::io::Read;
 use std::path::Path;
@@ -29,12 +29,10 @@ pub struct Unpacked {
     pub bytes: u64,
 }
 
-/// Unpacks one layer, a tar stream that is not compressed, into the empty directory `into`, and reads
-/// `reader` to its end.
+/// Unpacks one layer, an uncompressed tar stream, into the empty directory `into`, and reads `reader` to its end.
 ///
-/// Owners, modes with set-id bits, times to the nanosecond and xattrs are those of the archive, as far
-/// as `policy` can keep them; attributes private to union file systems are left out. A parent that
-/// no entry describes is made with mode 755, owned by root.
+/// Keeps owners, modes with set-id bits, times to the nanosecond and xattrs if `policy` allows it. Leaves out
+/// attributes private to union file systems. A parent that no entry describes is made with mode 755, owned by root.
 ///
 /// # Errors
 /// What is wrong with the archive, or why the tree cannot be written, with the entry's path.
@@ -119,7 +117,7 @@ impl Unpacker<'_> {
             }
             entry::Kind::HardLink => return self.link(place, name, entry),
             entry::Kind::CharDevice { major: 0, minor: 0 } => {
-                // This is what overlay takes for a whiteout, so that is all it can be.
+                // On disk this device is a whiteout, so it is treated as one.
                 tracing::warn!(path = ?entry.path, "a character device 0/0 hides what is below it");
                 return self.tree.hide(place, name).map_err(fail(&entry.path, "make the whiteout"));
             }
@@ -139,7 +137,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Makes something new at `name`, in the place of what an earlier entry made there.
+    /// Makes a new file at `name` with `make`; replaces what an earlier entry made there.
     fn create<T>(
         &mut self,
         place: &Place,
@@ -157,7 +155,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// A device or fifo. Where owners are recorded, so is what it is, on an empty file.
+    /// Makes a device or fifo. If owners are recorded, makes an empty file; its kind is recorded with the owner.
     fn node(&mut self, place: &Place, name: Name<'_>, entry: &Entry, shown: Shown) -> Result<Shown, Error> {
         const ACTION: &str = "make the device";
         if self.owners == Owners::Recorded {
@@ -189,7 +187,7 @@ impl Unpacker<'_> {
             Ok(_) | Err(Errno::NOENT) => return Err(missing()),
             Err(error) => return Err(fail(&entry.path, "look at the target of the hard link")(error)),
         };
-        // To link a file to itself changes nothing; to clear the way for it would lose it.
+        // Linking a file to itself changes nothing, and removing the old name first would lose it.
         let same = |stat: sys::Stat| (stat.dev, stat.ino) == (existing.dev, existing.ino);
         if place.dir.stat(name).is_ok_and(same) {
             return Ok(());
@@ -198,7 +196,7 @@ impl Unpacker<'_> {
         self.create(place, name, &entry.path, "make the hard link", make)
     }
 
-    /// Writes the content of `entry`, which `reader` stands at, into a new file.
+    /// Writes the content of `entry`, which `reader` is about to read, into a new file.
     fn write<R: Read>(&mut self, file: &File, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
         let whole = [Segment { offset: 0, len: entry.size }];
         for &Segment { offset, len } in entry.sparse.as_deref().unwrap_or(&whole) {

@@ -1,4 +1,4 @@
-//! An archive, entry by entry: ustar headers, with PAX records for what these cannot say.
+//! Writes an archive entry by entry: ustar headers, with PAX records for values that do not fit in them.
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use super::entry::{Entry, Kind, XATTR_PREFIX};
 use super::{Error, pax};
 
 const BLOCK: usize = 512;
-/// The largest number in an octal field of seven digits, and in one of eleven.
+/// The largest number in an octal field of seven digits and of eleven digits.
 const OCTAL_7: u64 = 0o777_7777;
 const OCTAL_11: u64 = 0o777_7777_7777;
 
@@ -51,14 +51,14 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Fills the last block of the content.
+    /// Ends an entry: fills the last block of its content.
     pub(super) fn end(&mut self) -> Result<(), Error> {
         let padding = self.content.wrapping_neg() % BLOCK as u64;
         self.content = 0;
         self.write(&[0; BLOCK][..padding as usize])
     }
 
-    /// Writes the mark that ends the archive.
+    /// Writes the two empty blocks that end the archive.
     pub(super) fn finish(mut self) -> Result<W, Error> {
         self.write(&[0; 2 * BLOCK])?;
         self.to.flush().map_err(Error::Write)?;
@@ -70,7 +70,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The header of `entry`; what does not fit goes to `records`.
+/// The header of `entry`; values that do not fit in it go to `records`.
 fn header(entry: &Entry, records: &mut Vec<u8>) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(match entry.kind {
@@ -117,7 +117,7 @@ fn path_bytes(entry: &Entry) -> Vec<u8> {
     path
 }
 
-/// Writes as much of a name as its field holds, and all of it to a record when that is not all.
+/// Writes as much of a name as its field holds. A name that is longer also goes to a record as a whole.
 fn put(field: &mut [u8; 100], key: &str, name: &[u8], records: &mut Vec<u8>) {
     let len = name.len().min(field.len());
     field[..len].copy_from_slice(&name[..len]);

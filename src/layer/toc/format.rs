@@ -1,35 +1,35 @@
-//! The bytes of a table of contents: fixed records of little-endian integers, and text behind them. Pure.
+//! The bytes of a table of contents: fixed records of little-endian integers, followed by text. Does no I/O.
 //!
-//! Reading takes any bytes: what does not fit is `None`.
+//! Parsing accepts any bytes and returns `None` for malformed ones.
 
 use crate::sys::{Kind, Stat, Timestamp};
 
 pub(super) const MAGIC: [u8; 8] = *b"overfidx";
-/// Of this format; another version is another format.
+/// The version of this format. Files of any other version are not read.
 pub(super) const VERSION: u32 = 1;
-/// Bytes of the records.
+/// Sizes of the records, in bytes.
 pub(super) const HEADER: usize = 80;
 pub(super) const ROW: usize = 32;
 pub(super) const ENTRY: usize = 100;
-/// In place of the number of a section.
+/// Stands for a missing section number.
 const NONE: u32 = u32::MAX;
 
-/// What the file begins with.
+/// The header of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// What the contents are of, and to whom: see [`Viewer`](super::Viewer).
+    /// Identifies the layer and the [`Viewer`](super::Viewer) that the table was made for.
     pub(super) identity: [u8; 32],
     /// Bytes of the whole file.
     pub(super) len: u64,
-    /// Where the rows begin, which go to the end.
+    /// Offset of the rows, which extend to the end of the file.
     pub(super) rows_at: u64,
     pub(super) rows: u32,
     pub(super) rows_crc: u32,
-    /// The file system of the layer keeps ACLs.
+    /// Whether the layer's file system supports ACLs.
     pub(super) has_acls: bool,
 }
 
-/// One section: a directory.
+/// Where one section, that is one directory, is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Row {
     pub(super) at: u64,
@@ -37,14 +37,14 @@ pub(super) struct Row {
     pub(super) len: u32,
     pub(super) entries: u32,
     pub(super) crc: u32,
-    /// The section that has the directory's own entry, and which of its entries that is.
+    /// The section that has the directory's own entry, and the position of that entry in it.
     pub(super) parent: u32,
     pub(super) place: u32,
-    /// The directory could not be read: it has to be asked itself.
+    /// The writer could not read the directory: a lookup must read the directory itself.
     pub(super) unknown: bool,
 }
 
-/// What users see of a file that differs from what is on disk.
+/// The attributes that users see of a file, if they differ from those on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub uid: u32,
@@ -54,20 +54,20 @@ pub struct Shown {
     pub rdev: u64,
 }
 
-/// What is said of an entry beside its attributes.
+/// Facts about an entry beside its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Flags(u8);
 
 impl Flags {
     /// A whiteout: nothing else of the record counts.
     pub(super) const WHITEOUT: Flags = Flags(1);
-    /// A directory that hides those below it.
+    /// A directory that hides directories of its name in the layers below.
     pub(super) const OPAQUE: Flags = Flags(1 << 1);
-    /// It has attributes of its own that programs see.
+    /// It has extended attributes that programs see.
     pub(super) const XATTRS: Flags = Flags(1 << 2);
-    /// Behind name and target is what users see of it.
+    /// A [`Shown`] follows the name and target.
     pub(super) const SHOWN: Flags = Flags(1 << 3);
-    /// It carries marks that are not told here: the layer is to be asked.
+    /// It carries marks that the table does not record: a lookup must read the layer itself.
     pub(super) const ASK: Flags = Flags(1 << 4);
     pub(super) const IMMUTABLE: Flags = Flags(1 << 5);
     pub(super) const APPEND_ONLY: Flags = Flags(1 << 6);
@@ -86,15 +86,15 @@ impl Flags {
 /// One entry of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// As it is on disk; `dev` is not kept.
+    /// The attributes on disk; `dev` is not stored.
     pub(super) stat: Stat,
-    /// The section of this directory.
+    /// The section of this entry, if it is a directory.
     pub(super) section: Option<u32>,
     pub(super) flags: Flags,
-    /// From the end of the entries on.
+    /// Offset of the name from the end of the entries.
     pub(super) name_at: u32,
     pub(super) name_len: u8,
-    /// Behind the name.
+    /// Length of the link target, which follows the name.
     pub(super) target_len: u16,
 }
 
@@ -148,7 +148,7 @@ impl Header {
         bytes
     }
 
-    /// `None` for what is no such header, or a damaged one.
+    /// `None` if the bytes are no header of this version, or a damaged one.
     pub(super) fn parse(bytes: &[u8]) -> Option<Header> {
         let mut fields = Fields(bytes.get(..HEADER)?);
         let (magic, version, sum) = (fields.take()?, fields.word()?, fields.word()?);
@@ -253,12 +253,12 @@ impl Entry {
 }
 
 impl Shown {
-    /// What `stat` says.
+    /// The attributes in `stat`.
     pub fn of(stat: &Stat) -> Shown {
         Shown { uid: stat.uid, gid: stat.gid, perm: stat.perm, kind: stat.kind, rdev: stat.rdev }
     }
 
-    /// What users see of a file that is on disk as `stat` says.
+    /// The attributes that users see; `stat` are those on disk.
     pub fn over(&self, stat: Stat) -> Stat {
         Stat { uid: self.uid, gid: self.gid, perm: self.perm, kind: self.kind, rdev: self.rdev, ..stat }
     }

@@ -1,4 +1,4 @@
-//! The sections that were read last, of all tables of this process: what is asked of a directory is asked of it again.
+//! A cache of the sections read last, shared by all tables of this process.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,15 +8,15 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 const SHARDS: u64 = 8;
-/// Bytes of sections that are kept: a walk over an image leaves no more than this in memory.
+/// Limit of one shard, in bytes. All shards together keep 2 MiB, even after a walk over a whole image.
 const BYTES_MAX: usize = (2 << 20) / SHARDS as usize;
-/// So many stay, however large they are.
+/// A shard keeps at least this many sections, however large they are.
 const FEW: usize = 4;
 
 /// A table, and a section of it.
 type Key = (TableId, u32);
 
-/// Names a table for as long as this process lives.
+/// Identifies a table within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TableId(u64);
 
@@ -41,7 +41,7 @@ fn shard((table, section): Key) -> &'static Mutex<Shard> {
     &KEPT[((table.0 + u64::from(section)) % SHARDS) as usize]
 }
 
-/// The bytes of a section, if they are still there.
+/// The bytes of a section, if they are still cached.
 pub(super) fn get(key: Key) -> Option<Arc<[u8]>> {
     shard(key).lock().sections.get(&key).cloned()
 }
@@ -53,7 +53,7 @@ pub(super) fn put(key: Key, bytes: Arc<[u8]>) {
 impl Shard {
     fn put(&mut self, key: Key, bytes: Arc<[u8]>) {
         self.bytes += bytes.len();
-        // What is pushed out: the oldest, or what another thread has read at the same time.
+        // `push` returns the oldest section, or the same one if another thread has read it at the same time.
         if let Some((_, old)) = self.sections.push(key, bytes) {
             self.bytes -= old.len();
         }

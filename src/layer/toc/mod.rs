@@ -1,36 +1,38 @@
-//! The table of contents of a layer: what each of its directories says of each name, so that the layer itself
-//! need not be asked. Written when a layer is unpacked, or by a walk over one that has none; read a section at a time.
+//! The table of contents (toc) of a layer: a file with all directory entries of the layer, so that lookups and listings
+//! need not read the layer's directories. Written when a layer is unpacked, or by a walk; read one section at a time.
 //!
 //! ```text
-//! header     80 bytes: "overfidx", version, checksum of the rest; identity, length, where the rows are
-//! section    entries of 100 bytes, sorted by name; behind them names, targets of links, what users see
+//! header     80 bytes: "overfidx", version, checksum of the rest; identity, length, offset of the rows
+//! section    entries of 100 bytes, sorted by name; then names, link targets and the attributes that users see
 //! section    …
-//! rows       32 bytes for each section: where it is, its checksum, where the directory's own entry is
+//! rows       32 bytes for each section: its offset and checksum, and where the directory's own entry is
 //! ```
 //!
-//! Integers are little endian, checksums CRC-32; `format` has the fields. Section 0 holds nothing but the entry
-//! of the layer's root, section 1 what is in the root; the section of a directory comes after its parent's.
+//! Integers are little endian, checksums are CRC-32; `format` has the fields. A section is one directory. Section 0
+//! holds only the entry of the layer's root, section 1 the entries of the root. A section comes after its parent's.
 //!
-//! # What is told
+//! # What a table contains
 //!
-//! Of each name that the layer says something of: whiteout or entry, attributes on disk and as users see them,
-//! whether it is opaque, whether it has extended attributes, the target of a link. What carries any other mark (a redirect,
-//! metadata alone, an origin) is listed, and the layer is asked for it: images bring none.
+//! For each name that the layer has or hides: whether it is a whiteout or an entry, its attributes on disk and as users
+//! see them, whether it is opaque, whether it has extended attributes, and the target of a link. An entry with any
+//! other mark (redirect, metacopy, origin) is listed, but a lookup of it reads the layer itself; images have no such
+//! marks.
 //!
-//! # What is believed
+//! # When a table is used
 //!
-//! A table is of one layer, for one way to look at it. Its identity is a digest over the layer's name (its diff ID), inode
-//! and time of change of its root, how marks and owners are kept, and where owners are shown as they are, what ids this
-//! process sees. A table of another identity is older than its layer, or of another: it is not used. So is one whose
-//! header or rows are damaged. A section is checked each time that it is read; the directory of a damaged one, and all below
-//! it, is asked itself, and the table is taken away, so that the next to open the layer writes it anew.
+//! A table belongs to one layer and one [`Viewer`]. Its identity is a digest over the layer's name (its diff ID), the
+//! inode number and ctime of its root, how marks and owners are kept, and, if owners are real, the id maps of this
+//! process. A table with another identity is outdated or belongs to another layer, and is not used; nor is a table
+//! whose header or rows are damaged. A section is checked whenever it is read. If it is damaged, lookups read that
+//! directory and all below it themselves, and the table is removed, so that the next process that opens the layer
+//! writes it again.
 //!
-//! Tables are read, not mapped: what happens to the file under a mount, a disk that fails or a hand that cuts it short, is a
-//! section that cannot be read. Through a map it would be the end of the process (`SIGBUS`).
+//! Tables are read, not mapped into memory. If the disk fails or the file is truncated under a mount, a section cannot
+//! be read; with a mapping the process would die of `SIGBUS`.
 //!
-//! A layer is immutable once it is published. Of a change made all the same by somebody's hand, that of the root (an entry more or
-//! less, mode, owner, attributes) is noticed, and so is a layer that was copied or unpacked anew; one further below is not: where a
-//! file has gone, opening it fails.
+//! A published layer is immutable. If somebody changes one anyway, a change of the root (an added or removed entry,
+//! mode, owner, attributes) is noticed, and so is a layer that was copied or unpacked again. A change further down is
+//! not noticed: opening a file that was removed there fails.
 
 mod format;
 mod kept;
@@ -58,9 +60,9 @@ pub use format::Shown;
 pub use section::{Child, Record, Section};
 pub use write::write;
 
-/// The section of the layer's own entry.
+/// The section that holds the root's own entry.
 const OF_ROOT: u32 = 0;
-/// That of what is in the root.
+/// The section that holds the entries of the root.
 const IN_ROOT: u32 = 1;
 
 /// Why a table of contents is not used.
@@ -74,32 +76,32 @@ pub enum Unfit {
     Other,
 }
 
-/// Who looks at a layer, and how: the same files can have other owners and other marks for another.
+/// How this process sees a layer: another process can see other owners and marks on the same files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewer {
     policy: Policy,
-    /// What ids this process sees.
+    /// The id maps of this process (uid, gid); empty if owners are recorded.
     ids: [String; 2],
 }
 
-/// How a union is to come by the tables of contents of its layers.
+/// Where a union gets the tables of contents of its layers from.
 #[derive(Clone, Debug, Default)]
 pub enum Tables {
-    /// The layers are asked.
+    /// It uses none and reads the layers.
     #[default]
     None,
-    /// Those of the topmost layers, in order, as far as there are some.
+    /// The tables of the topmost layers, in order; `None` for a layer without one.
     Known(Vec<Option<Arc<Toc>>>),
-    /// By a walk over each layer, when the union is opened: for directories that change under nobody.
+    /// By a walk over each layer when the union is opened. Only for directories that nothing changes.
     Make,
 }
 
 impl Tables {
-    /// That of the layer in `root`, the `which`th from the top, for a union that keeps marks and owners as `policy` says.
+    /// The table of the layer in `root`, the `which`th from the top, for a union with this `policy`.
     pub(super) fn of(&self, which: usize, root: &Dir, policy: Policy) -> Option<Arc<Toc>> {
         match self {
             Tables::None => None,
-            // What was decoded otherwise than this union would decode it is of no use to it.
+            // A table made with another policy has other marks or owners.
             Tables::Known(known) => known.get(which)?.clone().filter(|known| known.policy == policy),
             Tables::Make => {
                 let made = Viewer::new(policy).map_err(Unfit::from).and_then(|viewer| Toc::of(root, &viewer));
@@ -116,35 +118,35 @@ pub struct Toc {
     file: File,
     id: TableId,
     header: Header,
-    /// Where the sections are.
+    /// The rows, which say where the sections are.
     rows: Box<[u8]>,
-    /// What is known of each section.
+    /// One state for each section: `UNCHECKED`, `GOOD` or `BAD`.
     checked: Box<[AtomicU8]>,
-    /// The file system of the layer.
+    /// The device number of the layer's file system.
     dev: u64,
     policy: Policy,
-    /// Unless no directory has it.
+    /// The path of the table; `None` if it is only in memory.
     path: Option<PathBuf>,
-    /// It was found damaged, and told.
+    /// Damage was found and reported.
     told: AtomicBool,
 }
 
-/// Nobody has looked at the section yet.
+/// The section was not read yet.
 const UNCHECKED: u8 = 0;
 const GOOD: u8 = 1;
 const BAD: u8 = 2;
 
 impl Toc {
-    /// Opens the table `path` of the layer in `root`, which is called `layer`.
+    /// Opens the table at `path` of the layer in `root`, whose name is `layer`.
     ///
     /// # Errors
-    /// What keeps it from being used.
+    /// Why the table cannot be used.
     pub fn open(path: &Path, layer: &[u8], root: &Dir, viewer: &Viewer) -> Result<Toc, Unfit> {
         let file = File::open(path).map_err(errno)?;
         Toc::read(file, Some(path), layer, root, viewer)
     }
 
-    /// Makes a table of the layer in `root` that no directory has.
+    /// Makes a table of the layer in `root`, in memory.
     ///
     /// # Errors
     /// As [`write()`].
@@ -165,7 +167,7 @@ impl Toc {
         if header.identity != viewer.identity(layer, &stat) {
             return Err(Unfit::Other);
         }
-        // As long as the file is: this decides the size of an allocation.
+        // `len` is the size of an allocation, so it must agree with the length of the file.
         let len = usize::try_from(header.rows).ok().and_then(|rows| rows.checked_mul(ROW)).ok_or(Unfit::Damaged)?;
         let fits = header.len == found.len() && header.rows_at.checked_add(len as u64) == Some(header.len);
         if !fits || header.rows <= IN_ROOT {
@@ -188,12 +190,12 @@ impl Toc {
         })
     }
 
-    /// The file system of the layer.
+    /// The device number of the layer's file system.
     pub fn dev(&self) -> u64 {
         self.dev
     }
 
-    /// The root of the layer; `None` where it has to be asked itself.
+    /// The root of the layer; `None` if the directory itself must be read.
     pub fn root(self: &Arc<Toc>) -> Option<Section> {
         Section::new(self, IN_ROOT)
     }
@@ -203,7 +205,7 @@ impl Toc {
         Row::parse(self.rows.get(at..at.checked_add(ROW)?)?)
     }
 
-    /// The bytes of a section; `None` where the layer has to be asked: it is damaged, or does not know.
+    /// The bytes of a section; `None` if it is damaged or the writer could not read the directory.
     fn section(&self, section: u32) -> Option<(Arc<[u8]>, Row)> {
         let row = self.row(section).filter(|row| !row.unknown)?;
         let state = self.checked.get(section as usize)?;
@@ -216,12 +218,12 @@ impl Toc {
             return Some((kept, row));
         }
         let good = self.load(row).filter(|bytes| {
-            // What it says does not change with being read again.
+            // A section that was sound once needs only its checksum verified when it is read again.
             format::crc(bytes) == row.crc && (before == GOOD || section::is_sound(self, section, row, bytes))
         });
         let Some(good) = good else {
             state.store(BAD, Ordering::Release);
-            self.tell_damage(section);
+            self.report_damage(section);
             return None;
         };
         state.store(GOOD, Ordering::Release);
@@ -234,8 +236,9 @@ impl Toc {
         fits.then(|| bytes(&self.file, row.at, row.len as usize))?.map(Arc::from)
     }
 
-    /// Once: says so, and takes the table away, so that the next to open the layer writes it anew.
-    fn tell_damage(&self, section: u32) {
+    /// At the first damage: logs it and removes the table, so that the next process that opens the layer writes it
+    /// again.
+    fn report_damage(&self, section: u32) {
         if self.told.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -245,15 +248,15 @@ impl Toc {
             let (ours, there) = (self.file.metadata()?, std::fs::symlink_metadata(path)?);
             Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
         };
-        // Between asking and removing another may write a new one: then the next writes it once more.
+        // Another process may write a new table between the check and the removal. Then it is only written once more.
         let removed = is_this().and_then(|is_this| if is_this { std::fs::remove_file(path) } else { Ok(()) });
         if let Err(error) = removed {
-            tracing::debug!(table = ?path, %error, "who may, will write the damaged table anew");
+            tracing::debug!(table = ?path, %error, "cannot remove a damaged table of contents");
         }
     }
 }
 
-/// `None` for what is not there, or cannot be read.
+/// `None` if the file is too short or cannot be read.
 fn bytes(file: &File, at: u64, len: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, at).ok().map(|()| bytes)
@@ -264,17 +267,17 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 impl Viewer {
-    /// This process, in a union that keeps marks and owners as `policy` says.
+    /// This process, in a union with this `policy`.
     ///
     /// # Errors
     /// As reading `/proc/self/uid_map`.
     pub fn new(policy: Policy) -> Result<Viewer> {
-        // Recorded owners are the same whoever looks.
+        // Recorded owners do not depend on the id maps.
         let ids = if policy.owners == Owners::Real { namespace::id_maps()? } else { Default::default() };
         Ok(Viewer { policy, ids })
     }
 
-    /// What a table is of, and to whom.
+    /// The identity of a table of this layer for this viewer.
     fn identity(&self, layer: &[u8], root: &Stat) -> [u8; 32] {
         let Policy { marks, owners } = self.policy;
         let mut hasher = Sha256::new();

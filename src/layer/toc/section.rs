@@ -1,4 +1,4 @@
-//! One directory of a layer, as the layer's table of contents has it.
+//! Reads one directory of a layer from the layer's table of contents.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,10 +11,10 @@ use crate::sys::{DirEntry, Kind, Name, Stat};
 use super::format::{ENTRY, Entry, Flags, Row, Shown};
 use super::{OF_ROOT, Toc};
 
-/// Bytes of what users see of an entry.
+/// Bytes of a [`Shown`].
 const SHOWN: usize = 20;
 
-/// One directory, in a table whose word on it can be believed.
+/// One directory in a table, whose section was checked.
 #[derive(Clone, Debug)]
 pub struct Section {
     toc: Arc<Toc>,
@@ -24,25 +24,26 @@ pub struct Section {
 /// What the table says of one file or directory.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Of what carries no mark but being opaque.
+    /// The entry. It carries no marks except opaque and protection.
     pub found: Found,
-    /// As users see it, but for ids that a mount changes.
+    /// The attributes that users see, before a mount maps ids.
     pub shown: Stat,
-    /// It has attributes that programs see.
+    /// Whether it has extended attributes that programs see.
     pub has_xattrs: bool,
-    /// The file system of the layer keeps ACLs.
+    /// Whether the layer's file system supports ACLs.
     pub has_acls: bool,
     section: Section,
     entry: Entry,
 }
 
-/// What a table has of the directory that an entry is.
+/// The section that a table has for an entry.
 #[derive(Clone, Debug)]
 pub enum Child {
-    /// It is no directory, or none that a table tells of.
+    /// The entry is no directory, or a directory without a section.
     None,
     /// The directory could not be read when the table was written.
     Unknown,
+    /// The section is damaged.
     Damaged,
     Section(Section),
 }
@@ -53,7 +54,7 @@ impl Section {
         Some(Section { toc: toc.clone(), number })
     }
 
-    /// One that was believed before.
+    /// A section that was checked before.
     pub(crate) fn checked(toc: &Arc<Toc>, number: u32) -> Section {
         Section { toc: toc.clone(), number }
     }
@@ -67,13 +68,15 @@ impl Section {
         View::of(bytes, row)
     }
 
-    /// The names that the directory says something of, sorted by their bytes; `None` where the layer has to be asked.
+    /// Calls `act` with each name that the directory has or hides, in byte order; `None` if the directory itself must
+    /// be read.
     pub fn each_name(&self, mut act: impl FnMut(&[u8])) -> Option<()> {
         let view = self.view()?;
         (0..view.count).try_for_each(|place| view.name(&view.entry(place)?).map(&mut act))
     }
 
-    /// Calls `act` with each entry that is no whiteout, as it is on disk; `None` where the layer has to be asked.
+    /// Calls `act` with each entry that is no whiteout and its attributes on disk; `None` if the directory itself must
+    /// be read.
     pub fn each_entry(&self, mut act: impl FnMut(Name<'_>, &Stat, Child)) -> Option<()> {
         let view = self.view()?;
         for place in 0..view.count {
@@ -91,7 +94,7 @@ impl Section {
         Some(())
     }
 
-    /// What the layer says of `name`; `None` where it has to be asked itself.
+    /// What the layer says of `name`; `None` if the directory itself must be read.
     pub fn lookup(&self, name: Name<'_>) -> Option<Verdict> {
         let view = self.view()?;
         let Some((_, entry)) = view.find(name.as_bytes()) else { return Some(Verdict::Nothing) };
@@ -102,7 +105,7 @@ impl Section {
         }
     }
 
-    /// What the table says of the entry `name`; `None` where there is none, or the layer has to be asked.
+    /// What the table says of the entry `name`; `None` if there is none or the directory itself must be read.
     pub fn record(&self, name: Name<'_>) -> Option<Record> {
         let view = self.view()?;
         let (_, entry) = view.find(name.as_bytes())?;
@@ -135,13 +138,13 @@ impl Section {
         })
     }
 
-    /// The directory `name` in this one; `None` where there is none, or it has to be asked itself.
+    /// The directory `name` in this one; `None` if there is none or the directory itself must be read.
     pub fn child(&self, name: &OsStr) -> Option<Section> {
         let (_, entry) = self.view()?.find(name.as_bytes())?;
         Section::new(&self.toc, entry.section?)
     }
 
-    /// The names that the layer has here, and those that it says are gone; `None` where it has to be asked.
+    /// The entries of the directory and the names that it says are gone; `None` if the directory itself must be read.
     pub fn list(&self) -> Option<Listed> {
         let view = self.view()?;
         let mut listed = Listed { entries: Vec::with_capacity(view.count), gone: Vec::new() };
@@ -163,19 +166,20 @@ impl Section {
         self.toc.row(self.number).unwrap()
     }
 
-    /// The file system that holds the layer.
+    /// The device number of the layer's file system.
     pub fn dev(&self) -> u64 {
         self.toc.dev
     }
 }
 
 impl Record {
-    /// Whether the file has no attribute of its own.
+    /// Whether the file has no extended attribute that programs see.
     pub fn is_bare(&self) -> bool {
         !self.has_xattrs
     }
 
-    /// Whether a file without attributes can only answer that there is no `key`.
+    /// Whether the file certainly has no attribute `key`, so that the file system need not be asked. Only true for keys
+    /// that file systems store; for others the file system may return another error.
     pub fn lacks(&self, key: &OsStr) -> bool {
         let begins = |prefix: &[u8]| key.as_bytes().strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
         let acl = key == "system.posix_acl_access" || key == "system.posix_acl_default";
@@ -184,7 +188,7 @@ impl Record {
         !self.has_xattrs && is_kept
     }
 
-    /// Of a symbolic link.
+    /// The target, if this is a symbolic link.
     pub fn target(&self) -> Option<OsString> {
         let view = self.section.view()?;
         let target = view.target(&self.entry)?;
@@ -192,10 +196,10 @@ impl Record {
     }
 }
 
-/// The bytes of a section. Nothing in here believes them.
+/// The bytes of a section. Every access is checked, so any bytes are safe.
 struct View {
     bytes: Arc<[u8]>,
-    /// Where the text begins, behind the entries.
+    /// Offset of the text, which follows the entries.
     text_at: usize,
     count: usize,
 }
@@ -234,7 +238,7 @@ impl View {
         Shown::parse(self.text()?.get(behind..)?.get(..SHOWN)?)
     }
 
-    /// The entry called `name`, and its place.
+    /// The entry called `name`, and its position.
     fn find(&self, name: &[u8]) -> Option<(usize, Entry)> {
         let (mut from, mut to) = (0, self.count);
         while from < to {
@@ -250,10 +254,10 @@ impl View {
     }
 }
 
-/// Whether a section whose checksum is right makes sense: a stranger can make one, too.
+/// Whether a section is consistent. A correct checksum does not prove that: anybody can make one.
 pub(super) fn is_sound(toc: &Toc, number: u32, row: Row, bytes: &Arc<[u8]>) -> bool {
     let sound = || {
-        // So that no way through the table comes back to where it was.
+        // A parent has a lower number than its child, so that no walk through the table can run in a circle.
         if number != OF_ROOT && row.parent >= number {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What a table says is what the layer says, and a bad one says nothing.
+//! A table gives the same answers as its layer, and a damaged table gives none.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ fn viewer(policy: Policy) -> Viewer {
     Viewer::new(policy).unwrap()
 }
 
-/// A layer with something of all that a table tells.
+/// A layer with every kind of fact that a table records.
 struct Layer {
     dir: TempDir,
     policy: Policy,
@@ -85,7 +85,7 @@ impl Layer {
     }
 }
 
-/// All that a table says, by path: what it cannot tell is not in it.
+/// All answers of a table, by path. Where the layer must be read there is none.
 fn told(toc: &Arc<Toc>) -> BTreeMap<PathBuf, String> {
     let mut told = BTreeMap::new();
     let mut todo: Vec<_> = toc.root().map(|root| (PathBuf::new(), root)).into_iter().collect();
@@ -97,10 +97,10 @@ fn told(toc: &Arc<Toc>) -> BTreeMap<PathBuf, String> {
         let listing: Vec<_> = listed.entries.iter().map(|entry| (&entry.name, entry.ino, entry.kind)).collect();
         told.insert(path.join("<listed>"), format!("{listing:?} {:?}", listed.gone));
         for name in listed.names() {
-            if let Some(seen) = section.lookup(name.as_name()) {
+            if let Some(verdict) = section.lookup(name.as_name()) {
                 let record = section.record(name.as_name());
                 let more = record.map(|record| (record.shown, record.has_xattrs, record.target()));
-                told.insert(path.join(name.as_os_str()), format!("{seen:?} {more:?}"));
+                told.insert(path.join(name.as_os_str()), format!("{verdict:?} {more:?}"));
             }
             todo.extend(section.child(name.as_os_str()).map(|child| (path.join(name.as_os_str()), child)));
         }
@@ -108,10 +108,10 @@ fn told(toc: &Arc<Toc>) -> BTreeMap<PathBuf, String> {
     told
 }
 
-/// Reading a link moves the time of its last access, and to write the table is to read it. Whether there is any attribute
-/// its record tells.
-fn comparable(seen: Verdict) -> Verdict {
-    match seen {
+/// Hides two differences: writing the table reads links and so changes their access time, and only a lookup in the
+/// layer sets `bare`.
+fn comparable(verdict: Verdict) -> Verdict {
+    match verdict {
         Verdict::Entry(mut found) => {
             found.bare = false;
             if found.stat.kind == Kind::Symlink {
@@ -197,7 +197,7 @@ fn a_table_older_than_its_layer_is_refused() {
         let layer = Layer::new(Owners::Real);
         let table = layer.table();
         layer.open(&table).unwrap();
-        // Times of change move with the clock's tick.
+        // A ctime changes only with the next clock tick.
         std::thread::sleep(std::time::Duration::from_millis(20));
         change(&layer.dir.path().join("fs"));
         assert!(matches!(layer.open(&table), Err(Unfit::Other)));
@@ -232,7 +232,7 @@ fn what_is_damaged_while_it_is_open_is_asked_of_the_layer() {
         let root = toc.root().unwrap();
         let files = root.child(OsStr::new("files"));
         let at = files.unwrap().row().at;
-        // Of one that was read before, what is kept may be told. A new table of the same file has read nothing.
+        // A table that has read the section may answer from its cache. A newly opened one has read nothing.
         let toc = if read_before { toc } else { layer.open(&table).unwrap() };
         match cut {
             true => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap(),
@@ -271,7 +271,7 @@ fn what_is_cut_short_is_refused() {
     assert!(layer.open(&longer).is_err());
 }
 
-/// Makes all checksums of a table right, whatever it says.
+/// Corrects all checksums of a table, whatever its content.
 fn seal(table: &mut [u8]) -> Option<()> {
     let mut header = Header::parse_unchecked(table)?;
     header.len = table.len() as u64;
@@ -313,7 +313,7 @@ proptest! {
         }
     }
 
-    /// Whoever writes a table can make its checksums right: it may lie, and do no harm.
+    /// A table with correct checksums may hold false content, and must do no harm.
     #[test]
     fn a_forged_table_does_no_harm(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..30),

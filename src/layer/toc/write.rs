@@ -1,4 +1,4 @@
-//! Writing a table of contents, by a walk over the layer.
+//! Writes a table of contents by a walk over the layer.
 
 use std::ffi::OsStr;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,13 +12,13 @@ use crate::sys::{Dir, Errno, Kind, Name, NameBuf, Stat};
 use super::format::{self, ENTRY, Entry, Flags, HEADER, Header, Row, Shown};
 use super::{OF_ROOT, Viewer};
 
-/// What the layer's root is called in section 0.
+/// The name of the layer's root in section 0.
 const ROOT: &str = "fs";
 
-/// Writes the table of the layer in `root`, which is called `layer`, as this process sees it.
+/// Writes the table of the layer in `root`, whose name is `layer`, for `viewer`.
 ///
 /// # Errors
-/// What the layer answers; `EXDEV` where something is mounted in it; of writing.
+/// The first error of reading the layer or of writing; `EXDEV` if another file system is mounted in the layer.
 pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Viewer) -> io::Result<()> {
     let (stat, policy) = (root.stat_self()?, viewer.policy);
     let identity = viewer.identity(layer, &stat);
@@ -28,7 +28,7 @@ pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Vi
     let mut top = Section::default();
     let found = Found { opaque: root.is_opaque()?, ..Found::plain(stat) };
     let marks = root.marks()?;
-    // Marks of the root say nothing of what is below it, but the one that is told.
+    // Of the root's marks only opaque and protection matter, so it never gets `Flags::ASK`.
     let protection = Protection::of(&stat, &marks);
     let place = writer.describe(&root, None, Found { protection, ..found })?;
     top.push(Name::new(ROOT)?, place.with_section(writer.enter(OF_ROOT, 0, PathBuf::from("."))?))?;
@@ -36,7 +36,7 @@ pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Vi
 
     let mut next = 0;
     while let Some(todo) = writer.todo.get_mut(next) {
-        // Not kept: the paths of a deep tree together are much longer than the tree is large.
+        // Each path is dropped after use: all paths of a deep tree together would take much more memory than the tree.
         let (path, number) = (std::mem::take(todo), next + 1);
         next += 1;
         match writer.section(&root, &path, number) {
@@ -66,7 +66,7 @@ pub fn write(to: &mut (impl Write + Seek), layer: &[u8], root: &Dir, viewer: &Vi
     to.flush()
 }
 
-/// Where a directory cannot be read, others may be.
+/// Whether one directory cannot be read; the walk continues with the others.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::ACCESS | Errno::PERM))
 }
@@ -75,13 +75,13 @@ struct Writer<'w, W> {
     to: &'w mut W,
     at: u64,
     rows: Vec<Row>,
-    /// The directories, from section 1 on.
+    /// Paths of the directories, from section 1 on.
     todo: Vec<PathBuf>,
     policy: Policy,
     dev: u64,
 }
 
-/// One entry, before its name has a place.
+/// One entry before it is added to a section.
 struct Described {
     entry: Entry,
     target: Vec<u8>,
@@ -89,7 +89,7 @@ struct Described {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// The number of the section that the directory at `path` will have.
+    /// Reserves a section for the directory at `path` and returns its number.
     fn enter(&mut self, parent: u32, place: u32, path: PathBuf) -> io::Result<u32> {
         if self.rows.is_empty() {
             self.rows.push(Row::default());
@@ -122,7 +122,7 @@ impl<W: Write> Writer<'_, W> {
                         false => described,
                     }
                 }
-                // A malformed mark, say: whoever looks it up shall hear the same.
+                // For example a malformed mark: with `Flags::ASK` a lookup reads the layer and gets the same error.
                 Err(_) => Described::unknown(dir.stat(name)?),
             };
             section.push(name, described)?;
@@ -130,7 +130,7 @@ impl<W: Write> Writer<'_, W> {
         self.finish_section(number, section)
     }
 
-    /// What is to be said of `name`, or of the directory itself.
+    /// Describes `name`, or the directory itself if `name` is `None`.
     fn describe(&self, dir: &LayerDir, name: Option<Name<'_>>, found: Found) -> io::Result<Described> {
         let of = name.map_or(Of::fd(dir), |name| Of::Name(dir, name));
         let shown = self.policy.owners.stat(of, found.stat)?;
@@ -146,11 +146,11 @@ impl<W: Write> Writer<'_, W> {
         flags.set(Flags::IMMUTABLE, found.protection.immutable);
         flags.set(Flags::APPEND_ONLY, found.protection.append_only);
         flags.set(Flags::ASK, told != found);
-        let (seen, real) = (Shown::of(&shown), Shown::of(&found.stat));
-        flags.set(Flags::SHOWN, seen != real);
+        let (shown, real) = (Shown::of(&shown), Shown::of(&found.stat));
+        flags.set(Flags::SHOWN, shown != real);
         let target_len = u16::try_from(target.len()).map_err(|_| Errno::NAMETOOLONG)?;
         let entry = Entry { stat: found.stat, section: None, flags, name_at: 0, name_len: 0, target_len };
-        Ok(Described { entry, target, shown: (seen != real).then_some(seen) })
+        Ok(Described { entry, target, shown: (shown != real).then_some(shown) })
     }
 
     fn finish_section(&mut self, number: usize, section: Section) -> io::Result<()> {
