@@ -1,6 +1,6 @@
-//! A live mount, served by the program itself: what programs pay for metadata and data.
+//! Benchmarks of a live mount, served by the program itself: the cost of metadata and data for its users.
 //!
-//! What is called `first` has never been asked for on this mount; what is called `again` the kernel has been told.
+//! `first` means the first access in this mount; `again` means that the kernel may answer from its caches.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
@@ -20,11 +20,11 @@ use tempfile::TempDir;
 use support::{Layers, Mounted, Subject};
 
 const LAYERS: [usize; 3] = [1, 8, 128];
-/// In the lowest layer.
+/// The number of names in the lowest layer.
 const NAMES: usize = 2_000;
 const LARGE: usize = 64 << 20;
 
-/// Layers to be mounted again and again, each time with an empty upper.
+/// Layers that are mounted many times, each time with an empty upper layer.
 struct Stand {
     place: TempDir,
     lowers: Vec<PathBuf>,
@@ -44,15 +44,15 @@ impl Stand {
     fn mount(&self) -> Mounted {
         let [upper, work, at] = ["upper", "work", "at"].map(|name| self.place.path().join(name));
         for dir in [&upper, &work] {
-            // There is none the first time.
+            // Fails the first time, because there is no such directory yet.
             let _ = fs::remove_dir_all(dir);
             fs::create_dir(dir).expect("make a directory");
         }
         Subject::Overfuse.mount(&Layers { lowers: self.lowers.clone(), upper: Some((upper, work)) }, &at)
     }
 
-    /// The time of `count` calls of `act`, each with another of the `names` files of `dir`: a new mount
-    /// follows when all had their turn.
+    /// The time of `count` calls of `act`, each on another of the `names` files of `dir`. When all files are used,
+    /// mounts anew and begins again.
     fn time_each<T>(&self, count: u64, names: usize, act: impl Fn(&Path) -> std::io::Result<T>) -> Duration {
         let mut left = usize::try_from(count).expect("so many fit no memory");
         let mut spent = Duration::ZERO;
@@ -129,12 +129,12 @@ fn names(c: &mut Criterion) {
     group.finish();
 }
 
-/// The first change of a file that is in a lower layer alone.
+/// The first change of a file that is only in a lower layer.
 fn first_changes(c: &mut Criterion) {
     need!(fuse);
     let mut group = c.benchmark_group("copy-up");
     group.sample_size(10);
-    // Without the data, where the marks allow it: the size is of no account then.
+    // The data is not copied if the marks allow metacopy; then the size does not matter.
     let stand = Stand::new(1, 0);
     plan::files(&stand.lowest().join("dir"), NAMES, 4 << 10);
     group.bench_function("chmod", |b| {
@@ -151,7 +151,7 @@ fn first_changes(c: &mut Criterion) {
     group.finish();
 }
 
-/// One large file; what is read is in the page cache of the layer, and after the first time in the mount's.
+/// One large file. Its data is in the page cache of the layer, and after the first read also in that of the mount.
 fn data(c: &mut Criterion) {
     need!(fuse);
     let mut group = c.benchmark_group("data");

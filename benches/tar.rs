@@ -1,4 +1,4 @@
-//! Layers from archives and back: what loading and committing an image cost beside its compression.
+//! Benchmarks of unpacking and packing layers: the cost of loading and committing an image without compression.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
@@ -13,7 +13,7 @@ use overfuse::layer::{Namespace, Owners, Policy};
 use overfuse::sys::Dir;
 use overfuse::tar::{Over, pack, unpack};
 
-/// What dominates: entries, or bytes.
+/// Two trees: in one the number of entries dominates, in the other the number of bytes.
 const TREES: [(&str, usize, usize); 2] = [("2000-files-4KiB", 2_000, 4 << 10), ("4-files-16MiB", 4, 16 << 20)];
 
 fn policy() -> Policy {
@@ -36,7 +36,7 @@ fn packing(c: &mut Criterion) {
         plan::files(&place.path().join("dir"), count, size);
         let tree = open(place.path());
         group.throughput(Throughput::Bytes((count * size) as u64));
-        // Into memory that is there already: a sink would let the kernel leave out the copying.
+        // Writes into allocated memory: with a sink the kernel could skip copying the data.
         let mut archive = archive(place.path());
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -48,7 +48,7 @@ fn packing(c: &mut Criterion) {
     group.finish();
 }
 
-/// Each time into a directory of its own, which is removed outside of the time.
+/// Each iteration unpacks into a directory of its own; removing it is not timed.
 fn unpacking(c: &mut Criterion) {
     let mut group = c.benchmark_group("unpack");
     group.sample_size(10);

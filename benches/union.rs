@@ -1,4 +1,4 @@
-//! The union without a mount: what a lookup and a listing cost before any FUSE message is paid for.
+//! Benchmarks of the union without a mount: the cost of a lookup and a listing without FUSE messages.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "plan/mod.rs"]
@@ -19,7 +19,7 @@ fn found(kind: Kind) -> Verdict {
     Verdict::Entry(Found::plain(Stat { kind, perm: 0o755, ..Stat::default() }))
 }
 
-/// The verdicts alone: a file in the lowest layer, and a directory in all.
+/// Resolving the layers' verdicts only: a file in the lowest layer, and a directory in all layers.
 fn resolution(c: &mut Criterion) {
     let mut group = c.benchmark_group("resolve");
     for layers in LAYERS {
@@ -36,7 +36,7 @@ fn resolution(c: &mut Criterion) {
     group.finish();
 }
 
-/// A union of layers that all have `/dir`, and that directory.
+/// A union of layers that all have `/dir`, and the node of that directory.
 fn open(layers: &[std::path::PathBuf]) -> (Union, NodeId) {
     let union = Union::open(&Spec::new(layers.to_vec())).expect("open the layers");
     let dir = find(&union, NodeId::ROOT, "dir").expect("the layers have it");
@@ -48,7 +48,8 @@ fn find(union: &Union, dir: NodeId, name: &str) -> Option<NodeId> {
     union.lookup(dir, name).expect("look up").map(|attr| attr.id)
 }
 
-/// One name of one directory that every layer has; the node is given back, so that each is a first one.
+/// Looks up one name in a directory that every layer has. Forgets the node each time, so that every lookup is a first
+/// one.
 fn lookup(c: &mut Criterion) {
     let mut group = c.benchmark_group("lookup");
     for layers in LAYERS {
@@ -67,7 +68,7 @@ fn lookup(c: &mut Criterion) {
     group.finish();
 }
 
-/// All names of a directory, listed anew each time.
+/// Lists all names of a directory.
 fn read_dir(c: &mut Criterion) {
     let mut group = c.benchmark_group("readdir");
     for (layers, names) in [(1, 10), (1, 1_000), (1, 10_000), (8, 10_000), (128, 1_000)] {

@@ -3,8 +3,8 @@
 //! `fuser -o lowerdir=TOP:…:BOTTOM,upperdir=UPPER,workdir=WORK DIR` mounts as `overfuse mount` does: it returns when the
 //! mount is live, and a process in the background serves it until it is unmounted.
 //!
-//! It shows how a program embeds a [`Union`]: a node and a name go in, attributes or an errno come out. Files are read
-//! and written as with `io=cached`; the options for other ways have no effect.
+//! It shows how a program embeds a [`Union`]: calls take a node and a name, and return attributes or an errno. Files
+//! are read and written as with `io=cached`; options for other modes have no effect.
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -22,7 +22,7 @@ use overfuse::fuse::{Io, Options};
 use overfuse::sys::{self, Errno, FlagsRequest, Kind, Name, OFlags, Result, SeekTo, SetTime, Stat};
 use overfuse::union::{Attr, Change, DirItem, How, Mode, New, NodeId, Owner, Remove, Slot, Union, Wanted};
 
-/// The kernel may keep what it was told: the layers change through the mount alone.
+/// The kernel may cache answers without limit, because the layers change only through the mount.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 const MAX_WRITE: u32 = 1 << 20;
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     done.map_or_else(|error| (eprintln!("{error:#}"), ExitCode::FAILURE).1, |()| ExitCode::SUCCESS)
 }
 
-/// Starts this program again in the foreground, and returns when that says that the mount is live.
+/// Starts this program again with `--foreground`, and returns when its output tells that the mount is live.
 fn start_in_background() -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--foreground").args(std::env::args_os().skip(1));
@@ -58,7 +58,7 @@ fn start_in_background() -> anyhow::Result<()> {
     bail!("{}", message.trim_end())
 }
 
-/// Mounts, and serves until somebody unmounts.
+/// Mounts, and serves the mount until it is unmounted.
 fn serve(args: &Args) -> anyhow::Result<()> {
     let mut options = Options::parse(&args.options.join(","))?;
     options.io = Some(Io::Cached);
@@ -72,7 +72,7 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     let _ = sys::set_read_ahead(&args.at, 512);
     // As Overfuse does: Linux divides CPU time among sessions. Fails, without harm, for a process that leads a group.
     let _ = sys::process::new_session();
-    // What users create gets the mode that they ask for, less their own mask.
+    // New files get the mode that the caller asks for, less the caller's umask; ours must not apply too.
     sys::process::set_umask(0);
     sys::obey_quotas()?;
     writeln!(io::stdout(), "live")?;
@@ -95,7 +95,7 @@ fn config(options: &Options) -> Config {
         (options.read_only, MountOption::RO),
         (options.no_exec, MountOption::NoExec),
         (options.no_atime, MountOption::NoAtime),
-        // Without these two, fuser mounts nodev and nosuid.
+        // Without these two options fuser mounts with nodev and nosuid.
         (root && !options.no_dev, MountOption::Dev),
         (root && !options.no_suid, MountOption::Suid),
     ];
@@ -105,10 +105,11 @@ fn config(options: &Options) -> Config {
 
 struct Served {
     union: Union,
-    /// Reading moves no time of access.
+    /// Reading does not change access times.
     quiet: bool,
     /// Everything that is created belongs to root.
     root: bool,
+    /// Set once the mount is live.
     notifier: Arc<OnceLock<Notifier>>,
 }
 
@@ -121,7 +122,8 @@ impl Served {
         if self.root { Owner { uid: 0, gid: 0 } } else { Owner { uid: by.uid(), gid: by.gid() } }
     }
 
-    /// Where the content or the owner of a file is about to `change`; the answer to that need not carry attributes.
+    /// Drops set-user-ID and set-group-ID bits if content or owner of a file are about to `change`, and invalidates the
+    /// kernel's attributes, because the reply to the request need not carry new ones.
     fn drop_set_id(&self, change: bool, by: &Request, ino: Ino) -> Result<()> {
         if change && self.union.drop_set_id(node(ino), || sys::credentials(by.pid()))? {
             // Invalidates attributes only. An error means that the kernel has forgotten the file.
@@ -131,7 +133,7 @@ impl Served {
     }
 }
 
-/// Answers with what `$done` makes of a value, or with the errno.
+/// Replies with `$done` if the result is a value, or else with the errno.
 macro_rules! answer {
     ($reply:ident, $result:expr, $value:pat => $done:expr) => {
         match $result {
@@ -141,11 +143,11 @@ macro_rules! answer {
     };
 }
 
-// The signatures are fuser's. One argument a line would hide what is said here.
+// The signatures are fuser's; rustfmt would put one argument on each line and make the code hard to read.
 #[rustfmt::skip]
 impl Filesystem for Served {
     fn init(&mut self, _: &Request, kernel: &mut KernelConfig) -> io::Result<()> {
-        // Each is an improvement where the kernel has it, and none is needed.
+        // Each is an improvement if the kernel supports it; none is required.
         let wanted = InitFlags::FUSE_ASYNC_DIO | InitFlags::FUSE_CACHE_SYMLINKS | InitFlags::FUSE_DONT_MASK
             | InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO | InitFlags::FUSE_HANDLE_KILLPRIV_V2
             | InitFlags::FUSE_NO_EXPORT_SUPPORT | InitFlags::FUSE_NO_OPEN_SUPPORT | InitFlags::FUSE_NO_OPENDIR_SUPPORT
@@ -155,7 +157,7 @@ impl Filesystem for Served {
         Ok(())
     }
     fn lookup(&self, _: &Request, dir: Ino, name: &OsStr, reply: ReplyEntry) {
-        // Number 0: the kernel remembers that there is nothing, which it does not after ENOENT.
+        // Node 0 tells the kernel to cache that the name is missing; after ENOENT it would not cache it.
         let found = Name::new(name).and_then(|name| self.union.lookup(node(dir), name));
         answer!(reply, found, attr => entry(reply, &attr.unwrap_or(Attr { id: NodeId(0), stat: Stat::default() })));
     }
@@ -171,7 +173,7 @@ impl Filesystem for Served {
         let set = |time| match time { TimeOrNow::Now => SetTime::Now, TimeOrNow::SpecificTime(time) => SetTime::To(time.into()) };
         let [atime, mtime] = [atime, mtime].map(|time| time.map_or(SetTime::Keep, set));
         let change = Change { perm, uid, gid, size, atime, mtime };
-        // A change of nothing is `chown` to nobody, or a write that the kernel makes itself to a set-id file.
+        // An empty change is a `chown` without ids, or the kernel's own write to a set-id file.
         let drops = size.is_some() || change.changes_owner() || change == Change::default();
         let changed = self.drop_set_id(drops, by, ino).and_then(|()| self.union.change(node(ino), change));
         answer!(reply, changed, attr => reply.attr(&FOREVER, &file_attr(attr.id, &attr.stat)));
@@ -215,7 +217,7 @@ impl Filesystem for Served {
         });
         answer!(reply, renamed, () => reply.ok());
     }
-    // The kernel asks for these two once, and never again after this answer.
+    // After ENOSYS the kernel opens files and directories without further requests.
     fn open(&self, _: &Request, _: Ino, _: OpenFlags, reply: ReplyOpen) {
         reply.error(fuser::Errno::ENOSYS);
     }
@@ -254,12 +256,12 @@ impl Filesystem for Served {
         let mut add = |item: &DirItem| {
             let mut put = |id, stat: &Stat| !reply.add(Ino(id), item.offset, item.name(), &FOREVER, &file_attr(NodeId(id), stat), Generation(0));
             let stat = Stat { kind: item.kind, ..Stat::default() };
-            // The kernel looks up no dots.
+            // For `.` and `..` the kernel counts no lookup.
             if item.entry_name().is_none() { return put(item.id.0, &stat); }
             match self.union.lookup_listed(node(dir), item) {
-                // Where there is no room, the kernel does not hear of this lookup.
+                // If the reply has no room for the entry, the kernel does not learn of this lookup: takes it back.
                 Ok(Some(attr)) => put(attr.id.0, &attr.stat) || { self.union.forget(attr.id, 1); false },
-                // Removed meanwhile, or an error. The kernel lists what has an impossible size, and keeps nothing of it.
+                // Removed meanwhile, or an error. The kernel lists an entry with an impossible size, but does not cache it.
                 Ok(None) | Err(_) => put(item.id.0 | 3 << 62, &Stat { size: u64::MAX, ..stat }),
             }
         };
@@ -304,7 +306,7 @@ impl Filesystem for Served {
     }
     fn copy_file_range(&self, by: &Request, from: Ino, _: FileHandle, from_offset: u64, to: Ino, _: FileHandle, to_offset: u64,
         len: u64, _: CopyFileRangeFlags, reply: ReplyWrite) {
-        // Not more at once: others wait for the kernel's lock on the file.
+        // Limits one copy, because other callers wait for the kernel's lock on the file meanwhile.
         let copy = |()| self.union.copy_range((node(from), from_offset), (node(to), to_offset), len.min(1 << 30));
         answer!(reply, self.drop_set_id(true, by, to).and_then(copy), count => reply.written(count as u32));
     }
@@ -314,7 +316,7 @@ fn entry(reply: ReplyEntry, attr: &Attr) {
     reply.entry(&FOREVER, &file_attr(attr.id, &attr.stat), Generation(0));
 }
 
-/// A value of which the asker takes `size` bytes; 0 asks for its length only.
+/// Replies with a value to a caller that has room for `size` bytes; with 0 it gets only the length.
 fn sized(reply: ReplyXattr, value: &[u8], size: u32) {
     match size {
         0 => reply.size(value.len() as u32),

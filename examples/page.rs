@@ -1,4 +1,4 @@
-//! Makes a page of what `overfuse bench --json` wrote, however old: `page REPORT.json > page.html`.
+//! Makes a page of a report from `overfuse bench --json`, also of an older version: `page REPORT.json > page.html`.
 
 use std::process::ExitCode;
 

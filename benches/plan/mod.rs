@@ -1,4 +1,4 @@
-//! What the benchmarks share: the trees that they run on, the same each time, and how long they take.
+//! Shared by the benchmarks: their trees, which are the same each time, and the settings of criterion.
 #![allow(dead_code)]
 
 use std::fs::{self, File};
@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::support::scratch;
 
-/// A fresh directory, removed when dropped: in memory where that can hold an upper layer, so that nothing
-/// depends on the disk. `OVERFUSE_TEST_DIR` chooses another place, as for the tests.
+/// An empty directory, removed when it is dropped. It is in memory if that can hold an upper layer, so that the figures
+/// do not depend on the disk. `OVERFUSE_TEST_DIR` chooses another place, as for the tests.
 pub fn place() -> TempDir {
     let in_memory = || {
         let dir = tempfile::Builder::new().prefix("overfuse-").tempdir_in("/dev/shm").ok()?;
@@ -23,18 +23,18 @@ pub fn place() -> TempDir {
     if chosen { None } else { in_memory() }.unwrap_or_else(scratch)
 }
 
-/// Enough for numbers that repeat to a few percent, in a few minutes for all.
+/// Settings that reproduce figures to a few percent; all benchmarks together take a few minutes.
 pub fn criterion() -> Criterion {
     let criterion = Criterion::default().without_plots().sample_size(20).warm_up_time(Duration::from_millis(500));
     criterion.measurement_time(Duration::from_secs(2)).configure_from_args()
 }
 
-/// The `index`th of the files that [`files`] makes.
+/// The name of the `index`th file that [`files`] makes.
 pub fn name(index: usize) -> String {
     format!("file{index:06}")
 }
 
-/// Makes `count` files of `size` bytes in `dir`, which is made when missing; no two are alike.
+/// Makes `count` files of `size` bytes, all with different content, in `dir`. Makes `dir` if it does not exist.
 pub fn files(dir: &Path, count: usize, size: usize) {
     fs::create_dir_all(dir).expect("make a directory");
     for index in 0..count {
@@ -43,8 +43,8 @@ pub fn files(dir: &Path, count: usize, size: usize) {
     }
 }
 
-/// `count` layers below `dir`, topmost first. Each has the directory `dir`, with one file of its own (`own0`, …);
-/// the lowest has `names` files more.
+/// Makes `count` layers below `dir`, and returns them topmost first. Each has a directory `dir` with one file of its
+/// own (`own0`, …); the lowest has `names` more files.
 pub fn layers(dir: &Path, count: usize, names: usize) -> Vec<PathBuf> {
     let layers: Vec<PathBuf> = (0..count).map(|index| dir.join(format!("layer{index}"))).collect();
     for (index, layer) in layers.iter().enumerate() {

@@ -1,23 +1,23 @@
-//! What moved between two reports, beyond the noise of both.
+//! Compares two reports: which figures changed by more than the noise of both.
 
 use super::result::{Parameters, Report};
 use super::statistics::Summary;
 
-/// Medians that are closer than this count as the same.
+/// Medians that differ by a smaller part than this count as the same.
 const SMALL: f64 = 0.05;
-/// The same where a report has so few runs that their interval is less than 95 %.
+/// The same limit when a report has fewer runs than [`ENOUGH`].
 const SMALL_OF_FEW: f64 = 0.10;
-/// As many runs make an interval of 95 %.
+/// The number of runs that a 95 % interval needs.
 const ENOUGH: usize = 6;
 
-/// Two reports side by side.
+/// The comparison of two reports.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// What moved, the largest change first.
+    /// The figures that moved, the largest change first.
     pub moved: Vec<Moved>,
-    /// How many figures both have.
+    /// How many figures both reports have.
     pub compared: usize,
-    /// What differs between the two that is no figure, in sentences.
+    /// Other differences, in sentences: machine, caches, versions and mounts.
     pub notes: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// The new time over the old.
+    /// The new median divided by the old one.
     pub fn ratio(&self) -> f64 {
         self.after / self.before
     }
@@ -44,8 +44,8 @@ impl Moved {
 }
 
 impl Comparison {
-    /// A figure moved when the intervals of both medians do not meet and the medians are more than 5 % apart (10 %
-    /// where one of them is of fewer than six runs).
+    /// Compares two reports. A figure moved when the intervals of its medians do not overlap and the medians differ by
+    /// more than 5 % (10 % if one report has fewer than six runs).
     pub fn of(before: &Report, after: &Report) -> Comparison {
         let mut comparison = Comparison { notes: differences(before, after), ..Comparison::default() };
         for row in &after.rows {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moved_beyond_the_noise_is_told_the_largest_first() {
+    fn changes_beyond_the_noise_are_listed_the_largest_first() {
         let before = report(&[
             ("slower", &[1.0, 1.1, 1.05]),
             ("noise", &[1.0, 2.0, 1.5]),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn with_six_runs_less_is_seen() {
+    fn six_runs_show_smaller_changes() {
         let six = |from: f64| [from, from + 0.01, from, from, from + 0.005, from];
         let comparison = Comparison::of(&report(&[("x", &six(1.0))]), &report(&[("x", &six(1.08))]));
         assert_eq!(comparison.slower(), 1);

@@ -1,4 +1,4 @@
-//! What a workload times its work with: parts of it become samples, with whatever was counted meanwhile.
+//! The clock that a workload gets: it times parts of the work and makes samples, with the counts of the same time.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use super::result::{Counts, Parameters, Unit, Written};
 use super::tree::allocated;
 use crate::sys::xattr::{self, Of};
 
-/// The attribute of a mount's root in which Overfuse tells what it has counted.
+/// The extended attribute of a mount's root from which Overfuse's counters are read.
 const STATS: &str = "overfuse.stats";
 
 /// What is timed: a row of the report.
@@ -22,29 +22,29 @@ pub struct Part {
     pub unit: Unit,
     pub operations: u64,
     pub bytes: u64,
-    /// How many bytes the work changes, where what that costs on disk is of interest.
+    /// How many bytes the work changes; 0 if the growth of the upper layer is not measured.
     pub changed: u64,
 }
 
 impl Part {
-    /// A part whose time is that of the whole.
+    /// A part that is shown by its total time.
     pub fn new(name: &str, parameters: Parameters) -> Part {
         Part { name: name.into(), parameters, unit: Unit::Time, operations: 1, bytes: 0, changed: 0 }
     }
 
-    /// So many operations of one kind, shown by the one.
+    /// Sets the number of operations; the row shows the time of one.
     #[must_use]
     pub fn operations(self, operations: usize) -> Part {
         Part { operations: operations.max(1) as u64, unit: Unit::TimePerOperation, ..self }
     }
 
-    /// So many bytes read or written, shown as bytes in a second.
+    /// Sets the number of bytes read or written; the row shows bytes per second.
     #[must_use]
     pub fn bytes(self, bytes: u64) -> Part {
         Part { bytes, unit: Unit::Throughput, ..self }
     }
 
-    /// So many bytes changed: what the upper layer grows by is told beside it.
+    /// Sets the number of bytes changed; the growth of the upper layer is then measured too.
     #[must_use]
     pub fn changed(self, changed: u64) -> Part {
         Part { changed, ..self }
@@ -56,18 +56,18 @@ impl Part {
 pub(super) struct Sample {
     pub part: Part,
     pub seconds: f64,
-    /// Nanoseconds of each operation, where they were timed one by one.
+    /// Nanoseconds of each operation; empty unless they were timed one by one.
     pub latencies: Vec<u64>,
     pub counts: Option<Counts>,
     pub written: Option<Written>,
 }
 
-/// The clock of one measurement: what a workload is given, in the process that does its work.
+/// The clock of one measurement, in the process that does the work.
 pub struct Clock<'a> {
     root: PathBuf,
     upper: Option<PathBuf>,
     mounted_in: Option<Duration>,
-    /// What is being timed, for what is said when it fails.
+    /// The part that is being timed, for error messages.
     doing: String,
     tell: &'a mut dyn FnMut(Sample) -> io::Result<()>,
 }
@@ -89,7 +89,7 @@ impl<'a> Clock<'a> {
         Clock { root, upper, mounted_in, doing: "preparing".into(), tell }
     }
 
-    /// Where the merged tree shows.
+    /// The root of the merged tree.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -103,10 +103,10 @@ impl<'a> Clock<'a> {
         &self.doing
     }
 
-    /// The time that it took to mount, where something was mounted.
+    /// Makes a sample of the time that mounting took. Does nothing if nothing was mounted.
     ///
     /// # Errors
-    /// When nobody listens any more.
+    /// When the process that collects the samples is gone.
     pub fn mounted(&mut self, part: Part) -> io::Result<()> {
         match self.mounted_in {
             Some(took) => self.finish(part, took, Vec::new(), None, None),
@@ -117,15 +117,15 @@ impl<'a> Clock<'a> {
     /// Times `work` as a whole.
     ///
     /// # Errors
-    /// Those of `work`.
+    /// The errors of `work`.
     pub fn time<T>(&mut self, part: Part, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.timed(part, |_| work())
     }
 
-    /// Times `work` as a whole, and for each of `items` alone.
+    /// Times `work` over all `items`, and for each item alone.
     ///
     /// # Errors
-    /// The first of `work`.
+    /// The first error of `work`.
     pub fn each<I>(
         &mut self,
         part: Part,
@@ -172,7 +172,7 @@ impl<'a> Clock<'a> {
         (self.tell)(Sample { part, seconds: took.as_secs_f64(), latencies, counts, written })
     }
 
-    /// What the daemon has counted, if it counts.
+    /// The counters of the daemon, if it is Overfuse.
     fn counted(&self) -> Option<Counts> {
         self.upper.as_ref()?;
         let root = File::open(&self.root).ok()?;

@@ -1,4 +1,4 @@
-//! Samples as they come, until they are rows of a report.
+//! Collects samples and makes rows of a report from them.
 
 use super::clock::{Part, Sample};
 use super::result::{Daemon, Latency, Outcome, Parameters, Row, Unit};
@@ -9,14 +9,14 @@ use super::workload::Selected;
 /// The percentiles that a report has.
 const PERCENTILES: [f64; 14] = [0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0];
 
-/// What one session of a workload has given, for all subjects.
+/// The results of one session of a workload, of all subjects.
 #[derive(Debug)]
 pub(super) struct Gathered {
     rows: Vec<(Part, Vec<Cell>)>,
     failures: Vec<Option<String>>,
 }
 
-/// What one subject has given for one row.
+/// The results of one subject for one row.
 #[derive(Clone, Debug, Default)]
 struct Cell {
     outcome: Outcome,
@@ -65,7 +65,7 @@ impl Gathered {
         self.failures.get(subject)?.as_deref()
     }
 
-    /// The rows that were asked for. When nobody got as far as to name one, they are named without parameters.
+    /// The selected rows. If every subject failed before its first sample, the rows have no parameters.
     pub(super) fn into_rows(mut self, selected: &Selected, subjects: &[Subject]) -> Vec<Row> {
         let workload = selected.workload;
         if self.rows.is_empty() && self.failures.iter().any(Option::is_some) {

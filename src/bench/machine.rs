@@ -1,4 +1,4 @@
-//! Where a benchmark runs.
+//! The machine on which a benchmark runs.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::thread;
 
 use super::result::Machine;
 
-/// What this machine is, and what `directory` is on.
+/// Describes this machine, and the file system that holds `directory`.
 pub(super) fn machine(directory: &Path) -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     Machine {
@@ -29,7 +29,7 @@ fn memory(text: &str) -> Option<u64> {
     Some(kilobytes.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// The type of what is mounted last over the longest part of `path`.
+/// The type of the file system that holds `path`: of the mount with the longest matching path, the last if several.
 fn filesystem(mounts: &str, path: &Path) -> Option<String> {
     let mounts = mounts.lines().filter_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_proc_says_is_understood() {
+    fn the_file_system_is_read_from_mountinfo() {
         let mounts = "1 0 8:1 / / rw - ext4 /dev/x rw\n2 1 0:2 / /tmp rw shared:1 - tmpfs tmpfs rw\n\
                       3 1 8:1 / /tmp rw - xfs /dev/y rw\n";
         for (path, expected) in [("/", "ext4"), ("/tmp/a/b", "xfs"), ("/tmpx", "ext4")] {

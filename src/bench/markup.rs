@@ -1,6 +1,6 @@
-//! Text in markup: what a chart and a page have in common.
+//! Escapes text for markup; charts and pages use it.
 
-/// `text`, to stand between tags or in an attribute.
+/// Escapes `text` for use between tags or in an attribute.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,8 +1,8 @@
-//! Measuring union filesystems side by side: `overfuse bench` and `benches/` stand on this.
+//! Measures union filesystems side by side; `overfuse bench` and `benches/` use this.
 //!
-//! Owns what is measured (workloads), on whom (subjects, each a process of its own), in which order, and what the
-//! figures mean. [`result`] is the shape of a report, which `--json` writes and `--baseline` reads; [`statistics`]
-//! says how sure a figure is, [`html`] makes a page of a report. Prints nothing.
+//! Owns what is measured (workloads), which file systems are measured (subjects), the order of the measurements, and
+//! the statistics. [`result`] is the format of a report, which `--json` writes and `--baseline` reads; [`statistics`]
+//! computes medians and intervals; [`html`] makes a page of a report. Prints nothing.
 #![doc = include_str!("measured.md")]
 
 pub mod baseline;

@@ -1,4 +1,4 @@
-//! A subject at work: mounted with a fresh upper layer, and gone without a trace when dropped.
+//! A mounted subject, with an empty upper layer; unmounted and removed when it is dropped.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,18 +16,18 @@ use super::subject::{Kind, Stack, Subject, User};
 
 /// How long a program may take until its mount is live.
 const TO_MOUNT: Duration = Duration::from_secs(20);
-/// How long it may take to end when it is unmounted.
+/// How long a program may take to end after it is unmounted.
 const TO_END: Duration = Duration::from_secs(5);
-/// What is said of a daemon that ended by itself.
+/// The message about a daemon that ended by itself.
 const ENDED: &str = "its process ended";
-/// A program that has not ended so long after its mount is live stays in the foreground.
+/// A program that still runs this long after its mount is live is taken to stay in the foreground.
 const TO_DETACH: Duration = Duration::from_millis(300);
 
 /// The directory of a run.
 ///
 /// ```text
 /// tree/      the layers and the merged tree
-/// run/       upper, work, at (where it is mounted), log (what the program says), native (a copy to be changed)
+/// run/       upper, work, at (the mount point), log (the program's stderr), native (a copy that may be changed)
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -61,17 +61,17 @@ impl Place {
         self.dir.join("run/log")
     }
 
-    /// An empty `tree`, or an empty `run`.
+    /// Empties a part of the place, `tree` or `run`.
     ///
     /// # Errors
-    /// What the file system answers.
+    /// The error of the file system.
     pub(super) fn clear(&self, part: &str) -> io::Result<()> {
         let dir = Dir::open_host(&self.dir)?;
         dir.remove_all(Name::new(part)?)?;
         fs::create_dir(self.dir.join(part))
     }
 
-    /// What the program said last.
+    /// The last line that the program wrote to its log.
     fn last_words(&self) -> Option<String> {
         let said = fs::read(self.log()).ok()?;
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-/// A live mount; or a directory, for the subject that is one.
+/// A live mount, or a plain directory for the subject `native`.
 #[derive(Debug)]
 pub(super) struct Mounted {
     place: Place,
@@ -88,16 +88,16 @@ pub(super) struct Mounted {
     is_mount: bool,
     /// From the start of the program until the mount was live.
     pub took: Option<Duration>,
-    /// The children that this process had before: all others serve the mount, whoever started them and when.
+    /// The children that this process had before the mount. All newer ones, orphans included, serve the mount.
     before: Vec<u32>,
 }
 
 impl Mounted {
-    /// Shows the stack in the place's tree, with a fresh upper. A plain directory is the merged tree itself or, when
-    /// the work `changes` it, a [`copy`](Self::copy) that is still to be made.
+    /// Mounts the stack with an empty upper layer. For `native` the root is the merged tree itself or, if the work
+    /// `changes` it, the path of a [`copy`](Self::copy), which the caller has yet to make.
     ///
     /// # Errors
-    /// A line that says why it does not mount.
+    /// A line that says why the subject does not mount.
     pub(super) fn mount(
         subject: &Subject,
         place: &Place,
@@ -134,7 +134,7 @@ impl Mounted {
         Ok(mounted)
     }
 
-    /// In a child, whose working directory can be the tree's.
+    /// Mounts overlayfs in a child process, because the layers' paths are relative to its working directory.
     fn mount_overlayfs(&self, stack: &Stack) -> Result<Duration, String> {
         let marks = if self.place.user == User::Root { "" } else { ",userxattr" };
         let options = format!("{}{marks}", stack.options());
@@ -157,7 +157,7 @@ impl Mounted {
         let log = File::create(self.place.log()).map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.place.tree());
-        // A group of its own: what a terminal sends to us is not for it.
+        // A process group of its own, so that signals from the terminal (Ctrl-C) do not reach it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let started = Instant::now();
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
@@ -190,22 +190,22 @@ impl Mounted {
         }
     }
 
-    /// Where the merged tree is to be copied before it is measured.
+    /// The path to which the merged tree must be copied before the measurement, if a copy is needed.
     pub(super) fn copy(&self) -> Option<PathBuf> {
         (!self.is_mount && self.root.starts_with(self.place.dir.join("run"))).then(|| self.root.clone())
     }
 
-    /// Where the tree shows.
+    /// The root of the merged tree.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where what is changed goes, for those that have such a place.
+    /// The upper directory; `None` for a plain directory.
     pub(super) fn upper(&self) -> Option<PathBuf> {
         self.is_mount.then(|| self.place.upper())
     }
 
-    /// The processes that serve it, together; none for the kernel and a directory.
+    /// The sum over the processes that serve the mount; `None` if there are none, as for overlayfs and `native`.
     pub(super) fn daemon(&self) -> Option<Daemon> {
         let all = self.daemons().into_iter().filter_map(daemon);
         all.reduce(|a, b| Daemon {
@@ -216,8 +216,8 @@ impl Mounted {
         })
     }
 
-    /// How a process that serves it ended, if one did, and what it said last. When the mount `is_gone` one must have:
-    /// the kernel says so a moment before.
+    /// How a serving process ended, if one did, with the last line of its log. When the mount `is_gone`, a process must
+    /// have ended, but the kernel may report the mount first: this waits up to a second for it.
     pub(super) fn died(&self, is_gone: bool) -> Option<String> {
         let patience = Instant::now() + if is_gone { Duration::from_secs(1) } else { Duration::ZERO };
         let mut said = None;
@@ -232,7 +232,7 @@ impl Mounted {
                     }
                 }
             }
-            // One that ended well may have been the parent of one that did not, and whose threads are still ending.
+            // A process that exited with success may be the parent of one that failed and has not fully ended yet.
             let badly = said.as_ref().is_some_and(|said| said != ENDED);
             if badly || Instant::now() >= patience {
                 break;
@@ -243,23 +243,23 @@ impl Mounted {
         Some(self.place.last_words().map_or(said.clone(), |words| format!("{said}: {words}")))
     }
 
-    /// The processes that serve it and are alive. A parent that has not ended yet stands for its children.
+    /// The live processes that serve the mount. Children of a process that has not ended yet are not listed.
     fn daemons(&self) -> Vec<u32> {
         orphans::children().into_iter().filter(|child| !self.before.contains(child)).collect()
     }
 
-    /// Ends its processes at once: what waits for them is answered.
+    /// Kills the serving processes, so that requests that wait for them fail.
     pub(super) fn kill(&self) {
         let patience = Instant::now() + TO_END;
         let mut killed = Vec::new();
         loop {
             let alive = self.daemons();
             for daemon in alive.iter().filter(|daemon| !killed.contains(*daemon)).copied().collect::<Vec<_>>() {
-                // One that ended meanwhile is as good.
+                // Fails only if it ended meanwhile.
                 let _ = orphans::kill(daemon);
                 killed.push(daemon);
             }
-            // The children of a parent that was killed become ours when it is gone.
+            // The children of a killed process become children of this one when it is gone.
             if alive.is_empty() || Instant::now() > patience {
                 break;
             }
@@ -290,18 +290,18 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         self.unmount();
-        // What cannot be removed now is removed, or named, when the whole directory is.
+        // A rest that cannot be removed now is removed with the whole directory, or reported then.
         let _ = self.place.clear("run");
     }
 }
 
 fn end_now(child: &mut Child) {
-    // One that ended meanwhile is as good.
+    // Fails only if it ended meanwhile.
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// As the kernel's own list has it: asking the file system would ask its daemon.
+/// Reads the kernel's list of mounts: a call on the path itself could wait for the daemon.
 fn is_mount_point(at: &Path) -> bool {
     let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else { return false };
     let Some(at) = at.to_str() else { return false };
@@ -310,7 +310,7 @@ fn is_mount_point(at: &Path) -> bool {
 }
 
 fn daemon(id: u32) -> Option<Daemon> {
-    /// What Linux counts CPU time in, on every machine that it tells users of.
+    /// Clock ticks per second in which Linux reports CPU time to user space; the same on all common machines.
     const TICKS: f64 = 100.0;
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let kilobytes = |field: &str| {
@@ -327,10 +327,10 @@ fn daemon(id: u32) -> Option<Daemon> {
     })
 }
 
-/// Copies directories and regular files: all that a merged tree has.
+/// Copies directories and regular files; a merged tree has nothing else.
 ///
 /// # Errors
-/// What the file system answers.
+/// The error of the file system.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {

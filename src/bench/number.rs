@@ -1,8 +1,8 @@
-//! Figures as readers expect them: three digits and a unit.
+//! Formats figures for readers: three digits and a unit.
 
 use super::result::{Parameters, Row, Unit, Written};
 
-/// Three digits, of a number that is at least 0; two of one that begins with zeros.
+/// A number of at least 0 with three digits, a leading zero included; below 0.1 with two significant digits.
 fn digits(value: f64) -> String {
     let decimals = match value {
         v if v < 0.0995 => 1 + zeros(v),
@@ -12,13 +12,12 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// How many of them stand between the point and the first digit, with the one that follows: 3 in 0.002. Of a number
-/// that is next to nothing, as of one that is none.
+/// The position of the first significant digit after the point: 3 for 0.002, 0 for 1 and more; 1 for a number near 0.
 fn zeros(value: f64) -> usize {
     if value < 1e-9 { 1 } else { (-value.log10().floor()).max(0.0) as usize }
 }
 
-/// A number of seconds and its unit.
+/// Scales seconds to s, ms, µs or ns; returns the number and the unit.
 fn scaled(seconds: f64) -> (f64, &'static str) {
     match seconds {
         s if s < 0.999_5e-6 => (s * 1e9, "ns"),
@@ -34,7 +33,7 @@ pub fn time(seconds: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
-/// `20 µs`: for the marks of an axis, which stand at round values.
+/// `20 µs`: for the marks of an axis, which are round values.
 pub fn round_time(seconds: f64) -> String {
     let (value, unit) = scaled(seconds);
     format!("{} {unit}", plain(value))
@@ -52,7 +51,7 @@ pub fn bytes(bytes: f64) -> String {
     if value.fract() == 0.0 { format!("{value} {unit}") } else { format!("{} {unit}", digits(value)) }
 }
 
-/// A sample of `row`, in its unit.
+/// A sample of `row` in the unit of the row.
 pub fn sample(row: &Row, seconds: f64) -> String {
     match row.unit {
         Unit::Time => time(seconds),
@@ -67,7 +66,7 @@ pub fn ratio(value: f64) -> String {
     format!("{}×", digits(value))
 }
 
-/// `1.05×`; where that would be a number of many digits, what it is made of: `16 MiB for 1 B`.
+/// `1.05×`, or for a large ratio its two parts: `16 MiB for 1 B`.
 pub fn amplification(of: Written) -> Option<String> {
     const MANY: f64 = 1000.0;
     let times = of.amplification()?;
@@ -75,7 +74,7 @@ pub fn amplification(of: Written) -> Option<String> {
     Some(if times < MANY { ratio(times) } else { made_of() })
 }
 
-/// `0.25`, `12`, `1500`: a number with no more decimals than it needs, three or those to its first digit at most.
+/// `0.25`, `12`, `1500`: a number without trailing zeros, with at most three decimals (or up to its first digit).
 pub fn plain(value: f64) -> String {
     let decimals = zeros(value).max(3);
     let text = format!("{value:.decimals$}");

@@ -1,8 +1,8 @@
-//! The smallest program there is: it ends at once, needs no library, and so starts in any tree.
+//! A tiny static program that exits at once; it needs no library, so it starts in any tree.
 
-/// The bytes of an ELF file for this machine; `None` for machines whose words are not written here.
+/// The bytes of an ELF file for this machine; `None` if the machine's code is not written here.
 pub(super) fn that_ends_at_once() -> Option<Vec<u8>> {
-    /// Of the ELF header and one program header.
+    /// The size of the ELF header and one program header.
     const HEADERS: u64 = 64 + 56;
     const AT: u64 = 0x40_0000;
     let (machine, code): (u16, &[u8]) = if cfg!(target_arch = "x86_64") {
@@ -44,7 +44,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (made, program) = (dir.path().join("made"), dir.path().join("program"));
         std::fs::write(&made, bytes).expect("write");
-        // By another process: else one that another test is starting could hold it open for writing.
+        // `cp` writes the file: a child that another test forks could inherit our writable descriptor (ETXTBSY).
         let copied = std::process::Command::new("cp").arg(&made).arg(&program).status().expect("start cp");
         assert!(copied.success());
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("chmod");

@@ -1,16 +1,16 @@
-//! What a run of the benchmark found: the document that `--json` writes and `--baseline` reads.
+//! The report of a benchmark: the document that `--json` writes and `--baseline` reads.
 //!
 //! ```text
 //! Report ── machine, method
-//!   ├─ subjects[]    who was measured, in which version and how mounted; or why not
+//!   ├─ subjects[]    name, version and mount options of each subject, or why it was skipped
 //!   └─ rows[]        one workload with one set of parameters
-//!        └─ results[]   one for each subject: a sample a run, in seconds; what else was counted
+//!        └─ results[]   one for each subject: a sample for each run, in seconds; counters
 //! ```
 //!
-//! A sample is always the time, in seconds, that the whole work of the row took: smaller is better everywhere, and a
-//! ratio is a ratio of times. [`Row::operations`] and [`Row::bytes`] say how much work that was; [`Row::unit`] is only
-//! how a reader expects it to be shown. Fields that a reader does not know are to be ignored, and those that it misses
-//! have defaults; what cannot be read so has another [`FORMAT`].
+//! A sample is always the time, in seconds, that the whole work of the row took: smaller is always better, and a
+//! ratio is a ratio of times. [`Row::operations`] and [`Row::bytes`] tell how much work that was; [`Row::unit`] only
+//! tells how to show it. A reader must ignore fields that it does not know; missing fields have defaults. A change
+//! that breaks this rule gets a new [`FORMAT`].
 
 use std::collections::BTreeMap;
 
@@ -22,39 +22,39 @@ pub const FORMAT: u32 = 1;
 /// Everything that one run of the benchmark found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`FORMAT`] of who wrote it.
+    /// The [`FORMAT`] of the version that wrote it.
     pub format: u32,
     /// The command line that made it, as a user would type it.
     pub command: String,
     /// When it began: RFC 3339, UTC.
     pub date: String,
-    /// Of Overfuse, which measured.
+    /// The version of Overfuse that measured.
     pub version: String,
     pub machine: Machine,
     pub method: Method,
     /// In the order in which they are shown.
     pub subjects: Vec<Subject>,
     pub rows: Vec<Row>,
-    /// It was ended before it was complete; what it had by then is here.
+    /// The benchmark was stopped early; the report holds the results until then.
     #[serde(default)]
     pub interrupted: bool,
 }
 
-/// Where it ran.
+/// The machine on which it ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Machine {
-    /// As of `uname -r`.
+    /// The kernel's release, as in `uname -r`.
     pub kernel: String,
-    /// The model's name; empty where the kernel tells none.
+    /// The CPU's model name; empty if the kernel does not tell it.
     pub cpu: String,
-    /// That this process may use.
+    /// The number of CPUs that this process may use.
     pub cpus: usize,
-    /// Bytes.
+    /// Total memory in bytes.
     pub memory: u64,
     /// The directory that held the trees.
     pub directory: String,
-    /// Its file system's name, as of `/proc/mounts`.
+    /// The type of its file system, as in `/proc/mounts`.
     pub filesystem: String,
 }
 
@@ -62,27 +62,27 @@ pub struct Machine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Method {
-    /// How often each row was measured with each subject, after a warm-up that is thrown away.
+    /// How often each row was measured with each subject, after a warm-up that does not count.
     pub runs: usize,
-    /// Caches were dropped before each measurement; else the lower layers' pages were warm.
+    /// Caches were dropped before each measurement; otherwise the lower layers' pages were warm.
     pub cold: bool,
-    /// Who measured: `root`, `root of a user namespace`, `an ordinary user`.
+    /// The user that measured: `root`, `root of a user namespace` or `an ordinary user`.
     pub user: String,
     /// The subject that the others are compared with.
     pub relative_to: Option<String>,
-    /// The whole method in sentences, for a reader: caches, clock, order, statistics.
+    /// The method in sentences, for readers: caches, clock, order, statistics.
     pub notes: Vec<String>,
 }
 
-/// One who was to be measured.
+/// One file system that was selected for measuring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// Unique in the report: `native`, `overlayfs`, `overfuse`, `fuse-overlayfs-2.0`, …
     pub name: String,
-    /// What it says of itself; empty for a plain directory.
+    /// The version that it reports; empty for a plain directory.
     #[serde(default)]
     pub version: String,
-    /// How it was mounted, in a line: program and options.
+    /// How it was mounted, in one line: program and options.
     #[serde(default)]
     pub mounted: String,
     #[serde(flatten)]
@@ -94,33 +94,33 @@ pub struct Subject {
 #[serde(rename_all = "lowercase", tag = "state", content = "why")]
 pub enum State {
     Measured,
-    /// It was not there to be measured; why.
+    /// It could not be measured; the reason.
     Skipped(String),
 }
 
-/// One workload with one set of parameters, as every subject did it.
+/// The results of all subjects for one workload with one set of parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Unique together with the parameters: `stat-first`, `copy-up`, …
     pub name: String,
     /// Workloads of one kind: `copy-up`, `lookup`, `readdir`, …
     pub group: String,
-    /// What it does, in a line.
+    /// What it does, in one line.
     #[serde(default)]
     pub about: String,
     #[serde(default)]
     pub parameters: Parameters,
     pub unit: Unit,
-    /// How many operations one sample is the time of; at least 1.
+    /// How many operations one sample covers; at least 1.
     pub operations: u64,
-    /// How many bytes one sample read or wrote; 0 where that is not what it is about.
+    /// How many bytes one sample read or wrote; 0 if the row does not measure throughput.
     #[serde(default)]
     pub bytes: u64,
-    /// In the order of [`Report::subjects`]; without those that were skipped.
+    /// In the order of [`Report::subjects`], without skipped ones.
     pub results: Vec<Outcome>,
 }
 
-/// What may vary between two rows of one name. Those of a curve differ in one of these and agree in the others.
+/// The parameters in which two rows of one name can differ. The rows of a curve differ in exactly one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parameters {
@@ -130,10 +130,10 @@ pub struct Parameters {
     /// Files, names or entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
-    /// Of the file, in bytes.
+    /// The size of the file, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Clients at once.
+    /// Clients that work at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
 }
@@ -142,31 +142,31 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
-    /// The time of the whole.
+    /// The total time.
     Time,
     /// The time of one operation.
     TimePerOperation,
-    /// Bytes in a second, of which more are better; ratios are of times all the same.
+    /// Bytes per second: more is better here, but ratios are still ratios of times.
     Throughput,
 }
 
-/// What one subject did in one row.
+/// The results of one subject in one row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcome {
     /// [`Subject::name`].
     pub subject: String,
-    /// Seconds, a sample a run, in the order of the runs.
+    /// One sample for each run, in seconds, in the order of the runs.
     pub seconds: Vec<f64>,
-    /// Why there are no samples, or no more of them: it did not mount, died, or answered an error.
+    /// Why samples are missing: the subject did not mount, died, or returned an error.
     pub failed: Option<String>,
-    /// Of single operations, over all runs; where they were timed one by one.
+    /// The latencies of single operations over all runs, if they were timed one by one.
     pub latency: Option<Latency>,
-    /// Counted inside the daemon over one sample; Overfuse tells it, others do not.
+    /// What the daemon counted during one sample; only Overfuse has counters.
     pub counts: Option<Counts>,
-    /// The process that serves the mount, at the end of the last measurement that the row was part of.
+    /// The process that serves the mount, at the end of the row's last measurement.
     pub daemon: Option<Daemon>,
-    /// What the work cost on disk.
+    /// How much disk space the work took.
     pub written: Option<Written>,
 }
 
@@ -175,17 +175,17 @@ pub struct Outcome {
 pub struct Latency {
     /// How many operations were timed.
     pub count: u64,
-    /// Pairs of a percentile (0 to 100, rising) and the seconds that so many operations did not exceed.
+    /// Pairs of a percentile (0 to 100, rising) and its value in seconds.
     pub percentiles: Vec<(f64, f64)>,
 }
 
-/// Totals over the [`Row::operations`] of one sample; kinds that did not happen are missing.
+/// Totals over the [`Row::operations`] of one sample; kinds with a count of 0 are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
     /// FUSE requests by kind: `LOOKUP`, `READDIRPLUS`, …
     pub requests: BTreeMap<String, u64>,
-    /// System calls of the daemon at its layers, by name.
+    /// System calls of the daemon on its layers, by name.
     pub syscalls: BTreeMap<String, u64>,
 }
 
@@ -193,59 +193,59 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Daemon {
-    /// Resident bytes.
+    /// Resident memory in bytes.
     pub memory: u64,
-    /// The most that it ever had resident.
+    /// The peak of resident memory, in bytes.
     pub memory_peak: u64,
-    /// Open descriptors.
+    /// The number of open file descriptors.
     pub descriptors: u64,
     /// Seconds of CPU since it started.
     pub cpu: f64,
 }
 
-/// Disk amplification: what a change made the upper layer grow by.
+/// Disk amplification: by how much a change made the upper layer grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Written {
     /// Bytes that the work changed.
     pub changed: u64,
-    /// Bytes that the upper layer takes on disk after it, and did not before.
+    /// By how many bytes the upper layer grew on disk.
     pub upper: u64,
 }
 
 impl Report {
-    /// The subject of that name.
+    /// The subject with this name.
     pub fn subject(&self, name: &str) -> Option<&Subject> {
         self.subjects.iter().find(|subject| subject.name == name)
     }
 
-    /// Those that were there to be measured.
+    /// The subjects that were not skipped.
     pub fn measured(&self) -> impl Iterator<Item = &Subject> {
         self.subjects.iter().filter(|subject| subject.state == State::Measured)
     }
 }
 
 impl Row {
-    /// What the subject of that name did.
+    /// The results of the subject with this name.
     pub fn outcome(&self, subject: &str) -> Option<&Outcome> {
         self.results.iter().find(|outcome| outcome.subject == subject)
     }
 }
 
 impl Counts {
-    /// All requests.
+    /// The number of all requests.
     pub fn request_total(&self) -> u64 {
         self.requests.values().sum()
     }
 
-    /// All system calls.
+    /// The number of all system calls.
     pub fn syscall_total(&self) -> u64 {
         self.syscalls.values().sum()
     }
 }
 
 impl Written {
-    /// Bytes on disk per byte changed; nothing where nothing was.
+    /// Bytes on disk per byte changed; `None` if no byte was changed.
     pub fn amplification(&self) -> Option<f64> {
         (self.changed > 0).then(|| self.upper as f64 / self.changed as f64)
     }

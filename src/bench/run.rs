@@ -1,8 +1,8 @@
-//! A whole benchmark: every workload on every subject, in turn, as often as was asked for.
+//! Runs a whole benchmark: every workload on every subject, the requested number of times.
 //!
-//! For each set of parameters the tree is made once. Then the subjects take turns, A B C A B C …, and who begins
-//! changes with each run, so that neither what grows slower with time nor what came just before favours one. The
-//! first turn of each is a warm-up and is thrown away. Each measurement has a mount and an upper layer of its own.
+//! For each set of parameters the tree is made once. Then the subjects take turns, A B C, B C A, …: each run begins
+//! with another subject, so that neither a machine that slows down nor the previous subject favours one of them. The
+//! first run is a warm-up and does not count. Each measurement has a mount and an upper layer of its own.
 
 use std::cell::Cell;
 use std::fs;
@@ -24,33 +24,34 @@ use super::worker::{self, End, Failure, Work, asked_to_end};
 use super::workload::{Scale, Selected, Session};
 use super::{machine, number, result};
 
-/// What is asked for.
+/// What to measure, and how.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// An empty directory that is the benchmark's own.
+    /// An empty directory for the benchmark's files.
     pub dir: &'a Path,
     pub user: User,
     pub subjects: &'a [Subject],
     pub workloads: &'a [Selected],
     pub scale: Scale,
     pub runs: usize,
-    /// Caches are dropped before each measurement: for root alone.
+    /// Drop caches before each measurement; only root can.
     pub cold: bool,
-    /// After so long no further run is begun but the first; a little later, no further measurement.
+    /// The time limit, shared out among the workloads. A workload past its share begins no run after the first one. No
+    /// measurement begins later than 8 seconds after the whole limit.
     pub most: Option<Duration>,
 }
 
-/// Who is told how far it is.
+/// Gets the progress of a benchmark.
 pub trait Observer {
-    /// How many measurements there will be at most.
+    /// The maximum number of measurements is known.
     fn planned(&mut self, measurements: usize);
     /// The tree of a workload is being made.
     fn preparing(&mut self, workload: &str);
-    /// One measurement begins; run 0 is the warm-up.
+    /// A measurement begins; run 0 is the warm-up.
     fn measuring(&mut self, workload: &str, subject: &str, run: usize);
-    /// So many measurements are done, or will not be.
+    /// This many measurements more are done or skipped.
     fn done(&mut self, measurements: usize);
-    /// A subject cannot do a workload, or no more.
+    /// A subject failed in a workload.
     fn failed(&mut self, workload: &str, subject: &str, why: &str);
 }
 
@@ -58,16 +59,16 @@ pub trait Observer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {
     Interrupted,
-    /// Its time was up; where it was then.
+    /// The time limit was reached; at which workload.
     TimeUp(String),
-    /// The directory has no room; what it was needed for.
+    /// The directory is full; at which workload.
     Full(String),
 }
 
-/// Of the time that a quick benchmark has, what is left for what is begun when it is over.
+/// How long after the time limit a measurement may still begin.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Why a benchmark cannot begin, or not go on.
+/// Why a benchmark cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{} cannot hold an upper layer, with its extended attributes and whiteouts", dir.display())]
@@ -83,21 +84,21 @@ pub enum Error {
     Measuring(io::Error),
 }
 
-/// Whether `dir` can hold upper layers.
+/// Checks that `dir` can hold upper layers.
 ///
 /// # Errors
-/// The first refusal, of a whiteout or an extended attribute.
+/// [`Error::Unfit`] if a whiteout or an extended attribute is refused.
 pub fn check_directory(dir: &Path) -> Result<(), Error> {
     let check = || Policy::check_upper(&Dir::open_host(dir)?);
     check().map_err(|source| Error::Unfit { dir: holder(dir), source })
 }
 
-/// The directory that users know: the one in which ours was made.
+/// The parent of the benchmark's directory: the directory that the user chose.
 fn holder(dir: &Path) -> PathBuf {
     dir.parent().unwrap_or(dir).into()
 }
 
-/// Why the kernel's overlayfs cannot be mounted here; `None` where it can.
+/// Why the kernel's overlayfs cannot be mounted here; `None` if it can.
 ///
 /// # Errors
 /// When the directory cannot be written.
@@ -117,7 +118,7 @@ fn remove(dir: &Path, name: &str) -> io::Result<()> {
     Ok(Dir::open_host(dir)?.remove_all(Name::new(name)?)?)
 }
 
-/// Measures. What there is by then is answered also when it is not complete.
+/// Runs the benchmark. If it is stopped early, returns the report of what was measured, and the reason.
 ///
 /// # Errors
 /// When nothing can be measured at all.
@@ -214,8 +215,8 @@ fn notes(plan: &Plan<'_>) -> Vec<String> {
         "Clock: CLOCK_MONOTONIC, around the work alone: neither preparing nor mounting nor cleaning up is in a sample."
             .to_owned(),
         format!(
-            "Order: subjects take turns, and who begins changes with each run; one warm-up each, thrown away; up to {} \
-             runs that count.",
+            "Order: subjects take turns, and each run begins with another one; one warm-up each, which does not count; \
+             up to {} runs that count.",
             plan.runs
         ),
         "Figures: medians; ± is half of the 95 % interval of the median by order statistics (with fewer than six runs: \
@@ -239,10 +240,10 @@ fn check_room(dir: &Path, workload: &str, session: &Session) -> Result<(), Error
     let free = Dir::open_host(dir).and_then(|dir| dir.stat_fs());
     let free = free.map_err(|errno| Error::Directory { dir: holder(dir), source: errno.into() })?;
     let bytes = free.blocks_available.saturating_mul(free.fragment_size.into());
-    // The layers, the merged tree, its copy for the plain directory, and what the work makes of it.
+    // Room for the layers, the merged tree, its copy for the plain directory, and the work's changes to it.
     let needed = session.tree.bytes() * 4 + session.writes;
     let inodes = session.tree.inodes() * 4;
-    // Some file systems make inodes as they need them, and say 0.
+    // Some file systems allocate inodes on demand and report 0.
     let inodes_short = free.files > 0 && free.files_free < inodes;
     if bytes < needed || inodes_short {
         let needed = if inodes_short { inodes * 4096 } else { needed };
@@ -260,24 +261,24 @@ struct Turn<'a, 'o> {
     signals: &'a Messages,
     observer: &'o mut dyn Observer,
     gathered: &'o mut Gathered,
-    /// Then no further measurement is begun.
+    /// When no further measurement may begin.
     until: Option<Instant>,
 }
 
 impl Turn<'_, '_> {
-    /// Makes the tree, and reads it when its pages shall be warm.
+    /// Makes the tree, and reads it if its pages must be warm.
     fn prepare(&mut self) -> Result<Option<Stopped>, Error> {
         self.observer.preparing(self.selected.workload.name);
         let (at, tree, warm) = (self.place.tree(), self.session.tree.clone(), !self.plan.cold);
         self.apart(&move |_| {
             tree.build(&at)?;
-            // What is still to be written would be written while somebody is measured.
+            // Otherwise the kernel would write this back during a measurement.
             Dir::open_host(&at)?.sync_filesystem()?;
             if warm { tree::read_all(&at) } else { Ok(()) }
         })
     }
 
-    /// Does what takes long and is not measured where a signal can end it.
+    /// Does long work that is not measured, in a child process so that a signal can end it.
     fn apart(&self, work: &Work) -> Result<Option<Stopped>, Error> {
         let end = worker::run(work, (self.plan.dir, None, None), self.signals, &mut |_| {}, &|| {});
         match end.map_err(Error::Measuring)? {
@@ -293,7 +294,7 @@ impl Turn<'_, '_> {
         let subjects = self.plan.subjects;
         let mut done = 0;
         for run in 0..=self.plan.runs {
-            // The warm-up and one run are always had.
+            // The warm-up and one run are always done.
             if run > 1 && share.is_some_and(|share| begun.elapsed() > share) {
                 break;
             }
@@ -318,7 +319,7 @@ impl Turn<'_, '_> {
         Ok(None)
     }
 
-    /// One measurement of one subject.
+    /// Measures one subject once.
     fn measure_one(&mut self, which: usize, run: usize) -> Result<Option<Stopped>, Error> {
         let subject = &self.plan.subjects[which];
         let workload = self.selected.workload.name;

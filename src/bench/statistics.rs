@@ -1,22 +1,23 @@
-//! How sure a figure is: medians with an interval, and ratios with theirs.
+//! Statistics: medians and ratios, with their intervals.
 //!
-//! Runs are few and times are not normally distributed: nothing here assumes that they are. The interval of a median
-//! comes from the order of the samples (of which fewer than six cannot say 95 %: then it is all of them), that of a
-//! ratio from resampling pairs of the same run, since what disturbed both is in neither.
+//! Nothing here assumes a normal distribution, because runs are few and times are not normally distributed. The
+//! interval of a median comes from order statistics; fewer than six samples cannot give 95 %, so the interval then
+//! spans all of them. The interval of a ratio comes from resampling pairs of the same run: a disturbance of the run
+//! slows both sides and mostly cancels out.
 
-/// Of the 95 % intervals, when there are samples enough.
+/// The probability that a value lies outside of its 95 % interval.
 const OUTSIDE: f64 = 0.05;
 
-/// With fewer samples no two of them enclose the median in 95 of 100 cases.
+/// The fewest samples for which the smallest and the largest enclose the median in 95 of 100 cases.
 const ENOUGH: usize = 6;
 
-/// How often pairs are drawn anew.
+/// The number of bootstrap resamples.
 const RESAMPLES: usize = 2000;
 
-/// An interval of a ratio that is wider than this, from end to end, says nothing.
+/// A ratio is meaningless if the high end of its interval is more than this many times the low end.
 pub const MEANINGLESS: f64 = 1.5;
 
-/// What a row of samples says.
+/// The median of some samples, with its spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     pub median: f64,
@@ -28,20 +29,20 @@ pub struct Summary {
     pub high: f64,
 }
 
-/// One subject's time over another's.
+/// The time of one subject divided by another's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
-    /// Of the medians.
+    /// The ratio of the medians.
     pub value: f64,
-    /// Ends of the 95 % interval; with fewer than six runs the extremes of the runs' own ratios.
+    /// Ends of the 95 % interval; with fewer than six runs the extremes of the ratios of single runs.
     pub low: f64,
     pub high: f64,
-    /// How many runs both have.
+    /// How many runs both subjects have.
     pub runs: usize,
 }
 
 impl Summary {
-    /// Of `samples`, in any order; `None` of none.
+    /// The summary of `samples`, in any order; `None` if there are none.
     pub fn of(samples: &[f64]) -> Option<Summary> {
         let sorted = sorted(samples);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -50,14 +51,15 @@ impl Summary {
         Some(Summary { median: median_of(&sorted), min, max, low, high })
     }
 
-    /// Half of the interval, as a part of the median.
+    /// Half the width of the interval, as a fraction of the median.
     pub fn spread(&self) -> f64 {
         if self.median > 0.0 { (self.high - self.low) / 2.0 / self.median } else { 0.0 }
     }
 }
 
 impl Ratio {
-    /// Of `these` over `those`, sample by sample of the same run; `None` where either has none, or no time passed.
+    /// The ratio of `these` to `those`; samples with the same index are of the same run. `None` if either has no
+    /// samples, or a time is 0.
     pub fn of(these: &[f64], those: &[f64]) -> Option<Ratio> {
         let value = Summary::of(these)?.median / Summary::of(those)?.median;
         let pairs: Vec<(f64, f64)> = these.iter().copied().zip(those.iter().copied()).collect();
@@ -77,13 +79,14 @@ impl Ratio {
         })
     }
 
-    /// The interval is too wide for the ratio to be quoted; or there is none, as there was one run.
+    /// The ratio should not be quoted: its interval is too wide, or there was only one run.
     pub fn is_meaningless(&self) -> bool {
         self.runs < 2 || self.low <= 0.0 || self.high / self.low > MEANINGLESS
     }
 }
 
-/// The value that so many percent of `sorted` (rising) do not exceed; `None` of none.
+/// The percentile of `sorted` (rising): the smallest value that `percent` percent of the values do not exceed. `None`
+/// if there are no values.
 pub fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
@@ -100,8 +103,8 @@ fn median_of(sorted: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
-/// How many samples of `count` may lie outside of the interval, on each side: the most for which that leaves out the
-/// true median in at most 5 of 100 cases, each sample being as likely above as below it.
+/// How many of `count` samples are outside of the interval on each side: the most for which the interval misses the
+/// true median in at most 5 of 100 cases. Each sample is above the median with probability one half (sign test).
 fn outside(count: usize) -> usize {
     let mut term = 0.5f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
     let mut below = term;
@@ -114,7 +117,7 @@ fn outside(count: usize) -> usize {
     outside
 }
 
-/// Ratios of medians of pairs drawn anew, by numbers that are the same each time: a report does not change with reading.
+/// Bootstrap: the ratios of medians of resampled pairs. The seed is fixed, so a report always gives the same interval.
 fn resampled(pairs: &[(f64, f64)]) -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(0);
     let mut one = |_| {
@@ -130,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_samples_are_left_out_as_tables_of_the_sign_test_say() {
+    fn the_interval_of_the_median_is_that_of_the_sign_test() {
         // Order statistics that enclose the median at 95 %: the d-th smallest and largest; none below six.
         for (count, rank) in [(1, 1), (5, 1), (6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8)] {
             assert_eq!(outside(count) + 1, rank, "of {count}");
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_knows_the_middle_and_the_ends() {
+    fn a_summary_has_the_median_and_both_ends() {
         let summary = Summary::of(&[3.0, 1.0, 2.0]).expect("samples");
         assert_eq!(summary, Summary { median: 2.0, min: 1.0, max: 3.0, low: 1.0, high: 3.0 });
         assert_eq!(summary.spread(), 0.5);
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_ratio() {
+    fn without_samples_or_time_there_is_no_ratio() {
         assert_eq!(Ratio::of(&[], &[1.0]), None);
         assert_eq!(Ratio::of(&[1.0], &[]), None);
         assert_eq!(Ratio::of(&[1.0], &[0.0]), None);

@@ -1,13 +1,14 @@
-//! Who is measured: each shows the same stack of layers, and each but the plain directory and the kernel is a process.
+//! Subjects: the file systems that are measured. All show the same stack of layers. Each is served by a process of its
+//! own, except the plain directory and the kernel's overlayfs.
 
 use std::path::PathBuf;
 
-/// One who can be measured.
+/// A file system that can be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// Unique among those of a run.
+    /// Unique among the subjects of a run.
     pub name: String,
-    /// What it says of itself.
+    /// The version that it reports.
     pub version: String,
     pub kind: Kind,
 }
@@ -19,14 +20,14 @@ pub enum Kind {
     Native,
     /// The kernel's own overlayfs.
     Overlayfs,
-    /// A program that is called as fuse-overlayfs is: `PROGRAM -o lowerdir=…,upperdir=…,workdir=…[,options] DIR`.
+    /// A program with the command line of fuse-overlayfs: `PROGRAM -o lowerdir=…,upperdir=…,workdir=…[,options] DIR`.
     Program { program: PathBuf, options: String },
-    /// A program that is called as unionfs-fuse is: `PROGRAM -o cow,… UPPER=RW:LOWER=RO:… DIR`.
+    /// A program with the command line of unionfs-fuse: `PROGRAM -o cow,… UPPER=RW:LOWER=RO:… DIR`.
     Unionfs { program: PathBuf },
 }
 
-/// Where a stack is and where it shall show. All paths are relative to the directory that holds the layers, so that
-/// hundreds of them fit into a page of options, and none needs an escape.
+/// The paths of a stack's layers and of its mount point. All are relative to the directory that holds the layers, so
+/// that hundreds of them fit into one page of mount options and none needs escaping.
 #[derive(Clone, Debug)]
 pub(super) struct Stack {
     pub lowers: String,
@@ -41,19 +42,19 @@ impl Stack {
         Stack { lowers, upper: "../run/upper", work: "../run/work", at: "../run/at" }
     }
 
-    /// As overlayfs and those like it take them.
+    /// The layers as mount options of overlayfs, which programs with [`Kind::Program`] take too.
     pub(super) fn options(&self) -> String {
         format!("lowerdir={},upperdir={},workdir={}", self.lowers, self.upper, self.work)
     }
 }
 
 impl Subject {
-    /// The subject that is nothing but a directory.
+    /// The subject that is a plain directory.
     pub fn native() -> Subject {
         Subject { name: "native".into(), version: String::new(), kind: Kind::Native }
     }
 
-    /// The program and the arguments that mount `stack`; `None` where no program does.
+    /// The program and the arguments that mount `stack`; `None` if no program is needed.
     pub(super) fn command_line(&self, stack: &Stack, user: User) -> Option<(PathBuf, Vec<String>)> {
         match &self.kind {
             Kind::Native | Kind::Overlayfs => None,
@@ -76,7 +77,7 @@ impl Subject {
         }
     }
 
-    /// How it is mounted, in a line for a reader.
+    /// How it is mounted, in one line for readers.
     pub fn mounted(&self, user: User) -> String {
         let few = Stack { lowers: "…".into(), upper: "…", work: "…", at: "DIR" };
         match (&self.kind, self.command_line(&few, user)) {
@@ -90,19 +91,19 @@ impl Subject {
     }
 }
 
-/// Who measures.
+/// The user that measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
     /// Root of the host.
     Root,
     /// Root of a user namespace.
     InNamespace,
-    /// Somebody who may not mount, but for what fusermount3 does.
+    /// An unprivileged user, who can mount only through fusermount3.
     Ordinary,
 }
 
 impl User {
-    /// In words.
+    /// The user in words, as in [`Method::user`](super::result::Method::user).
     pub fn name(self) -> &'static str {
         match self {
             User::Root => "root",
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn command_lines_are_those_that_the_programs_know() {
+    fn command_lines_are_right_for_each_kind_of_program() {
         let subject = |kind| Subject { name: "x".into(), version: String::new(), kind };
         let program = |options: &str| subject(Kind::Program { program: "/p".into(), options: options.into() });
         let unionfs = subject(Kind::Unionfs { program: "/u".into() });

@@ -1,8 +1,8 @@
-//! The trees that are measured: made from fixed numbers, so that everybody measures the same ones.
+//! The trees that are measured. They are made from fixed seeds, so that every run measures the same trees.
 //!
 //! ```text
 //! tree/0 … tree/N-1   the layers, topmost first
-//! tree/merged         what they show together: what the subject `native` is measured on
+//! tree/merged         the merged tree, on which the subject `native` is measured
 //! ```
 
 use std::collections::HashSet;
@@ -16,22 +16,22 @@ use crate::sys::{Dir, Name};
 
 use super::program;
 
-/// Files of one directory of an [`Tree::Image`].
+/// The number of files in one directory of a [`Tree::Image`].
 const IN_A_DIRECTORY: u64 = 40;
-/// Directories of one directory at its top.
+/// The number of directories in one of its top directories.
 const IN_A_TOP: u64 = 25;
-/// Where an image has its program.
+/// The path of the program in an image.
 pub const PROGRAM: &str = "bin/true";
 
-/// A stack of layers to be made.
+/// The shape of a stack of layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// Many small files in many directories, as an image has them: most of a directory's files are in one layer, some
-    /// in any other; one in twenty replaces an older one; one in fifty of what was below is removed by a whiteout.
+    /// Many small files in many directories, like an image: most of a directory's files are in one layer, the others in
+    /// any layer. One file in twenty replaces a lower one; for one in fifty a whiteout removes another lower file.
     Image { layers: u32, files: u64 },
     /// One directory, `wide`, whose names come from all layers in turn.
     Wide { layers: u32, files: u64 },
-    /// A file of each size in the bottom layer, `large/SIZE`; and one name in every layer above.
+    /// A file of each size in the bottom layer, `large/SIZE`, and one small file in every layer.
     Large { layers: u32, sizes: Vec<u64> },
 }
 
@@ -42,7 +42,7 @@ impl Tree {
         }
     }
 
-    /// How many bytes the merged tree takes on disk, about.
+    /// About how many bytes the merged tree takes on disk.
     pub fn bytes(&self) -> u64 {
         match self {
             // The mean of the sizes, in whole blocks, and the inode.
@@ -52,7 +52,7 @@ impl Tree {
         }
     }
 
-    /// How many inodes the merged tree takes, about.
+    /// About how many inodes the merged tree takes.
     pub fn inodes(&self) -> u64 {
         match self {
             Tree::Image { files, .. } => files + files / IN_A_DIRECTORY * 2,
@@ -61,7 +61,7 @@ impl Tree {
         }
     }
 
-    /// The regular files that show, relative to the root: those of a large tree in the order of `sizes`, the others
+    /// The regular files of the merged tree, relative to its root: of a large tree in the order of `sizes`, of others
     /// shuffled.
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
@@ -71,7 +71,7 @@ impl Tree {
         }
     }
 
-    /// As many names that are nowhere, in directories that are.
+    /// As many names as there are files, in the same directories, that do not exist.
     pub fn missing(&self) -> Vec<PathBuf> {
         self.files().into_iter().map(|file| file.with_extension("none")).collect()
     }
@@ -85,10 +85,10 @@ impl Tree {
         dirs
     }
 
-    /// Makes the layers and the merged tree in `at`, a directory that is empty.
+    /// Makes the layers and the merged tree in `at`, an empty directory.
     ///
     /// # Errors
-    /// What the file system answers.
+    /// The error of the file system.
     pub fn build(&self, at: &Path) -> io::Result<()> {
         let mut layers: Vec<Layer> = (0..self.layers()).map(|n| Layer::at(at.join(n.to_string()))).collect();
         layers.push(Layer::at(at.join("merged")));
@@ -157,7 +157,7 @@ fn image(files: u64, layers: &mut [Layer], merged: &mut Layer) -> io::Result<()>
     merged.program()
 }
 
-/// One directory that is being filled.
+/// One layer or the merged tree, while it is being made.
 struct Layer {
     root: PathBuf,
     made: HashSet<PathBuf>,
@@ -197,7 +197,7 @@ impl Layer {
     }
 }
 
-/// Writes `size` bytes that no file system makes smaller.
+/// Writes `size` random bytes, which a file system cannot compress.
 ///
 /// # Errors
 /// As `write(2)`.
@@ -219,10 +219,10 @@ pub fn fill(file: &mut impl Write, size: u64, seed: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads every file below `dir` to its end, so that its pages are in memory.
+/// Reads every file below `dir` to its end, so that its pages are cached.
 ///
 /// # Errors
-/// What the file system answers.
+/// The error of the file system.
 pub fn read_all(dir: &Path) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     let mut todo = vec![dir.to_path_buf()];
@@ -244,7 +244,7 @@ pub fn read_all(dir: &Path) -> io::Result<()> {
 /// Bytes that everything below `dir` takes on disk.
 ///
 /// # Errors
-/// What the file system answers.
+/// The error of the file system.
 pub fn allocated(dir: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
@@ -261,7 +261,7 @@ pub fn allocated(dir: &Path) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// A number that follows from `n` alone, and looks like chance: all runs have the same tree.
+/// A pseudo-random number that depends on `n` alone, so that all runs have the same tree.
 pub fn mix(n: u64) -> u64 {
     fastrand::Rng::with_seed(n).u64(..)
 }

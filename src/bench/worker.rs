@@ -1,4 +1,4 @@
-//! One measurement, in a process of its own: whatever becomes of it, the one that measures goes on.
+//! Runs one measurement in a child process, so that a crash or a hang of the child does not end the benchmark.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,7 +15,7 @@ use super::clock::{Clock, Sample};
 
 /// How long one measurement may take.
 const MOST: Duration = Duration::from_secs(600);
-/// How much of a message fits into one of the channel, after a byte that says whether more follows.
+/// The most bytes of a message in one packet of the channel, after the byte that tells whether more follows.
 const PIECE: usize = (16 << 10) - 1;
 
 /// What a workload does.
@@ -27,7 +27,7 @@ pub(super) struct Failure {
     pub why: String,
     /// The file system is full.
     pub full: bool,
-    /// Nobody serves the mount any more.
+    /// The process that served the mount is gone.
     pub gone: bool,
 }
 
@@ -43,15 +43,16 @@ enum Message {
 pub(super) enum End {
     Done,
     Failed(Failure),
-    /// Somebody asked for the end.
+    /// A signal asked this process to end.
     Interrupted,
 }
 
-/// Does `work` in a child, where `root` shows the tree; gives each sample to `sample` as it comes. `abandon` is called
-/// before a child that does not end by itself is waited for: it may wait for a daemon.
+/// Does `work` on the tree at `root` in a child process, and passes each sample to `sample` as it arrives. If the work
+/// is not completed, calls `abandon` before it waits for the child: the child may wait for a daemon, which `abandon`
+/// must end.
 ///
 /// # Errors
-/// When there can be no child.
+/// When the child cannot be started, or the channel to it fails.
 pub(super) fn run(
     work: &Work,
     (root, upper, mounted_in): (&Path, Option<&Path>, Option<Duration>),
@@ -60,7 +61,7 @@ pub(super) fn run(
     abandon: &dyn Fn(),
 ) -> io::Result<End> {
     let (child, channel) = process::spawn_connected(Namespaces::empty(), |channel| {
-        // Without somebody who listens there is nothing to do.
+        // Fails if the parent is gone already; then nothing reads the samples.
         if process::die_with_parent().is_err() {
             return 1;
         }
@@ -123,7 +124,7 @@ fn failed(why: &str) -> End {
     End::Failed(Failure { why: why.into(), full: false, gone: false })
 }
 
-/// Whether somebody wants this process to end.
+/// Whether a signal that ends this process has arrived.
 pub(super) fn asked_to_end(signals: &Messages) -> bool {
     std::iter::from_fn(|| signals.next().ok().flatten())
         .any(|number| matches!(number, signal::HANGUP | signal::INTERRUPT | signal::TERMINATE))

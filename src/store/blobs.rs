@@ -1,4 +1,4 @@
-//! Blobs and layers that are there: where they are, and reading the documents among them.
+//! Published blobs and layers: their paths, and reading manifests, indexes and configurations.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,10 +10,10 @@ use super::Store;
 use super::error::{Result, StoreError, format_of, io_at};
 use crate::image::{Digest, ImageConfig, Index, Manifest};
 
-/// The most that a manifest, an index or a configuration may have, in bytes; registries take no more.
+/// The maximum size of a manifest, an index or a configuration, in bytes; registries accept no more.
 pub(super) const DOCUMENT_MAX: u64 = 4 << 20;
 
-/// What `layer.json` says.
+/// The content of `layer.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LayerSize {
     pub entries: u64,
@@ -34,14 +34,14 @@ impl Store {
         self.layer_path(diff_id).join("fs")
     }
 
-    /// What the unpacked layer holds, in bytes of content; 0 for a layer that is not there.
+    /// Bytes of file content in the unpacked layer; 0 if the layer is not in the store.
     pub fn layer_bytes(&self, diff_id: &Digest) -> u64 {
         let read = std::fs::read(self.layer_path(diff_id).join("layer.json"));
         let size = read.ok().and_then(|json| serde_json::from_slice::<LayerSize>(&json).ok());
         size.map_or(0, |size| size.bytes)
     }
 
-    /// The document `digest`, verified.
+    /// Reads the document with this digest and verifies it.
     pub(super) fn document(&self, what: &'static str, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let file = match File::open(&path) {
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-/// All of `from`, unless that is more than a document may have.
+/// Reads all of `from`; an error if it is larger than [`DOCUMENT_MAX`].
 pub(super) fn read_document(from: impl Read, what: &str, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes).map_err(io_at("read", path))?;

@@ -1,4 +1,4 @@
-//! What a container changed of its image: told as a list, and packed as one more layer.
+//! The changes of a container against its image: as a list, and packed as one more layer.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ struct Stack {
     upper: Dir,
     /// Topmost first.
     lower: Vec<Dir>,
-    /// Where the upper keeps what has several names.
+    /// The upper's hardlink index.
     index: Option<Dir>,
 }
 
@@ -25,18 +25,18 @@ impl Stack {
 }
 
 impl Store {
-    /// What `container` changed, sorted by path.
+    /// The changes of `container` against its image, sorted by path.
     ///
     /// # Errors
-    /// [`StoreError::Compare`], [`StoreError::Io`] when its directories cannot be opened, and those of
+    /// [`StoreError::Compare`], [`StoreError::Io`] when its directories cannot be opened, and the errors of
     /// [`Store::image`].
     pub fn changes(&self, container: &Container) -> Result<Vec<Change>> {
         let stack = self.stack(container, &self.image(&container.image.to_string())?)?;
         tar::changes(stack.over(), self.policy()?).map_err(StoreError::Compare)
     }
 
-    /// Makes an image of `container`: its image, and what it changed as one more layer. Nothing else may use the
-    /// container: a mount could hold changes that are not in the upper directory yet, and more may come.
+    /// Makes an image of `container`: its image, and its changes as one more layer. Nothing else may use the
+    /// container meanwhile: a mount could hold changes that are not in the upper directory yet, or make new ones.
     ///
     /// # Errors
     /// As [`Store::commit`] and [`Store::changes`].

@@ -7,10 +7,10 @@ use super::Store;
 use super::error::{Result, StoreError, format_of, io_at};
 use crate::image::{Digest, Index, MediaKind};
 
-/// An index in an index in an index: more is a mistake or an attack.
+/// How deep indexes may nest; deeper nesting is a mistake or an attack.
 const DEPTH_MAX: usize = 8;
 
-/// What is in use.
+/// The blobs and layers that are in use.
 #[derive(Debug, Default)]
 pub(super) struct Reached {
     blobs: HashSet<Digest>,
@@ -18,17 +18,17 @@ pub(super) struct Reached {
 }
 
 impl Store {
-    /// What `index` reaches.
+    /// The blobs and layers that `index` reaches.
     ///
     /// # Errors
-    /// When something that the index names cannot be read: then nothing can be known to be without use.
+    /// When a document that the index reaches cannot be read: then it is unknown what is unused.
     pub(super) fn reached(&self, index: &Index) -> Result<Reached> {
         let mut reached = Reached::default();
         self.reach(index, &mut reached, 0)?;
         Ok(reached)
     }
 
-    /// Removes what is not `reached`; answers the layers among it. The store is locked exclusively.
+    /// Removes what is not `reached`, and returns the removed layers. The caller holds the exclusive lock.
     pub(super) fn collect(&self, reached: &Reached) -> Result<Vec<Digest>> {
         let mut removed = Vec::new();
         for digest in self.names_in("layers/sha256")? {
@@ -76,7 +76,7 @@ impl Store {
         Ok(())
     }
 
-    /// What `dir` of the store holds, by digest; what is not named so is nobody's business.
+    /// The entries of the store's directory `dir` whose name is a digest; other entries are ignored.
     fn names_in(&self, dir: &str) -> Result<Vec<Digest>> {
         let path = self.root().join(dir);
         let mut digests = Vec::new();

@@ -1,4 +1,4 @@
-//! Commits: an image, one more layer on top of it, and a name for the whole.
+//! Commit: makes a new image from an existing one and one more layer.
 
 use std::io::{BufWriter, Write};
 
@@ -16,27 +16,27 @@ use crate::tar;
 
 const BUFFER: usize = 128 << 10;
 
-/// What a commit says of itself.
+/// The name, history and configuration of the image that a commit makes.
 #[derive(Clone, Debug)]
 pub struct Commit<'a> {
-    /// The name of the new image; without a digest, which comes from its content.
+    /// The name of the new image, without a digest: the digest comes from the content.
     pub name: Reference,
     /// Shown by `history` as the comment.
     pub message: Option<&'a str>,
-    /// What made the layer, a command line for instance.
+    /// What made the layer, for instance a command line.
     pub created_by: &'a str,
-    /// Changes of the configuration, made in this order.
+    /// Changes to the configuration, applied in this order.
     pub changes: &'a [Change],
     /// How the new layer is stored.
     pub compression: Compression,
 }
 
 impl Store {
-    /// Makes an image of `base` and the layer that `write_layer` writes, as an OCI layer tar that is not
-    /// compressed; it is unpacked, too, so that the image can be run.
+    /// Makes an image from `base` and one more layer, which `write_layer` writes as an uncompressed OCI layer
+    /// tar. The layer is unpacked too, so that the image can be run.
     ///
     /// # Errors
-    /// [`StoreError::Pack`] when `write_layer` fails; what [`Store::load`] says of layers; [`StoreError::Io`].
+    /// [`StoreError::Pack`] when `write_layer` fails; the errors of [`Store::load`] about layers; [`StoreError::Io`].
     pub fn commit(
         &self,
         base: &Image,
@@ -45,7 +45,7 @@ impl Store {
     ) -> Result<Image> {
         let name = new_name(&new.name)?;
         let mut staging = Staging::begin(self)?;
-        // Looked up under the lock: the image may be gone by now.
+        // Looked up again under the lock: the image may have been removed meanwhile.
         let base = self.image(&base.id.to_string())?;
         let base_manifest: Digest = base.manifest.digest().try_into().map_err(format_of("the image"))?;
         let manifest = self.manifest(&base_manifest)?;
@@ -70,7 +70,7 @@ impl Store {
         self.image(&new.name.to_string())
     }
 
-    /// Writes the layer's blob, and reads it back as every layer is read.
+    /// Writes the layer's blob, then verifies and unpacks it as any other layer.
     fn pack(
         &self,
         staging: &mut Staging<'_>,
@@ -95,7 +95,7 @@ impl Store {
         let content =
             Content { from: From::Spooled(file.path().into()), size: blob.size, name: blob.digest.to_string() };
         let layer = staging.ingest(content, Some(blob), diff_id, &mut |_| {})?;
-        // What was asked for names the media type, also for a layer that another image has.
+        // The media type follows the requested compression, also when another image has this layer.
         Ok((Layer { compression, ..layer }, diff_id))
     }
 }

@@ -1,4 +1,4 @@
-//! Names: making them up, and guessing which one was meant.
+//! Names of containers: generates them, checks them, and finds the name nearest to a mistyped one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -62,14 +62,14 @@ const STONES: &[&str] = &[
     "tuff",
 ];
 
-/// Bytes that nobody can guess.
+/// Random bytes from the kernel, which nobody can guess.
 pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A name such as `quiet_gneiss`; the later the `attempt`, the less likely it is taken.
+/// A random name like `quiet_gneiss`; from the ninth `attempt` on with a number, so that it is less likely taken.
 pub(super) fn generate(attempt: u32) -> io::Result<String> {
     let [a, b, c, d] = random::<4>()?;
     let adjective = ADJECTIVES[usize::from(a) % ADJECTIVES.len()];
@@ -80,14 +80,14 @@ pub(super) fn generate(attempt: u32) -> io::Result<String> {
     })
 }
 
-/// Of `names` the one that `typed` may have meant.
+/// The one of `names` that the user may have meant by `typed`.
 pub(super) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let most = (typed.chars().count() / 3).clamp(1, 4);
     let near = names.into_iter().map(|name| (strsim::damerau_levenshtein(typed, name), name));
     near.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name.into())
 }
 
-/// Letters and digits, then also `_`, `.` and `-`; at least two, as docker has it.
+/// A letter or digit, then letters, digits, `_`, `.` and `-`: 2 to 255 characters, by Docker's rule.
 pub(super) fn is_container_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let rest = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_finds_the_name() {
+    fn the_nearest_name_is_found_for_a_mistyped_one() {
         let names = ["alpine", "debian", "debian:12", "flask-app"];
         for (typed, meant) in [
             ("alpin", Some("alpine")),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_made_up_are_names() {
+    fn generated_names_are_valid_and_bad_names_are_not() {
         for attempt in [0, 8] {
             assert!(is_container_name(&generate(attempt).unwrap()));
         }

@@ -1,4 +1,4 @@
-//! Containers: an image, a name, and the directories for what is changed.
+//! Containers: an image, a name, and the directories for the container's changes.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -28,24 +28,25 @@ pub struct Container {
     pub name: String,
     /// The ID of its image.
     pub image: Digest,
-    /// What the image was called when the container was made.
+    /// The image's name when the container was made.
     pub image_name: String,
     /// When the container was made.
     pub created: Instant,
-    /// What ran in it last; empty before the first time.
+    /// The last command that ran in it; empty before the first run.
     pub command: Vec<String>,
-    /// How that ended; `None` before the first end.
+    /// The exit status of that command; `None` until it has ended.
     pub exit_status: Option<u8>,
     dir: PathBuf,
 }
 
-/// A container is mounted or running for as long as this lives, in this process or one forked from it.
+/// The container's lock, held until this value is dropped in this process and in those forked from it. It means that
+/// the container is mounted or running.
 #[derive(Debug)]
 pub struct InUse {
     _file: File,
 }
 
-/// What `config.json` says.
+/// The content of `config.json`.
 #[derive(Serialize, Deserialize)]
 struct Record {
     id: String,
@@ -60,12 +61,12 @@ struct Record {
 }
 
 impl Container {
-    /// Holds all that is kept of the container, and goes with it: also a place for files about it.
+    /// The container's own directory, removed with it. Other files about the container may be kept here too.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What the container changed, in overlay's format.
+    /// The upper directory: the container's changes, in overlayfs's format.
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")
     }
@@ -75,17 +76,17 @@ impl Container {
         self.dir.join("work")
     }
 
-    /// Where the whole is to be mounted.
+    /// The mount point for the container's root.
     pub fn merged(&self) -> PathBuf {
         self.dir.join("merged")
     }
 
-    /// Takes the container for a mount or a run.
+    /// Locks the container for a mount or a run.
     ///
     /// # Errors
-    /// [`StoreError::ContainerInUse`] when it is taken.
+    /// [`StoreError::ContainerInUse`] when another process holds the lock; [`StoreError::Io`].
     pub fn lock(&self) -> Result<InUse> {
-        // Who only looks holds the lock for a moment, which is no use of the container.
+        // Several tries, because `is_in_use` of another process holds the lock for a moment.
         const TRIES: u32 = 5;
         let path = self.dir.join("lock");
         let file =
@@ -100,13 +101,13 @@ impl Container {
         Err(StoreError::ContainerInUse { name: self.name.clone() })
     }
 
-    /// Whether somebody holds [`Container::lock`] now.
+    /// Whether a process holds [`Container::lock`] now.
     pub fn is_in_use(&self) -> bool {
         let file = File::open(self.dir.join("lock"));
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Records what begins to run.
+    /// Records the command that starts to run.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -116,7 +117,7 @@ impl Container {
         self.write()
     }
 
-    /// Records how it ended.
+    /// Records the exit status of the command.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -156,7 +157,7 @@ impl Container {
 }
 
 impl Store {
-    /// A new container of `image`, called `name` or what the store makes up.
+    /// Makes a container of `image`, with the given name or else a generated one.
     ///
     /// # Errors
     /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
@@ -193,7 +194,7 @@ impl Store {
         Ok(container)
     }
 
-    /// The directories of a container; its root looks like that of the topmost layer.
+    /// Makes the directories of a container. The upper's root gets mode and owner of the topmost layer's root.
     fn fill(&self, scratch: &ScratchDir, image: &Image) -> Result<()> {
         let upper = scratch.make_dir("upper")?;
         scratch.make_dir("merged")?;
@@ -231,7 +232,7 @@ impl Store {
     /// All containers, newest first.
     ///
     /// # Errors
-    /// When the directory cannot be read; a container that cannot be is left out, with a warning.
+    /// When the directory cannot be read. A container that cannot be read is left out, with a warning.
     pub fn containers(&self) -> Result<Vec<Container>> {
         let path = self.root().join("containers");
         let mut containers = Vec::new();
@@ -247,7 +248,7 @@ impl Store {
         Ok(containers)
     }
 
-    /// The container called `name`, or whose ID begins so.
+    /// The container with this name, or the one whose ID begins with `name`.
     ///
     /// # Errors
     /// [`StoreError::UnknownContainer`] with the nearest name, [`StoreError::AmbiguousContainer`].
@@ -272,10 +273,11 @@ impl Store {
         }
     }
 
-    /// Removes the container and what it changed.
+    /// Removes the container and its changes.
     ///
     /// # Errors
-    /// [`StoreError::ContainerInUse`], [`StoreError::Mounted`], or what cannot be removed.
+    /// [`StoreError::ContainerInUse`], [`StoreError::Mounted`], or [`StoreError::Io`] with the path that cannot be
+    /// removed.
     pub fn remove_container(&self, container: &Container) -> Result<()> {
         let _lock = self.lock_shared()?;
         let _in_use = container.lock()?;
@@ -285,17 +287,17 @@ impl Store {
         self.discard(&container.dir)
     }
 
-    /// Bytes that the container's changes take on the disk.
+    /// Bytes that the container's changes take on the disk: allocated 512-byte blocks times 512.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; files that vanish meanwhile are none.
+    /// [`StoreError::Io`]; a file that vanishes meanwhile is not an error.
     pub fn container_bytes(&self, container: &Container) -> Result<u64> {
         let upper = container.upper();
         Dir::open_host(&upper).and_then(|dir| disk_bytes(&dir)).map_err(io_at("read", &upper))
     }
 }
 
-/// Mode, owner, and owner as it is recorded where it cannot be kept.
+/// Copies mode and owner of a directory. Where the owner is recorded in an xattr, copies that instead of the owner.
 fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
     let stat = from.stat_self()?;
     let to = to.to_path_fd()?;
@@ -307,7 +309,7 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
     to.set_perm(stat.perm)
 }
 
-/// Bytes allocated for what is below `dir`; a file with several names counts once for each.
+/// Bytes allocated for everything below `dir`; a file with several names counts once for each name.
 fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
     walk(dir, |dir, _, entries| {
@@ -322,7 +324,7 @@ fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
     Ok(bytes)
 }
 
-/// Whether something is mounted at `at`, in `dir`; also when whoever served it is dead.
+/// Whether something is mounted at `at`, which is in `dir`; also true when the process that served it has died.
 fn is_mounted(at: &Path, dir: &Path) -> bool {
     match (fs::symlink_metadata(at), fs::symlink_metadata(dir)) {
         (Ok(at), Ok(dir)) => at.dev() != dir.dev(),

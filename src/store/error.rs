@@ -1,4 +1,4 @@
-//! What can be wrong with a store, or with what is brought into it.
+//! Errors of the store and of its input.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::image::{self, Digest, Platform, Reference};
 use crate::tar;
 
-/// Why the store could not do what it was asked to. Nothing half done is left behind.
+/// Why an operation of the store failed. A failed operation leaves nothing half done.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum StoreError {
@@ -98,7 +98,7 @@ pub enum StoreError {
     Mounted { name: String, at: PathBuf },
     #[error("cannot pack the layer")]
     Pack(#[source] tar::Error),
-    /// What a container has could not be compared with what its image has.
+    /// The container's files could not be compared with those of its image.
     #[error(transparent)]
     Compare(tar::Error),
 }
@@ -119,12 +119,12 @@ pub(super) fn io_at<E: Into<io::Error>>(action: &'static str, path: &Path) -> im
     move |source| StoreError::Io { action, path: path.into(), source: source.into() }
 }
 
-/// For `map_err`: `what` is not in the format that it should be in.
+/// For `map_err`: `what` has a wrong format.
 pub(super) fn format_of(what: impl Into<String>) -> impl FnOnce(image::Error) -> StoreError {
     move |source| StoreError::Format { what: what.into(), source }
 }
 
-/// `name`, which a user gives to an image.
+/// Checks a name that a user gives to an image.
 ///
 /// # Errors
 /// [`StoreError::NameWithDigest`]: the digest of an image is made from its content.
@@ -135,7 +135,7 @@ pub(super) fn new_name(name: &Reference) -> Result<Reference> {
     }
 }
 
-/// Names as a message lists them.
+/// The names, separated by commas, for a message.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a Reference>) -> String {
     names.into_iter().map(Reference::to_string).collect::<Vec<_>>().join(", ")
 }

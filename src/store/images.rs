@@ -14,11 +14,11 @@ use crate::image::{Digest, Index, Instant, MediaKind, Reference, name_of};
 /// An image that the store holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    /// Sorted; an image whose name was given to another has none.
+    /// Sorted; empty if it has no name, for instance because its name was given to another image.
     pub names: Vec<Reference>,
     /// The digest of the configuration.
     pub id: Digest,
-    /// Where the manifest is, with the annotations of one of the names.
+    /// The manifest's descriptor, with the annotations of one of the names.
     pub manifest: Descriptor,
     /// The configuration.
     pub config: ImageConfiguration,
@@ -26,20 +26,20 @@ pub struct Image {
     pub layers: Vec<Digest>,
 }
 
-/// An image is not removed for as long as this lives, in this process or one forked from it.
+/// Keeps an image from being removed until it is dropped in this process and in those forked from it.
 #[derive(Debug)]
 pub struct Held {
     _file: File,
 }
 
-/// What a removal came to.
+/// The result of [`Store::remove_image`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// The names that were taken away.
+    /// The names that were removed.
     pub untagged: Vec<Reference>,
-    /// The image, when its last name went.
+    /// The image, if its last name was removed.
     pub deleted: Option<Digest>,
-    /// Layers that no other image has.
+    /// The layers that were removed, because no other image has them.
     pub layers: Vec<Digest>,
 }
 
@@ -52,12 +52,12 @@ pub(super) struct Listed {
 }
 
 impl Image {
-    /// How lists and messages call it: its first name, or the beginning of its ID.
+    /// The name that lists and messages show: the first name, or else the beginning of the ID.
     pub fn display_name(&self) -> String {
         self.names.first().map_or_else(|| self.id.short(), Reference::to_string)
     }
 
-    /// When it was built, as far as its configuration tells.
+    /// When it was built; `None` if the configuration does not tell.
     pub fn created(&self) -> Option<Instant> {
         self.config.created().as_ref()?.parse().ok().filter(Instant::is_told)
     }
@@ -67,7 +67,7 @@ impl Store {
     /// All images, newest first.
     ///
     /// # Errors
-    /// When `index.json` cannot be read; an image that cannot be is left out, with a warning.
+    /// When `index.json` cannot be read. An image that cannot be read is left out, with a warning.
     pub fn images(&self) -> Result<Vec<Image>> {
         let mut images: BTreeMap<Digest, Image> = BTreeMap::new();
         for listed in self.listed()? {
@@ -92,11 +92,11 @@ impl Store {
         self.find_image(reference).map(|(image, _)| image)
     }
 
-    /// The image, and its name when that is how it was found.
+    /// The image, and its name if `reference` is a name.
     fn find_image(&self, reference: &str) -> Result<(Image, Option<Reference>)> {
         let listed = self.listed()?;
         if let Ok(name) = reference.parse::<Reference>() {
-            // Podman names what it builds `localhost/NAME`.
+            // Podman gives the images that it builds the name `localhost/NAME`.
             let local = format!("localhost/{reference}").parse::<Reference>().ok();
             if let Some(found) = named(&listed, &name).or_else(|| named(&listed, local.as_ref()?)) {
                 return Ok((self.whole_image(self.read_image(found)?, &listed), found.name.clone()));
@@ -128,7 +128,7 @@ impl Store {
         }
     }
 
-    /// With all the names that it has.
+    /// Fills in all names of `image`.
     fn whole_image(&self, mut image: Image, listed: &[Listed]) -> Image {
         let same = |listed: &&Listed| match self.manifest(&listed.manifest) {
             Ok(manifest) => manifest.config().digest == image.id,
@@ -151,7 +151,7 @@ impl Store {
         })
     }
 
-    /// The manifests of the index; what others may have put there besides is passed over.
+    /// The manifests of `index.json`; entries of other kinds, which other tools may have added, are skipped.
     pub(super) fn listed(&self) -> Result<Vec<Listed>> {
         let index = self.index()?;
         let manifests = index.manifests().iter().filter_map(|descriptor| {
@@ -167,15 +167,15 @@ impl Store {
         image.layers.iter().rev().map(|diff_id| self.layer_fs(diff_id)).collect()
     }
 
-    /// Bytes of content in all layers of `image`, shared ones included.
+    /// Bytes of file content in all layers of `image`, including layers that other images share.
     pub fn image_bytes(&self, image: &Image) -> u64 {
         image.layers.iter().map(|diff_id| self.layer_bytes(diff_id)).sum()
     }
 
-    /// Keeps `image` from being removed, for a mount that no container stands for.
+    /// Keeps `image` from being removed, for a mount without a container.
     ///
     /// # Errors
-    /// [`StoreError::UnknownImage`] when it was removed meanwhile; [`StoreError::MissingLayer`].
+    /// [`StoreError::UnknownImage`] when it was removed meanwhile; [`StoreError::MissingLayer`]; [`StoreError::Io`].
     pub fn hold(&self, image: &Image) -> Result<Held> {
         let _lock = self.lock_shared()?;
         self.image(&image.id.to_string())?;
@@ -191,7 +191,7 @@ impl Store {
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Whether all layers are there: not so of an image that another tool put into the layout.
+    /// Checks that all layers are unpacked. Those of an image that another tool put into the layout are not.
     pub(super) fn check_layers(&self, image: &Image) -> Result<()> {
         match image.layers.iter().find(|diff_id| !self.layer_fs(diff_id).is_dir()) {
             Some(diff_id) => Err(StoreError::MissingLayer { image: image.display_name(), diff_id: *diff_id }),
@@ -199,13 +199,13 @@ impl Store {
         }
     }
 
-    /// Takes a name from an image, and removes the image with its last name.
+    /// Removes a name of an image, and the image itself with its last name.
     ///
-    /// An ID stands for the only name, or with `force` for all of them.
+    /// An ID means the image's only name, or with `force` all its names.
     ///
     /// # Errors
     /// [`StoreError::ImageInUse`] with the names of the containers, [`StoreError::ImageMounted`],
-    /// [`StoreError::SeveralNames`], and those of [`Store::image`].
+    /// [`StoreError::SeveralNames`], and the errors of [`Store::image`].
     pub fn remove_image(&self, reference: &str, force: bool) -> Result<Removed> {
         let _lock = self.lock_exclusive()?;
         let _names = Lock::names(self.root())?;
@@ -249,14 +249,15 @@ impl Store {
     }
 }
 
-/// What is listed as `wanted`: under just this name, or when `wanted` has no digest, under its tag with a digest.
+/// The entry named `wanted`. If there is none and `wanted` has no digest: the entry with its repository and tag, and
+/// with any digest.
 fn named<'a>(listed: &'a [Listed], wanted: &Reference) -> Option<&'a Listed> {
     let find = |is: &dyn Fn(&Reference) -> bool| listed.iter().find(|listed| listed.name.as_ref().is_some_and(is));
     let tagged = |name: &Reference| name.is_beside(wanted) && name.tag() == wanted.tag();
     find(&|name| name == wanted).or_else(|| find(&tagged).filter(|_| wanted.digest().is_none()))
 }
 
-/// What is listed in the repository of `wanted` and has its digest. The digest goes before the tag, as in docker.
+/// The entry with the repository and the digest of `wanted`. The tag is ignored, as in Docker.
 fn by_digest<'a>(listed: &'a [Listed], wanted: &Reference) -> Option<&'a Listed> {
     let digest = wanted.digest()?;
     listed.iter().find(|listed| {
@@ -265,7 +266,7 @@ fn by_digest<'a>(listed: &'a [Listed], wanted: &Reference) -> Option<&'a Listed>
     })
 }
 
-/// The listed name nearest to `typed`, which may leave out what is `latest`.
+/// The listed name nearest to `typed`, which may leave out the tag `latest`.
 fn nearest(typed: &str, listed: &[Listed]) -> Option<String> {
     let names = listed.iter().filter_map(|listed| listed.name.as_ref());
     let spelled: Vec<String> = names

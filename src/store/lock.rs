@@ -1,23 +1,23 @@
-//! Who may change the store now.
+//! The locks of the store.
 //!
-//! `lock` is held shared by those who add, each in a place of its own below `tmp/`, and exclusively by
-//! who removes: nothing that an adder counts on goes away under it. `names.lock` is held for the moment
-//! in which `index.json` or the name of a container changes. Who holds both took `lock` first. Readers
-//! take none: all that they see was published by a rename.
+//! Processes that add hold `lock` shared; each writes to a place of its own below `tmp/`. A process that
+//! removes holds `lock` exclusively, so that nothing is removed while another process relies on it.
+//! `names.lock` is held briefly, while `index.json` or the name of a container changes. A process that takes
+//! both takes `lock` first. Readers take no lock: everything that they read was published by a rename.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::error::{Result, io_at};
 
-/// A lock, given back when dropped, also by a process that is killed.
+/// A lock on a file, released when it is dropped or the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// For adding; waits while somebody removes. `alone` is called when nobody else is at work.
+    /// The lock for adding; waits for a process that removes. Calls `alone` first if no other process holds the lock.
     pub(super) fn shared(root: &Path, alone: impl FnOnce() -> Result<()>) -> Result<Lock> {
         let path = root.join("lock");
         let file = open(&path)?;
@@ -26,17 +26,17 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(io_at("lock", &path)(error)),
         }
-        // From exclusive to shared when it was alone.
+        // Downgrades the lock from exclusive to shared, if `try_lock` got it.
         file.lock_shared().map_err(io_at("lock", &path))?;
         Ok(Lock { _file: file })
     }
 
-    /// For removing; waits for everybody else.
+    /// The lock for removing; waits for all other holders.
     pub(super) fn exclusive(root: &Path) -> Result<Lock> {
         Lock::take(&root.join("lock"))
     }
 
-    /// For changing names.
+    /// The lock for changing names.
     pub(super) fn names(root: &Path) -> Result<Lock> {
         Lock::take(&root.join("names.lock"))
     }

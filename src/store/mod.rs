@@ -6,11 +6,11 @@
 //!   blobs/sha256/<digest>    manifests, configurations and compressed layers
 //!   layers/sha256/<diff id>/
 //!     fs/                    one unpacked layer, ready to be a lower directory
-//!     index                  its table of contents, from which mounts answer in place of the layer
+//!     toc                    its table of contents, from which mounts answer lookups
 //!     layer.json             how many entries and bytes it has
 //!   containers/<id>/
 //!     config.json            name, image, and how the last run ended
-//!     upper/ work/ merged/   what the container changed; overlay's work directory; a mount point
+//!     upper/ work/ merged/   the container's changes; overlay's work directory; a mount point
 //!     lock                   held while the container is mounted or running
 //!   tmp/                     what is being written
 //!   lock names.lock          see below
@@ -18,16 +18,16 @@
 //!
 //! What holds:
 //!
-//! - Everything outside `tmp/` is complete. It was built in `tmp/` and published by one rename; what an
-//!   interrupted process left in `tmp/` is swept when the next one finds itself alone.
-//! - A blob's digest was verified before it was published, and a layer's diff ID before the layer was,
-//!   against the very blob that its manifest names. A published layer never changes. Its table of contents may
-//!   be replaced, by one rename; who has the old one open goes on with that.
-//! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is
-//!   collected when an image is removed. A container's image cannot be.
-//! - Locks: `lock` is held shared by who adds and exclusively by who removes, `names.lock` while names
-//!   change. Readers need none. A container in use has its own lock; the configuration of an image that is
-//!   mounted without a container is locked shared.
+//! - Everything outside `tmp/` is complete. It was built in `tmp/` and published by one rename. An interrupted
+//!   process may leave files in `tmp/`; the next process that is alone in the store removes them.
+//! - A blob's digest is verified before the blob is published. A layer's diff ID is verified before the layer is
+//!   published, against the same blob that its manifest names. A published layer never changes. Its table of
+//!   contents may be replaced, by one rename; a process that has the old table open keeps using it.
+//! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is removed
+//!   when an image is removed. An image that a container uses cannot be removed.
+//! - Locks: a process that adds holds `lock` shared, a process that removes holds it exclusively, and
+//!   `names.lock` is held while names change. Readers need no lock. A container in use has its own lock. The
+//!   configuration of an image that is mounted without a container is locked shared.
 //!
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
@@ -76,15 +76,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, and makes it where there is none.
+    /// Opens the store at `root`, and creates it if it does not exist.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn open(root: &Path) -> Result<Store> {
-        // What programs in images may do with set-id bits, users of the host must not reach.
+        // Mode 0700: users of the host must not be able to run set-user-ID programs from images.
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(root);
         made.map_err(io_at("make", root))?;
-        // Mounts outlive the current directory.
+        // Absolute, because a process that serves a mount may change its current directory.
         let root = root.canonicalize().map_err(io_at("open", root))?;
         let store = Store { root };
         for dir in ["blobs/sha256", "layers/sha256", "containers", "tmp"] {
@@ -97,12 +97,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Where the store is, absolute.
+    /// The store's directory, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Publishes a document at the root unless there is one.
+    /// Publishes a document at the root unless it exists already.
     fn make_document(&self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.root.join(name);
         if path.exists() {
@@ -117,19 +117,19 @@ impl Store {
         }
     }
 
-    /// For adding: sweeps what others left when nobody else is at work.
+    /// The lock for adding. Empties `tmp/` first if no other process holds the lock.
     fn lock_shared(&self) -> Result<Lock> {
         Lock::shared(&self.root, || self.sweep())
     }
 
-    /// For removing.
+    /// The lock for removing.
     fn lock_exclusive(&self) -> Result<Lock> {
         let lock = Lock::exclusive(&self.root)?;
         self.sweep()?;
         Ok(lock)
     }
 
-    /// How this process keeps owners and marks in the store's layers, found by trying.
+    /// How this process can keep owners and marks in the store's layers; found by trying it in `tmp/`.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -138,7 +138,7 @@ impl Store {
         self.probe()
     }
 
-    /// As [`policy`](Self::policy), for who holds the lock.
+    /// As [`policy`](Self::policy); the caller holds the lock.
     fn probe(&self) -> Result<Policy> {
         let scratch = self.scratch_dir()?;
         let tried = scratch.make_dir("policy")?;

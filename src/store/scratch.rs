@@ -1,4 +1,4 @@
-//! What is being written: files and directories in `tmp/` that vanish unless they are published.
+//! Files and directories in `tmp/`, which are removed unless they are published.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use super::Store;
 use super::error::{Result, io_at};
 use crate::sys::{Dir, Errno, Name, NameBuf};
 
-/// A directory in `tmp/`, removed when dropped whatever modes its files have.
+/// A directory in `tmp/`, removed when it is dropped, whatever the modes of its files are.
 #[derive(Debug)]
 pub(super) struct ScratchDir {
     tmp: Dir,
@@ -20,7 +20,7 @@ pub(super) struct ScratchDir {
 }
 
 impl Store {
-    /// A file in `tmp/` that holds `content`, written to the disk.
+    /// A file in `tmp/` that holds `content`, already synced to the disk.
     pub(super) fn temp_file(&self, content: &[u8]) -> Result<NamedTempFile> {
         let mut file = self.empty_file()?;
         let written = file.write_all(content).and_then(|()| file.as_file().sync_all());
@@ -45,7 +45,7 @@ impl Store {
         Ok(ScratchDir { tmp, name, path })
     }
 
-    /// Empties `tmp/`: for who is alone in the store.
+    /// Empties `tmp/`. No other process may be writing to the store.
     pub(super) fn sweep(&self) -> Result<()> {
         let tmp = self.tmp_dir()?;
         for entry in tmp.entries().map_err(io_at("list", &self.tmp()))? {
@@ -56,7 +56,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the directory `path` of the store away: out of sight by one rename, then from the disk.
+    /// Removes the directory `path` of the store: moves it into `tmp/` by one rename, then deletes it there.
     pub(super) fn discard(&self, path: &Path) -> Result<()> {
         let scratch = self.scratch_dir()?;
         fs::rename(path, scratch.path.join("discarded")).map_err(io_at("remove", path))?;
@@ -69,7 +69,7 @@ impl ScratchDir {
         &self.path
     }
 
-    /// Makes the directory `name` in it, with mode 755 whatever the umask is.
+    /// Makes the directory `name` in it, with mode 755 regardless of the umask.
     pub(super) fn make_dir(&self, name: &str) -> Result<Dir> {
         let path = self.path.join(name);
         let make = || -> Result<Dir, Errno> {
@@ -82,7 +82,7 @@ impl ScratchDir {
         make().map_err(io_at("make", &path))
     }
 
-    /// Moves the directory to `to`; `false` when something is there already, and this one is removed.
+    /// Moves the directory to `to`. If `to` exists already, removes this directory and returns `false`.
     pub(super) fn publish(self, to: &Path) -> Result<bool> {
         match fs::rename(&self.path, to) {
             Ok(()) => Ok(true),
@@ -93,14 +93,14 @@ impl ScratchDir {
         }
     }
 
-    /// Removes the directory, and says why that fails.
+    /// Removes the directory, and returns the error if that fails.
     pub(super) fn remove(self) -> Result<()> {
         self.tmp.remove_all(self.name.as_name()).map_err(io_at("remove", &self.path))
     }
 }
 
 impl Drop for ScratchDir {
-    /// A published directory is no longer there, which is no error.
+    /// A published directory is no longer here; this is not an error.
     fn drop(&mut self) {
         if let Err(error) = self.tmp.remove_all(self.name.as_name()) {
             tracing::warn!(path = ?self.path, %error, "left behind until the store is next swept");

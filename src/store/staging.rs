@@ -1,8 +1,8 @@
-//! Staging: blobs and layers on their way into the store, in full view of nobody.
+//! Staging: blobs and layers that are written to `tmp/` before they are published.
 //!
-//! Each layer is read once: while it streams by, its blob is copied and hashed, decompressed, hashed
-//! again and unpacked. What is staged vanishes when the [`Staging`] is dropped; [`Staging::publish`]
-//! makes all of it visible, the names last.
+//! Each layer is read once: in one pass its blob is copied and hashed, decompressed, hashed again and
+//! unpacked. Staged files are removed when the [`Staging`] is dropped. [`Staging::publish`] moves all of
+//! them into the store, the names last.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -24,30 +24,30 @@ use crate::layer::Policy;
 use crate::sys::Dir;
 use crate::tar::{self, Unpacked};
 
-/// What happens while images are loaded, for who shows it.
+/// An event while images are loaded, for a progress display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// A layer begins.
+    /// Reading of a layer begins.
     Layer {
-        /// Which one.
+        /// The layer.
         diff_id: Digest,
-        /// Bytes to be read of it, compressed.
+        /// Bytes to be read, as stored (compressed).
         size: u64,
     },
-    /// So many more of its bytes were read.
+    /// This many more bytes of the layer were read.
     Read(u64),
-    /// It is complete.
+    /// The layer is complete.
     Done,
-    /// It was there already.
+    /// The store had this layer already.
     Present {
-        /// Which one.
+        /// The layer.
         diff_id: Digest,
     },
 }
 
 pub(super) type OnProgress<'a> = &'a mut dyn FnMut(Progress);
 
-/// The bytes of a layer, and where they are.
+/// Where the bytes of a layer are.
 pub(super) struct Content {
     pub from: From,
     /// In bytes.
@@ -65,7 +65,7 @@ pub(super) enum From {
     Stored(PathBuf),
 }
 
-/// A blob that was seen to unpack to `diff_id`.
+/// A blob that is verified to unpack to `diff_id`.
 #[derive(Clone, Copy, Debug)]
 struct Verified {
     layer: Layer,
@@ -79,7 +79,7 @@ pub(super) struct Staging<'s> {
     verified: HashMap<Digest, Verified>,
     blobs: BTreeMap<Digest, TempPath>,
     layers: BTreeMap<Digest, ScratchDir>,
-    // Last, so that what is staged is removed before another may sweep.
+    // The last field, so that staged files are removed before another process can sweep `tmp/`.
     _lock: Lock,
 }
 
@@ -101,7 +101,7 @@ impl<'s> Staging<'s> {
         Ok(blob)
     }
 
-    /// Stages the layer that `blob` names and that should have `diff_id`; `open` finds its bytes.
+    /// Stages the layer with the blob `blob` and the expected `diff_id`; `open` opens its bytes if they are needed.
     pub(super) fn layer(
         &mut self,
         blob: Blob,
@@ -147,7 +147,7 @@ impl<'s> Staging<'s> {
         self.ingest(open()?, None, diff_id, progress)
     }
 
-    /// Reads `content` once, and stages its blob and its layer as far as they are new.
+    /// Reads `content` once. Stages its blob and its layer, each if the store does not have it yet.
     pub(super) fn ingest(
         &mut self,
         content: Content,
@@ -175,7 +175,8 @@ impl<'s> Staging<'s> {
         let passed = tap.finish().map_err(|source| StoreError::Read { input: format!("layer {name}"), source })?;
         passed.copied.map_err(io_at("write a blob to", &self.store.tmp()))?;
 
-        // A damaged blob seldom unpacks: that it is damaged says more than where unpacking stopped.
+        // Checks the digest before it reports an error of unpacking: a damaged blob usually fails to unpack, and
+        // the wrong digest is the cause.
         let blob = Blob { digest: passed.digest, size: passed.bytes };
         if let Some(expected) = expected {
             check(blob, expected)?;
@@ -201,7 +202,7 @@ impl<'s> Staging<'s> {
         Ok(layer)
     }
 
-    /// Unpacks a compressed layer, or only reads it when there is nothing to unpack it `into`.
+    /// Unpacks a compressed layer `into` a directory; without one only computes its diff ID.
     fn unpack(&self, from: impl Read, into: Option<&Dir>) -> Result<(Digest, Unpacked, Compression), tar::Error> {
         let (reader, compression) = decompress(from).map_err(tar::Error::Read)?;
         let mut hashed = Hashed::new(reader);
@@ -223,7 +224,7 @@ impl<'s> Staging<'s> {
         Ok(())
     }
 
-    /// A second name in `tmp/` for a file there.
+    /// Gives a file in `tmp/` a second name there.
     fn link(&self, path: &std::path::Path) -> Result<TempPath> {
         let linked = tempfile::Builder::new().prefix("").make_in(self.store.tmp(), |to| fs::hard_link(path, to));
         linked.map(tempfile::NamedTempFile::into_temp_path).map_err(io_at("link", path))
@@ -237,7 +238,7 @@ impl<'s> Staging<'s> {
         self.layers.contains_key(diff_id) || self.store.layer_path(diff_id).exists()
     }
 
-    /// The blob as it is in the store or staged.
+    /// The bytes of a blob that is staged or in the store.
     fn blob_content(&self, blob: &Blob) -> Result<Option<Content>> {
         if !self.has_blob(&blob.digest) {
             return Ok(None);
@@ -248,7 +249,7 @@ impl<'s> Staging<'s> {
         Ok(Some(Content { from: From::Stored(path), size, name: blob.digest.to_string() }))
     }
 
-    /// Makes everything staged visible, and `images` (manifest and names) with it.
+    /// Publishes everything staged, and then `images` (manifest and names).
     pub(super) fn publish(self, images: &[(Descriptor, Vec<Reference>)]) -> Result<()> {
         let Staging { store, blobs, layers, _lock, .. } = self;
         let _names = Lock::names(store.root())?;
@@ -256,7 +257,7 @@ impl<'s> Staging<'s> {
         for (manifest, names) in images {
             index.add(manifest, names);
         }
-        // Whatever needs room on the disk comes before the first rename.
+        // All writes that may fail for lack of disk space come before the first rename.
         let written = store.temp_file(&index.to_json())?;
         if !layers.is_empty() || !blobs.is_empty() {
             store.tmp_dir()?.sync_filesystem().map_err(io_at("write to the disk", store.root()))?;
@@ -277,7 +278,7 @@ impl<'s> Staging<'s> {
 }
 
 impl Store {
-    /// What the images in the store tell of their layers.
+    /// The layers of all images in the store, by the digest of the blob.
     fn verified_layers(&self) -> Result<HashMap<Digest, Verified>> {
         let mut verified = HashMap::new();
         for listed in self.listed()? {

@@ -1,4 +1,4 @@
-//! Streams that are read once while everything is learned of them: digest, size, content.
+//! Streams that are read or written once, and hashed, counted, copied or (de)compressed on the way.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -6,13 +6,13 @@ use crate::image::{Compression, Digest, Hasher};
 
 const BUFFER: usize = 128 << 10;
 
-/// Passes bytes through and keeps account of them: their digest, their number, and if wanted a copy.
+/// A reader that passes bytes on and records their digest, their number, and if wanted a copy.
 pub(super) struct Tap<'a, R> {
     from: R,
     hasher: Hasher,
     bytes: u64,
     copy: Option<&'a mut dyn Write>,
-    /// Why no more could be copied: not the fault of what is read.
+    /// The error of writing the copy, kept apart from errors of reading.
     copy_failed: Option<io::Error>,
     on_read: &'a mut dyn FnMut(u64),
 }
@@ -30,7 +30,7 @@ impl<'a, R: Read> Tap<'a, R> {
         Tap { from, hasher: Hasher::default(), bytes: 0, copy, copy_failed: None, on_read }
     }
 
-    /// Reads what is left and sums up.
+    /// Reads the rest, and returns what was recorded.
     pub(super) fn finish(mut self) -> io::Result<Passed> {
         if self.copy_failed.is_some() {
             self.copy = None;
@@ -60,7 +60,7 @@ impl<R: Read> Read for Tap<'_, R> {
     }
 }
 
-/// Computes the digest of what is read through it.
+/// A reader that computes the digest of the bytes that it passes on.
 pub(super) struct Hashed<R> {
     from: R,
     hasher: Hasher,
@@ -71,7 +71,7 @@ impl<R: Read> Hashed<R> {
         Hashed { from, hasher: Hasher::default() }
     }
 
-    /// Reads what is left; the digest of all.
+    /// Reads the rest, and returns the digest of all bytes.
     pub(super) fn finish(mut self) -> io::Result<Digest> {
         drain(&mut self)?;
         Ok(self.hasher.finish())
@@ -86,7 +86,7 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// `from` as it was before it was compressed, whatever it was compressed with.
+/// Decompresses `from`; the first bytes tell the compression.
 pub(super) fn decompress<'a>(mut from: impl Read + 'a) -> io::Result<(Box<dyn Read + 'a>, Compression)> {
     let mut magic = Vec::with_capacity(Compression::MAGIC);
     from.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut magic)?;
@@ -94,14 +94,14 @@ pub(super) fn decompress<'a>(mut from: impl Read + 'a) -> io::Result<(Box<dyn Re
     let from = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(from));
     let reader: Box<dyn Read> = match compression {
         Compression::None => Box::new(from),
-        // Writers that want to seek put many members into one file.
+        // A file may have many gzip members: seekable formats use one for each part.
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(from)?),
     };
     Ok((reader, compression))
 }
 
-/// Compresses what is written to it; [`Compressor::finish`] writes the end.
+/// A writer that compresses; [`Compressor::finish`] writes the end of the compressed stream.
 pub(super) enum Compressor<W: Write> {
     None(W),
     Gzip(flate2::write::GzEncoder<W>),
@@ -144,7 +144,7 @@ impl<W: Write> Write for Compressor<W> {
     }
 }
 
-/// Writes what passes to `to`, and keeps its digest and its number.
+/// A writer that passes bytes on to `to`, and records their digest and their number.
 #[derive(Debug)]
 pub(super) struct Counted<W> {
     to: W,

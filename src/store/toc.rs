@@ -1,7 +1,7 @@
-//! Tables of contents: `toc` beside each unpacked layer, so that a mount need not read the layer.
+//! Tables of contents: the file `toc` beside each unpacked layer, so that a mount need not read the layer.
 //!
-//! A table is no more than a shortcut. One that is missing, damaged, or older than its layer is written anew when the layer
-//! is next mounted, by who may; else the mount does without.
+//! A mount works without a table, only slower. A table that is missing, damaged, or older than its layer is written
+//! anew when the layer is next mounted. If it cannot be written, the mount uses no table for this layer.
 
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use crate::layer::toc::{self, Unfit, Viewer};
 use crate::layer::{Policy, Tables, Toc};
 use crate::sys::{Dir, Errno};
 
-/// Its name in the layer's directory of the store.
+/// The table's file name in the layer's directory of the store.
 pub(super) const TABLE: &str = "toc";
-/// The name that it had first: a table that a store still has under it is given the new one.
+/// The file name that older versions used; a table with this name is renamed when the layer is next mounted.
 const OLD_TABLE: &str = "index";
 
 impl Store {
-    /// What is known of the unpacked layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps
-    /// owners and marks as `policy` says.
+    /// The tables of the layers of `image`, in the order of [`Store::lower_dirs`], for a union that keeps owners and
+    /// marks as `policy` says. Writes a table that is missing or does not fit; a layer without one gets `None`.
     pub fn tables(&self, image: &Image, policy: Policy) -> Tables {
         let Ok(viewer) = Viewer::new(policy) else { return Tables::None };
         let known = |diff_id| match self.layer_toc(diff_id, &viewer) {
@@ -66,7 +66,7 @@ impl Store {
     }
 }
 
-/// Writes the table of a layer that is staged in `scratch`. Without one it is a layer all the same.
+/// Writes the table of a layer that is staged in `scratch`. A failure is only logged: the layer works without a table.
 pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
     let path = scratch.path().join(TABLE);
     let stage = |path: &Path| -> io::Result<()> {
@@ -75,7 +75,7 @@ pub(super) fn stage(scratch: &ScratchDir, diff_id: &Digest, policy: Policy) {
     };
     if let Err(error) = stage(&path) {
         tracing::warn!(%diff_id, %error, "left out the layer's table of contents");
-        // What is not there is written later; what is half there, too.
+        // Removes a half-written table: the next mount writes it again.
         drop(std::fs::remove_file(&path));
     }
 }

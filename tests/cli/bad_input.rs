@@ -1,10 +1,10 @@
-//! One clear line, a status, and nothing left behind.
+//! Bad input: one clear line, a non-zero status, and nothing left behind.
 
 use crate::need;
 use crate::place::Place;
 
 #[test]
-fn what_cannot_be_mounted_is_named_in_one_line() {
+fn a_mount_that_fails_prints_its_reason_in_one_line() {
     need!(root, fuse);
     for (args, expected) in [
         ("mount -o lowerdir=nowhere at", "overfuse: lower directory nowhere: No such file or directory (os error 2)"),
@@ -48,7 +48,7 @@ fn a_work_directory_inside_of_the_upper_is_refused() {
 }
 
 #[test]
-fn an_unknown_option_is_warned_of_and_ignored() {
+fn an_unknown_option_gives_a_warning_and_is_ignored() {
     need!(root, fuse);
     let place = Place::new();
     let (status, said) = place.overfuse("mount -o lowerdir=lower,frobnicate=1 at");
@@ -58,7 +58,7 @@ fn an_unknown_option_is_warned_of_and_ignored() {
 }
 
 #[test]
-fn a_word_that_is_no_command_is_answered_with_the_nearest() {
+fn an_unknown_command_is_answered_with_the_nearest() {
     let place = Place::new();
     let (status, said) = place.overfuse("mont -h");
     assert_eq!(status, 125);

@@ -1,4 +1,4 @@
-//! `bench`: it measures for everybody, survives whom it measures, and leaves nothing, however it ends.
+//! `bench`: it works for all users, survives failing subjects, and leaves nothing behind, however it ends.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::need;
 use crate::support::need::{PLAIN_USER, USER, user};
 use crate::support::{copy_program, scratch};
 
-/// Another file system where the trees go, for as long as this lives.
+/// A file system mounted at the place for the trees, until this value is dropped.
 struct Other(PathBuf);
 
 impl Other {
@@ -31,7 +31,7 @@ impl Drop for Other {
     }
 }
 
-/// A directory for the trees that everybody may use, with a copy of the program beside it.
+/// A directory for the trees that all users may use, with a copy of the program beside it.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -79,7 +79,7 @@ impl Place {
         output
     }
 
-    /// Its directory is there as soon as signals are looked after.
+    /// Waits for the benchmark's directory; it exists once the benchmark handles signals.
     fn wait_until_it_begins(&self) {
         while fs::read_dir(self.trees()).expect("list").next().is_none() {
             thread::sleep(time::Duration::from_millis(1));
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    /// A script that mounts, as Overfuse does, and does `more` before, with `$MOUNT` and its arguments.
+    /// A script that can serve as a subject: runs `lines`, in which `$MOUNT` and the arguments mount with Overfuse.
     fn script(&self, name: &str, lines: &str) -> String {
         let path = self.dir.path().join(name);
         let text = format!("#!/bin/sh\n[ \"$1\" = --version ] && exit\nMOUNT={}\n{lines}\n", self.program().display());
@@ -117,7 +117,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What each subject did in the row of that name: how many samples, and why not.
+/// The results of each subject in the row with this name: the number of samples, and the failure.
 fn outcomes(report: &Value, row: &str) -> Vec<(String, usize, Option<String>)> {
     let rows = report["rows"].as_array().expect("rows");
     let row = rows.iter().find(|found| found["name"] == row).unwrap_or_else(|| panic!("no row {row}: {report}"));
@@ -130,14 +130,14 @@ fn outcomes(report: &Value, row: &str) -> Vec<(String, usize, Option<String>)> {
     results.collect()
 }
 
-/// A workload of each kind: that reads, changes, runs a program, syncs.
+/// A workload of each kind: reads, changes, syncs, runs a program.
 const SOME: [&str; 4] = ["stat", "remove", "sqlite-transaction", "start"];
 
 /// The subjects that must be there, wherever the tests run.
 const OURS: &str = "native,overfuse";
 
 #[test]
-fn every_workload_is_done_by_a_plain_directory_the_kernel_and_overfuse() {
+fn every_workload_runs_on_a_plain_directory_the_kernel_and_overfuse() {
     need!(fuse, overlay);
     let place = Place::new();
     let output = place.run(&[
@@ -208,7 +208,7 @@ fn only_root_measures_with_caches_dropped() {
 }
 
 #[test]
-fn what_overfuse_asks_of_its_layers_is_counted() {
+fn the_system_calls_of_overfuse_on_its_layers_are_counted() {
     need!(fuse);
     let place = Place::new();
     let report = report(&place.run(&["stat", "--subjects", OURS, "--runs", "1", "--json", "-"]));
@@ -239,14 +239,14 @@ fn a_table_is_printed_and_rows_are_chosen_by_name() {
 }
 
 #[test]
-fn who_does_not_mount_or_dies_half_way_is_named_and_the_others_go_on() {
+fn a_subject_that_does_not_mount_or_dies_is_named_and_the_others_continue() {
     need!(fuse);
     let place = Place::new();
     let exits = place.script("exits", "echo not today >&2; exit 3");
     let killed = place.script("killed", "kill -9 $$");
-    // The script ends as a daemon's parent does: when the mount is live.
+    // The script exits when the mount is live, as the parent of a daemon does.
     let live = "until grep -q \"$(realpath ../run/at) \" /proc/self/mountinfo; do sleep 0.01; done";
-    // The work makes this directory first.
+    // This directory is the first thing that the work makes.
     let wait = "for n in $(seq 2000); do [ -d ../run/upper/made ] && break; sleep 0.005; done";
     let dies = place.script("dies", &format!("$MOUNT mount -f \"$@\" &\n({wait}; kill -9 $!) &\n{live}"));
     let output = place.run(&[
@@ -288,7 +288,7 @@ fn who_does_not_mount_or_dies_half_way_is_named_and_the_others_go_on() {
 }
 
 #[test]
-fn who_stays_in_the_foreground_is_measured_as_well() {
+fn a_subject_that_stays_in_the_foreground_is_measured_as_well() {
     need!(fuse);
     let place = Place::new();
     let stays = place.script("stays", "exec $MOUNT mount -f \"$@\"");
@@ -297,7 +297,7 @@ fn who_stays_in_the_foreground_is_measured_as_well() {
 }
 
 #[test]
-fn nobody_to_be_measured_and_nothing_measured_are_failures() {
+fn no_subject_and_no_result_are_failures() {
     need!(fuse);
     let place = Place::new();
     let exits = place.script("exits", "exit 3");
@@ -309,9 +309,9 @@ fn nobody_to_be_measured_and_nothing_measured_are_failures() {
 }
 
 #[test]
-fn interrupted_at_any_time_it_leaves_nothing_and_prints_what_it_has() {
+fn interrupted_at_any_time_it_leaves_nothing_and_prints_its_results() {
     need!(fuse);
-    // The last never ends by itself.
+    // The last one would not end by itself.
     for wait in [0, 30, 200, 500, 900, 1500] {
         let place = Place::new();
         let mut command = Command::new(place.program());
@@ -334,7 +334,7 @@ fn interrupted_at_any_time_it_leaves_nothing_and_prints_what_it_has() {
 fn interrupted_while_a_program_hangs_it_leaves_nothing() {
     need!(fuse);
     let place = Place::new();
-    // Mounts, and then answers nothing.
+    // Mounts, and then answers no request.
     let stops = place.script("stops", "$MOUNT mount -f \"$@\" &\nsleep 0.3\nkill -STOP $!");
     let hangs = place.script("hangs", "exec sleep 1000");
     for subject in [&stops, &hangs] {
@@ -362,7 +362,7 @@ fn a_directory_without_room_is_one_line_before_anything_is_measured() {
 }
 
 #[test]
-fn a_directory_that_is_full_half_way_ends_it_with_what_there_is() {
+fn a_directory_that_becomes_full_ends_it_with_the_results_until_then() {
     need!(root, fuse);
     let place = Place::new();
     let _small = Other::mount(place.trees(), "tmpfs", Some(c"size=40M"));
@@ -378,7 +378,7 @@ fn a_directory_that_is_full_half_way_ends_it_with_what_there_is() {
 }
 
 #[test]
-fn a_directory_that_can_hold_no_upper_is_refused_in_one_line() {
+fn a_directory_that_cannot_hold_an_upper_is_refused_in_one_line() {
     need!(root);
     let place = Place::new();
     let _without = Other::mount(place.trees(), "ramfs", None);
@@ -389,7 +389,7 @@ fn a_directory_that_can_hold_no_upper_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_baseline_says_what_moved() {
+fn a_baseline_shows_the_figures_that_moved() {
     need!(fuse);
     let place = Place::new();
     let path = place.dir.path().join("before.json");
@@ -418,7 +418,7 @@ fn a_baseline_says_what_moved() {
     assert!(line("slower").contains(": native, stat-first 6 layers, 60 files: "), "{printed}");
     assert!(line("faster").contains(": overfuse, stat-first"), "{printed}");
 
-    // With itself nothing moved.
+    // Compared with itself nothing moved.
     for sample in before["rows"][0]["results"][0]["seconds"].as_array_mut().expect("samples") {
         *sample = 1000.0.into();
     }
@@ -428,7 +428,7 @@ fn a_baseline_says_what_moved() {
 }
 
 #[test]
-fn a_page_and_json_are_written_and_files_that_are_none_are_refused_before() {
+fn a_page_and_json_are_written_and_bad_files_are_refused_before_measuring() {
     need!(fuse);
     let place = Place::new();
     let path = |name: &str| place.dir.path().join(name).to_str().expect("text").to_owned();
@@ -461,7 +461,7 @@ fn a_page_and_json_are_written_and_files_that_are_none_are_refused_before() {
 }
 
 #[test]
-fn what_is_not_known_is_one_line_with_what_was_meant() {
+fn unknown_names_are_one_line_with_the_nearest() {
     let place = Place::new();
     for (args, said) in [
         (&["stat-frist"][..], "no workload \"stat-frist\"; did you mean stat-first"),

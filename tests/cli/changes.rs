@@ -1,4 +1,4 @@
-//! `diff` and `commit`: from what a container changed to an image of it.
+//! `diff` and `commit`: the changes of a container, and an image of them.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ fn diff_lists_changes_as_docker_does() {
 }
 
 #[test]
-fn a_commit_holds_what_the_container_changed() {
+fn a_commit_holds_the_changes_of_the_container() {
     for compression in ["gzip", "zstd", "none"] {
         let bench = Bench::new();
         let args = ["commit", "-m", "by hand", "-c", r#"CMD ["new"]"#, "--compression", compression, "work", "app:v2"];
@@ -93,7 +93,7 @@ fn a_commit_holds_what_the_container_changed() {
 }
 
 #[test]
-fn what_cannot_be_committed_is_refused_in_one_line() {
+fn a_commit_that_is_impossible_is_refused_in_one_line() {
     let bench = Bench::new();
     let refused = bench.refuses(&["commit", "wrk", "app:v2"]);
     assert!(refused.contains("wrk") && refused.contains("work"), "{refused}");
@@ -108,7 +108,7 @@ fn what_cannot_be_committed_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_commit_shows_what_the_mount_showed() {
+fn a_committed_image_shows_the_same_tree_as_the_mount() {
     need!(fuse);
     let bench = Bench::new();
     let at = bench.dir.path().join("at");

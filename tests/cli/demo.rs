@@ -1,4 +1,4 @@
-//! `demo`: it works for everybody, and leaves nothing, however it ends.
+//! `demo`: it works for all users, and leaves nothing behind, however it ends.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::need;
 use crate::support::need::{PLAIN_USER, USER, user};
 use crate::support::{copy_program, scratch};
 
-/// A directory for temporary files that everybody may use, with a copy of the program beside it.
+/// A directory for temporary files that all users may use, with a copy of the program beside it.
 fn place() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     let dir = scratch();
     let (program, temporary) = (dir.path().join("overfuse"), dir.path().join("tmp"));
@@ -24,7 +24,7 @@ fn place() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
     (dir, program, temporary)
 }
 
-/// Runs the demo to its end; answers what it printed.
+/// Runs the demo to its end; returns its output.
 #[track_caller]
 fn run(mut command: Command, temporary: &Path) -> String {
     let output = command.arg("demo").env("TMPDIR", temporary).stdin(Stdio::null()).output().expect("run the demo");
@@ -54,7 +54,7 @@ fn is_complete(printed: &str) {
 }
 
 #[test]
-fn it_shows_what_a_process_changed_and_leaves_nothing() {
+fn it_shows_the_changes_of_a_process_and_leaves_nothing() {
     need!(fuse);
     let (_dir, program, temporary) = place();
     is_complete(&run(Command::new(program), &temporary));
@@ -73,7 +73,7 @@ fn users_with_and_without_subordinate_ids_can_run_it() {
 fn interrupted_at_any_time_it_leaves_nothing() {
     need!(fuse);
     let (_dir, program, temporary) = place();
-    // After the last line but two only the removal is left: what comes then must not kill the process either.
+    // After the last but two lines only the removal is left; a signal then must not kill the process either.
     let last = run(Command::new(program), &temporary).lines().count() - 2;
     for (lines, wait) in [(1, 0), (1, 100), (10, 0), (14, 20), (20, 0), (last, 0), (last, 3), (last, 6), (last, 9)] {
         let (_dir, program, temporary) = place();
@@ -91,7 +91,7 @@ fn interrupted_at_any_time_it_leaves_nothing() {
         }
         thread::sleep(time::Duration::from_millis(wait));
         kill_process(Pid::from_child(&child), Signal::INT).expect("interrupt it");
-        // Else a full pipe would hold it up.
+        // Otherwise a full pipe would block the demo.
         let rest = thread::spawn(move || printed.count());
         let output = child.wait_with_output().expect("wait for the demo");
         rest.join().expect("read on");

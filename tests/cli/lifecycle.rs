@@ -1,4 +1,4 @@
-//! A mount from its first moment to its last.
+//! The life of a mount, from mounting to unmounting.
 
 use std::fs;
 use std::process::Command;
@@ -21,9 +21,9 @@ fn mount_returns_when_the_mount_is_live_and_a_process_serves_it() {
     eventually(|| place.processes().is_empty());
 }
 
-/// A lock or a pipe of whoever mounts is not held for as long as the mount lasts.
+/// The process that serves a mount must not hold locks or pipes of the process that mounted.
 #[test]
-fn what_serves_a_mount_keeps_nothing_open_of_who_mounted() {
+fn the_serving_process_keeps_no_descriptor_of_its_parent_open() {
     need!(root, fuse);
     let place = Place::new();
     fs::write(place.path().join("lock"), "").unwrap();
@@ -35,7 +35,7 @@ fn what_serves_a_mount_keeps_nothing_open_of_who_mounted() {
 }
 
 #[test]
-fn no_process_is_left_whoever_unmounts() {
+fn no_process_is_left_after_any_way_of_unmounting() {
     need!(root, fuse);
     for (program, args) in [("umount", "at"), ("umount", "-l at"), ("fusermount3", "-u at"), ("fusermount3", "-uz at")]
     {
@@ -46,9 +46,9 @@ fn no_process_is_left_whoever_unmounts() {
     }
 }
 
-/// The kernel tells of the close and ends the connection at once, maybe while that is being read.
+/// The kernel sends the close and ends the connection at once, perhaps while the request is being read.
 #[test]
-fn closing_the_last_file_of_a_mount_that_has_gone_is_no_failure() {
+fn closing_the_last_file_after_a_lazy_unmount_is_not_a_failure() {
     need!(root, fuse);
     let place = Place::new();
     for turn in 0..40 {
@@ -108,7 +108,7 @@ fn a_live_mount_becomes_read_only_and_writable_again() {
     for (options, writes, flags) in [
         ("remount,ro", false, "ro,nosuid"),
         ("remount,rw", true, "rw,nosuid"),
-        // As mount.fuse3 puts it, for mount(8).
+        // The form in which mount.fuse3 passes it on from mount(8).
         (
             "ro,nosuid,nodev,relatime,remount,user_id=0,group_id=0,default_permissions,allow_other",
             false,
@@ -133,13 +133,13 @@ fn a_live_mount_becomes_read_only_and_writable_again() {
 
 /// `CAP_SYS_RESOURCE` would let ordinary users write beyond their quotas through the mount.
 #[test]
-fn who_serves_a_mount_does_not_override_quotas() {
+fn the_serving_process_does_not_override_quotas() {
     need!(root, fuse);
     const SYS_RESOURCE: u32 = 24;
     let place = Place::new();
     assert_eq!(place.overfuse(&format!("mount {WRITABLE} at")), (0, String::new()));
     let serving = place.processes();
-    // Requests are answered by this thread and those that it starts.
+    // This thread and the threads that it starts answer requests.
     eventually(|| {
         let status = fs::read_to_string(format!("/proc/{}/status", serving[0])).unwrap();
         let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
@@ -149,7 +149,7 @@ fn who_serves_a_mount_does_not_override_quotas() {
 }
 
 #[test]
-fn what_was_written_is_there_when_it_is_mounted_again_at_once() {
+fn written_files_are_there_after_mounting_again_at_once() {
     need!(root, fuse);
     let place = Place::new();
     for round in 0..20 {
@@ -195,7 +195,7 @@ fn an_ordinary_user_mounts_and_unmounts() {
     for path in ["", "lower", "lower/file", "upper", "work", "at"] {
         rustix::fs::chown(place.path().join(path), Some(uid), Some(gid)).unwrap();
     }
-    // The build directory may be closed to others: the user runs a copy.
+    // The user runs a copy, because the build directory may be closed to other users.
     let ours = crate::support::subject::overfuse();
     let binary = place.path().join("overfuse");
     crate::support::copy_program(ours.get_program(), &binary);

@@ -1,4 +1,4 @@
-//! Commands, as somebody who types them sees them.
+//! Tests of the commands through the command line.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! A place to mount at, and what can be said of it.
+//! A scratch directory with layers and a mount point, and helpers for tests.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -25,7 +25,7 @@ impl Place {
         self.0.path()
     }
 
-    /// Runs a program here, and says its status and what it told on standard error.
+    /// Runs a program here; returns its exit status and its standard error.
     pub(super) fn run(&self, program: &str, args: &str) -> (i32, String) {
         let mut command = if program == "overfuse" { support::subject::overfuse() } else { Command::new(program) };
         let Output { status, stderr, .. } =
@@ -37,7 +37,7 @@ impl Place {
         self.run("overfuse", args)
     }
 
-    /// What a command of ours that succeeds prints.
+    /// Runs a command of Overfuse that must succeed; returns its output.
     pub(super) fn printed(&self, args: &str) -> String {
         let output =
             support::subject::overfuse().args(args.split_whitespace()).current_dir(self.path()).output().unwrap();
@@ -51,7 +51,7 @@ impl Place {
         mounts.lines().any(|line| line.split(' ').nth(4) == at.to_str())
     }
 
-    /// The processes that have this place among their arguments or as their current directory.
+    /// The processes that have this directory in their arguments or as their current directory.
     pub(super) fn processes(&self) -> Vec<u32> {
         let numbers =
             std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
@@ -70,7 +70,7 @@ impl Drop for Place {
     }
 }
 
-/// Waits until `what` holds: a process ends a moment after its mount does.
+/// Waits until `what` is true, up to ten seconds: for instance, a process ends a moment after its mount.
 #[track_caller]
 pub(super) fn eventually(what: impl Fn() -> bool) {
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! `stats`: the counts of a mount, and of nothing else.
+//! `stats`: the counters of a mount.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn counts(place: &Place) -> serde_json::Value {
 }
 
 #[test]
-fn requests_and_what_they_cost_are_counted_and_the_question_is_not() {
+fn requests_and_system_calls_are_counted_but_reading_the_counters_is_not() {
     need!(root, fuse);
     let place = Place::new();
     assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
@@ -28,7 +28,7 @@ fn requests_and_what_they_cost_are_counted_and_the_question_is_not() {
 }
 
 #[test]
-fn the_counts_are_a_table_for_people() {
+fn the_counts_are_printed_as_a_table() {
     need!(root, fuse);
     let place = Place::new();
     assert_eq!(place.overfuse("mount -o lowerdir=lower at").0, 0);
@@ -44,7 +44,7 @@ fn the_counts_are_a_table_for_people() {
 }
 
 #[test]
-fn what_is_no_mount_of_ours_has_no_counts() {
+fn other_paths_than_an_overfuse_mount_are_refused() {
     let place = Place::new();
     for (what, reason) in [("lower", "not the root of an Overfuse mount"), ("nowhere", "No such file")] {
         let (code, said) = place.overfuse(&format!("stats {what}"));

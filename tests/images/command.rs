@@ -45,7 +45,7 @@ impl Bench {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The one line that a command which fails prints.
+    /// Runs a command that must fail, and returns the one line that it prints.
     #[track_caller]
     fn refuses(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -95,7 +95,7 @@ fn history_shows_the_newest_step_first() {
 }
 
 #[test]
-fn inspect_shows_images_and_containers_and_names_what_is_neither() {
+fn inspect_shows_images_and_containers_and_refuses_unknown_names() {
     let bench = Bench::new();
     bench.container("web");
     let found: Value = serde_json::from_str(&bench.prints(&["inspect", "app:v1", "web"])).unwrap();
@@ -111,7 +111,7 @@ fn inspect_shows_images_and_containers_and_names_what_is_neither() {
 }
 
 #[test]
-fn ps_shows_who_is_at_work_and_with_all_everybody() {
+fn ps_shows_containers_in_use_and_with_all_every_container() {
     let bench = Bench::new();
     let container = bench.container("web");
     assert_eq!(bench.prints(&["ps"]).lines().count(), 1);
@@ -123,7 +123,7 @@ fn ps_shows_who_is_at_work_and_with_all_everybody() {
 }
 
 #[test]
-fn rm_goes_on_after_a_name_that_nobody_has() {
+fn rm_continues_after_an_unknown_name() {
     let bench = Bench::new();
     bench.container("web");
     let output = bench.run(&["rm", "nobody", "web"]);
@@ -133,7 +133,7 @@ fn rm_goes_on_after_a_name_that_nobody_has() {
 }
 
 #[test]
-fn rmi_says_what_went() {
+fn rmi_prints_what_it_removed() {
     let bench = Bench::new();
     bench.container("web");
     assert_eq!(bench.prints(&["rmi", "app:v2"]), "Untagged: app:v2\n");
@@ -144,7 +144,7 @@ fn rmi_says_what_went() {
 }
 
 #[test]
-fn what_a_killed_load_leaves_is_gone_after_the_next() {
+fn the_next_load_removes_what_a_killed_one_left() {
     let bench = Bench::new();
     let archive = std::fs::read(bench.dir.path().join("app.tar")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_overfuse"));
@@ -163,7 +163,7 @@ fn what_a_killed_load_leaves_is_gone_after_the_next() {
 }
 
 #[test]
-fn what_cannot_be_loaded_is_one_line() {
+fn a_failed_load_prints_one_line() {
     let bench = Bench::new();
     let error = bench.refuses(&["load", "/nonexistent/app.tar"]);
     assert_eq!(error, r#"overfuse: cannot open "/nonexistent/app.tar": No such file or directory (os error 2)"#);
@@ -174,7 +174,7 @@ fn what_cannot_be_loaded_is_one_line() {
 }
 
 #[test]
-fn what_keeps_an_image_from_being_mounted_is_named() {
+fn a_failed_mount_of_an_image_prints_its_reason() {
     need!(root, fuse);
     let bench = Bench::new();
     let at = bench.dir.path().join("at");
@@ -186,7 +186,7 @@ fn what_keeps_an_image_from_being_mounted_is_named() {
     std::fs::remove_dir_all(&upper).unwrap();
     let error = bench.refuses(&["mount", "--writable", "web", "app:v1", at]);
     assert!(error.contains("upper") && error.contains("No such file"), "{error}");
-    // The container had been there before the mount that failed.
+    // A container that existed before the failed mount is kept.
     assert!(bench.prints(&["ps", "-a"]).contains("web"));
     bench.refuses(&["mount", "--writable", "new", "app:v1", "/gone"]);
     assert!(!bench.prints(&["ps", "-a"]).contains("new"), "what was made for the mount is removed");

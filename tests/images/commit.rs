@@ -82,7 +82,7 @@ fn a_commit_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn an_image_that_was_removed_meanwhile_is_no_base() {
+fn a_commit_on_an_image_that_was_removed_meanwhile_fails() {
     let shelf = Shelf::new();
     let base = base(&shelf);
     shelf.store.remove_image("base:v1", false).unwrap();
@@ -91,7 +91,7 @@ fn an_image_that_was_removed_meanwhile_is_no_base() {
 }
 
 #[test]
-fn other_tools_read_what_was_committed() {
+fn other_tools_read_a_committed_image() {
     let shelf = Shelf::new();
     let base = base(&shelf);
     commit(&shelf, &base, "app:v1", Compression::Gzip).unwrap();

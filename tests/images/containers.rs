@@ -1,4 +1,4 @@
-//! Containers: names, directories, and who uses them.
+//! Containers: names, directories and locks.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn a_container_is_found_by_name_and_by_the_beginning_of_its_id() {
 }
 
 #[test]
-fn a_name_that_nobody_has_gives_the_nearest() {
+fn an_unknown_name_is_answered_with_the_nearest() {
     let shelf = Shelf::new();
     let image = image(&shelf);
     shelf.store.create_container(&image, Some("webserver")).unwrap();
@@ -49,7 +49,7 @@ fn a_name_that_nobody_has_gives_the_nearest() {
 }
 
 #[test]
-fn names_are_taken_once_and_made_up_otherwise() {
+fn names_are_unique_and_generated_if_none_is_given() {
     let shelf = Shelf::new();
     let image = image(&shelf);
     let first = shelf.store.create_container(&image, Some("web")).unwrap();
@@ -65,7 +65,7 @@ fn names_are_taken_once_and_made_up_otherwise() {
 }
 
 #[test]
-fn a_container_in_use_is_neither_taken_nor_removed() {
+fn a_container_in_use_cannot_be_locked_or_removed() {
     let shelf = Shelf::new();
     let container = shelf.store.create_container(&image(&shelf), Some("web")).unwrap();
     assert!(!container.is_in_use());
@@ -81,7 +81,7 @@ fn a_container_in_use_is_neither_taken_nor_removed() {
 }
 
 #[test]
-fn what_ran_and_how_it_ended_is_kept() {
+fn the_command_and_its_exit_status_are_kept() {
     let shelf = Shelf::new();
     let mut container = shelf.store.create_container(&image(&shelf), Some("web")).unwrap();
     container.record_command(&["sh".into(), "-c".into(), "exit 3".into()]).unwrap();
@@ -92,7 +92,7 @@ fn what_ran_and_how_it_ended_is_kept() {
 }
 
 #[test]
-fn files_that_nobody_may_read_are_removed_with_their_container() {
+fn files_without_permissions_are_removed_with_their_container() {
     let shelf = Shelf::new();
     let container = shelf.store.create_container(&image(&shelf), Some("web")).unwrap();
     let locked = container.upper().join("locked");
@@ -109,7 +109,7 @@ fn files_that_nobody_may_read_are_removed_with_their_container() {
 }
 
 #[test]
-fn the_root_of_a_container_looks_like_that_of_its_image() {
+fn the_root_of_a_container_has_mode_and_owner_of_the_images_root() {
     let shelf = Shelf::new();
     let image = image(&shelf);
     let top = shelf.layer(&image.layers[0]);
@@ -119,7 +119,7 @@ fn the_root_of_a_container_looks_like_that_of_its_image() {
 }
 
 #[test]
-fn an_image_whose_layers_are_gone_makes_no_container() {
+fn no_container_is_made_of_an_image_without_its_layers() {
     let shelf = Shelf::new();
     let image = image(&shelf);
     fs::remove_dir_all(shelf.layer(&image.layers[0])).unwrap();

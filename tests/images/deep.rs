@@ -1,4 +1,4 @@
-//! Trees that are deeper than a path is long, by processes that may have few descriptors.
+//! Trees that are deeper than the longest path, handled by processes with a low limit of descriptors.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::need;
 use crate::parcel::{Image, Parcel};
 use crate::support::scratch;
 
-/// A program that may have this many descriptors open, and never more.
+/// The limit of open descriptors for the processes under test.
 const DESCRIPTORS: usize = 64;
 
 struct Bench {
@@ -33,7 +33,7 @@ impl Bench {
     }
 }
 
-/// A layer of one file at the bottom of `depth` directories.
+/// A layer with one file in `depth` nested directories.
 fn layer(name: &str, depth: usize) -> Vec<u8> {
     let path = format!("{}/file", vec![name; depth].join("/"));
     let mut header = Header::new_gnu();
@@ -62,7 +62,7 @@ fn open(dir: &File, name: &str, flags: OFlags) -> File {
 }
 
 #[test]
-fn a_tree_deeper_than_any_path_goes_all_ways() {
+fn a_tree_deeper_than_any_path_works_in_every_command() {
     need!(root, fuse);
     for (name, depth) in [("a-longer-name", 1000), ("d", 5000)] {
         let bench = Bench { dir: scratch() };

@@ -1,8 +1,8 @@
-//! The store with faults: every system call by which a command changes something fails once, and once the command is
-//! killed in its place.
+//! The store under faults. Every system call with which a command changes something fails once with each error, and
+//! once the command is killed at that call.
 //!
-//! strace injects the faults, so that calls of libraries are among them. After each fault the store is what it was or what
-//! the command makes of it, and the command done once more makes all of it.
+//! strace injects the faults, so calls from libraries are included. After each fault the store must be in the old state
+//! or in the state that the command makes, and the same command run again must complete it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -62,19 +62,19 @@ const CHANGING: &[&str] = &[
     "fallocate",
 ];
 
-/// What happens in place of a call.
+/// The faults, as options of strace: what happens in place of a call.
 const FAULTS: &[&str] = &["error=ENOSPC", "error=EIO", "error=EDQUOT", "error=EIO:signal=KILL"];
 
 /// A call, by its name and its number among the calls of that name.
 type Point = (String, usize);
 
-/// A store as a command finds it, and archives beside it.
+/// A template of the store for the commands, and archives beside it.
 struct Ground {
     dir: TempDir,
 }
 
 impl Ground {
-    /// Two images that share a layer, and a container that changed something.
+    /// Makes a store with two images that share a layer, and a container with changes.
     fn new() -> Ground {
         let dir = scratch();
         let store = Store::open(&dir.path().join("template")).expect("open a store");
@@ -98,7 +98,7 @@ impl Ground {
         Ground { dir }
     }
 
-    /// A fresh copy of the store.
+    /// Makes a copy of the store.
     fn copy(&self, name: &str) -> PathBuf {
         let to = self.dir.path().join(name);
         let from = self.dir.path().join("template");
@@ -121,7 +121,7 @@ impl Ground {
         command.output().expect("run it")
     }
 
-    /// Every point at which the command changes something.
+    /// Every call with which the command changes something.
     fn points(&self, args: &[&str]) -> BTreeSet<Point> {
         let root = self.copy("traced");
         let log = self.dir.path().join("log");
@@ -154,7 +154,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What the store holds, after what others left is swept: images with their layers' trees, containers with their changes.
+/// The content of the store after `tmp/` is swept: images with their layers' trees, containers with their changes.
 fn state(root: &Path) -> String {
     let store = Store::open(root).expect("open the store");
     store.policy().expect("sweep");
@@ -195,7 +195,7 @@ fn tree(dir: &Path, into: &mut String) {
     }
 }
 
-/// One fault in one command, and what must hold after it.
+/// Runs one command with one fault, and checks the store after it.
 fn check(ground: &Ground, args: &[&str], (call, nth): &Point, fault: &str, number: usize, [old, new]: [&str; 2]) {
     let name = format!("store-{number}");
     let root = ground.copy(&name);

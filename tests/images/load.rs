@@ -1,4 +1,4 @@
-//! Loading what is good, in all the forms that it has.
+//! Loading of valid images, in all forms of archives.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -53,7 +53,7 @@ fn every_form_of_an_archive_gives_the_same_image() {
 }
 
 #[test]
-fn whiteouts_become_those_of_overlay() {
+fn whiteouts_become_overlayfs_whiteouts() {
     let shelf = Shelf::new();
     let image = app();
     shelf.load(&Parcel::layout("app:v1", &image));
@@ -62,7 +62,7 @@ fn whiteouts_become_those_of_overlay() {
 }
 
 #[test]
-fn todays_docker_save_holds_both_forms_and_the_layout_counts() {
+fn the_layout_is_used_if_docker_save_writes_both_forms() {
     let shelf = Shelf::new();
     let mut parcel = Parcel::layout("v1", &app());
     parcel.save(&json!([{"Config": "nowhere", "RepoTags": ["app:v2"], "Layers": []}]));
@@ -73,7 +73,7 @@ fn todays_docker_save_holds_both_forms_and_the_layout_counts() {
 }
 
 #[test]
-fn old_docker_save_links_to_layers_it_has_already() {
+fn layers_that_old_docker_save_replaces_by_links_are_found() {
     let shelf = Shelf::new();
     let same = layer(&[("x", "same")]);
     let image = Image { layers: vec![same.clone(), same], ..Image::of(&[]) };
@@ -99,7 +99,7 @@ fn a_layer_is_unpacked_once_and_shared() {
     shelf.load(&Parcel::layout("one:v1", &Image::of(&[base, &[("one", "1")]])));
     let before = inode();
     shelf.load(&Parcel::layout("two:v1", &Image::of(&[base, &[("two", "2")]])));
-    // The same layer in other clothes is another blob, and still the same layer.
+    // The same layer with another compression is another blob, but still the same layer.
     shelf.load(&Parcel::layout("three:v1", &Image::of(&[base]).compressed(Compression::Zstd)));
     shelf.load(&Parcel::docker(&["four:v1"], &Image::of(&[base, &[("four", "4")]])));
     assert_eq!(inode(), before);
@@ -107,7 +107,7 @@ fn a_layer_is_unpacked_once_and_shared() {
 }
 
 #[test]
-fn who_watches_sees_every_byte_of_what_is_new() {
+fn progress_reports_every_byte_of_new_layers() {
     let shelf = Shelf::new();
     let parcel = Parcel::layout("app:v1", &app());
     let watch = |archive: &[u8]| {
@@ -145,7 +145,7 @@ fn a_layer_of_several_gzip_members_is_read_to_its_end() {
 }
 
 #[test]
-fn of_several_platforms_the_host_s_is_taken() {
+fn of_several_platforms_the_hosts_is_loaded() {
     let here = Image::of(&[&[("where", "here")]]);
     let there = Image::of(&[&[("where", "there")]]).for_architecture("vax");
     let host = here.architecture.as_str();
@@ -159,9 +159,9 @@ fn of_several_platforms_the_host_s_is_taken() {
     ];
     let nested = parcel.index(&both);
     let flat: Vec<_> = both.iter().map(|manifest| named(manifest.clone(), "app:v1")).collect();
-    // With the platform told by an index, by the list of the layout, by the configurations alone.
-    let untold = parcel.index(&[there_manifest, here_manifest]);
-    for manifests in [vec![named(nested, "app:v1")], flat, vec![named(untold, "app:v1")]] {
+    // The platform is given by a nested index, by the layout's index, or only by the configurations.
+    let unnamed = parcel.index(&[there_manifest, here_manifest]);
+    for manifests in [vec![named(nested, "app:v1")], flat, vec![named(unnamed, "app:v1")]] {
         parcel.list(&manifests);
         for (options, id) in [(Load::default(), here.id()), (platform("linux/vax"), there.id())] {
             let shelf = Shelf::new();
@@ -173,7 +173,7 @@ fn of_several_platforms_the_host_s_is_taken() {
 }
 
 #[test]
-fn an_image_for_another_machine_is_taken_when_it_is_the_only_one() {
+fn an_image_for_another_platform_is_loaded_if_it_is_the_only_one() {
     let image = app().for_architecture("vax");
     for parcel in [Parcel::layout("app:v1", &image), Parcel::docker(&["app:v1"], &image)] {
         let shelf = Shelf::new();
@@ -184,7 +184,7 @@ fn an_image_for_another_machine_is_taken_when_it_is_the_only_one() {
 }
 
 #[test]
-fn names_come_from_annotations_and_tags_alone_belong_to_the_file() {
+fn names_come_from_annotations_and_a_bare_tag_gets_the_files_name() {
     for (file, annotation, name) in [
         ("app.tar", "v1", "app:v1"),
         ("App.oci.tar.gz", "latest", "app:latest"),
@@ -234,7 +234,7 @@ fn a_signature_beside_the_image_is_left_out() {
 }
 
 #[test]
-fn what_an_interrupted_command_left_is_swept() {
+fn the_rest_of_an_interrupted_command_is_removed() {
     let shelf = Shelf::new();
     let left = shelf.store.root().join("tmp/left/fs/dir");
     fs::create_dir_all(&left).unwrap();

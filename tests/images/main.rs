@@ -1,4 +1,4 @@
-//! The store: what is loaded, what is refused, what is kept, and what is removed.
+//! Tests of the store: loading, refusing bad input, keeping and removing.
 #![allow(clippy::expect_used, clippy::unwrap_used, unsafe_code)]
 
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Names: what the store keeps of them, what they are shown as, and by which an image is found.
+//! Names of images: how the store keeps them, how they are shown, and which ones find an image.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn index(shelf: &Shelf) -> Value {
     serde_json::from_slice(&fs::read(shelf.store.root().join("index.json")).unwrap()).unwrap()
 }
 
-/// A shelf with one image of this name.
+/// A shelf with one image with this name.
 fn with(name: &str) -> Shelf {
     let shelf = Shelf::new();
     shelf.load(&Parcel::layout(name, &app()));
@@ -52,7 +52,7 @@ fn the_store_keeps_registry_repository_tag_and_digest() {
 }
 
 #[test]
-fn registries_are_told_apart() {
+fn the_same_name_in_two_registries_is_two_names() {
     let shelf = Shelf::new();
     let images = ["one", "two", "three"].map(|content| Image::of(&[&[("a", content)]]));
     for (name, image) in ["app:v1", "localhost/app:v1", "host.example/library/app:v1"].iter().zip(&images) {
@@ -69,13 +69,13 @@ fn registries_are_told_apart() {
         assert_eq!(shelf.store.image(name).unwrap().id, images[image].id(), "{name}");
     }
     assert!(matches!(shelf.store.image("host.example/app:v1"), Err(StoreError::UnknownImage { .. })));
-    // What podman built is found by its short name when there is no other.
+    // An image that podman built is found by its short name if no other image has that name.
     shelf.store.remove_image("docker.io/library/app:v1", false).unwrap();
     assert_eq!(shelf.store.image("app:v1").unwrap().id, images[1].id());
 }
 
 #[test]
-fn a_digest_finds_what_is_in_its_repository() {
+fn a_digest_finds_images_in_its_repository_only() {
     let shelf = with("app:v1");
     let image = shelf.store.image("app:v1").unwrap();
     let manifest = image.manifest.digest();
@@ -115,7 +115,7 @@ fn a_digest_cannot_be_given_to_an_image() {
     assert_eq!(shelf.files(), before);
 }
 
-/// Stores of earlier versions have the familiar name alone.
+/// Stores of earlier versions have only the familiar name.
 #[test]
 fn a_store_of_an_earlier_version_is_read() {
     let shelf = Shelf::new();
@@ -129,7 +129,7 @@ fn a_store_of_an_earlier_version_is_read() {
     let image = shelf.store.image("docker.io/library/debian:12").unwrap();
     let shown: Vec<_> = image.names.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["debian:12", "host.example/team/app:v1"]);
-    // A name that moves is taken from the entry without the whole name.
+    // A name that moves to another image is also removed from an entry that has only the familiar name.
     assert_eq!(names(&shelf.load(&Parcel::layout("debian:12", &Image::of(&[&[("b", "2")]])))), ["debian:12"]);
     assert_eq!(shelf.store.image("host.example/team/app:v1").unwrap().names.len(), 1);
     shelf.store.remove_image("host.example/team/app:v1", false).unwrap();

@@ -1,4 +1,4 @@
-//! Images as they are handed over: built file by file, so that a test can spoil any of them.
+//! Archives of images, built file by file, so that a test can damage any file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A layer, in the clear: each file with its content.
+/// An uncompressed layer of these files with their contents.
 pub fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     pack(files.iter().map(|&(name, content)| (name.to_owned(), content.as_bytes().to_vec())))
 }
@@ -28,7 +28,7 @@ pub fn pack(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Vec<u8> {
     builder.into_inner().expect("finish the archive")
 }
 
-/// An archive of one link, which need not be a good one.
+/// An archive of one link, which may be invalid.
 pub fn link(kind: EntryType, name: &str, target: &str) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     let mut header = header(0, kind);
@@ -63,10 +63,10 @@ pub fn compress(bytes: &[u8], compression: Compression) -> Vec<u8> {
     }
 }
 
-/// An image to be put into a parcel.
+/// An image for a parcel.
 #[derive(Clone)]
 pub struct Image {
-    /// In the clear, bottom first.
+    /// Uncompressed, bottom first.
     pub layers: Vec<Vec<u8>>,
     pub compression: Compression,
     pub architecture: String,
@@ -120,7 +120,7 @@ pub fn descriptor(kind: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len()})
 }
 
-/// `descriptor` with the name that layouts give.
+/// `descriptor` with a name in the annotation that layouts use.
 pub fn named(mut descriptor: Value, name: &str) -> Value {
     descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
     descriptor
@@ -140,13 +140,13 @@ impl Parcel {
         parcel
     }
 
-    /// Adds a blob; answers its descriptor.
+    /// Adds a blob; returns its descriptor.
     pub fn blob(&mut self, kind: &str, bytes: &[u8]) -> Value {
         self.files.insert(path(&Digest::of(bytes)), bytes.to_vec());
         descriptor(kind, bytes)
     }
 
-    /// Adds all blobs of an image; answers the descriptor of its manifest.
+    /// Adds all blobs of an image; returns the descriptor of its manifest.
     pub fn add(&mut self, image: &Image) -> Value {
         let kind = image.compression.layer_type().to_string();
         let layers = image.layers.iter().map(|layer| self.blob(&kind, &compress(layer, image.compression)));
@@ -160,20 +160,20 @@ impl Parcel {
         self.blob(MANIFEST, manifest.to_string().as_bytes())
     }
 
-    /// Adds an index below the top.
+    /// Adds a nested index as a blob; returns its descriptor.
     pub fn index(&mut self, manifests: &[Value]) -> Value {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         self.blob(INDEX, index.to_string().as_bytes())
     }
 
-    /// Writes the index at the top, which makes a layout of the parcel.
+    /// Writes `index.json`, which makes the parcel a layout.
     pub fn list(&mut self, manifests: &[Value]) {
         let index = json!({"schemaVersion": 2, "manifests": manifests});
         self.files.insert("index.json".into(), index.to_string().into_bytes());
         self.files.insert("oci-layout".into(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
     }
 
-    /// What `docker save` of old writes.
+    /// An archive as old versions of `docker save` write it.
     pub fn docker(names: &[&str], image: &Image) -> Parcel {
         let mut parcel = Parcel::default();
         let config = format!("{}.json", image.id().hex());
@@ -188,7 +188,7 @@ impl Parcel {
         parcel
     }
 
-    /// Writes the list of `docker save`.
+    /// Writes `manifest.json`, the list of images of `docker save`.
     pub fn save(&mut self, images: &Value) {
         self.files.insert("manifest.json".into(), images.to_string().into_bytes());
     }
@@ -197,7 +197,7 @@ impl Parcel {
         pack(self.files.clone())
     }
 
-    /// The last file first.
+    /// A tar with the last file first.
     pub fn reversed_tar(&self) -> Vec<u8> {
         pack(self.files.clone().into_iter().rev())
     }
@@ -211,7 +211,7 @@ impl Parcel {
     }
 }
 
-/// Where a layout keeps a blob.
+/// The path of a blob in a layout.
 pub fn path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }

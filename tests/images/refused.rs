@@ -1,4 +1,4 @@
-//! Loading what is bad: one clear line, and a store that holds nothing new.
+//! Loading of bad input: one clear line, and an unchanged store.
 
 use overfuse::image::{Compression, Digest};
 use overfuse::store::Load;
@@ -16,7 +16,7 @@ fn app() -> Image {
     Image::of(&[&[("etc/a", "1")], &[("etc/b", "2")]])
 }
 
-/// Loads `archive` in every way; the error, and nothing else, must come of it.
+/// Loads `archive` in every way; each must fail with the `expected` error and leave the store unchanged.
 #[track_caller]
 fn refuse(archive: &[u8], expected: &str) {
     let shelf = Shelf::new();
@@ -33,19 +33,19 @@ fn refuse(archive: &[u8], expected: &str) {
     }
 }
 
-/// A layout whose only image is `app`, but for what `spoil` does to it.
+/// A layout whose only image is `app`, after `spoil` has changed it.
 fn spoilt(spoil: impl FnOnce(&mut Parcel)) -> Vec<u8> {
     let mut parcel = Parcel::layout("app:v1", &app());
     spoil(&mut parcel);
     parcel.tar()
 }
 
-/// Where the blob of the lower layer of `app` is.
+/// The path of the blob of the lower layer of `app`.
 fn layer_path() -> String {
     path(&Digest::of(&compress(&app().layers[0], Compression::Gzip)))
 }
 
-/// A layout with a configuration and layers of any kind.
+/// A layout with this configuration and these layers; each is a media type and its bytes.
 fn made_of(config: (&str, &[u8]), layers: &[(&str, &[u8])]) -> Vec<u8> {
     let mut parcel = Parcel::default();
     let config = parcel.blob(config.0, config.1);
@@ -64,7 +64,7 @@ fn manifest(kind: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_archive() {
+fn input_that_is_not_an_archive() {
     refuse(b"", "holds neither an OCI image layout (index.json) nor what `docker save` writes (manifest.json)");
     refuse(&[b'x'; 2000], "is no archive of an image: not a tar archive");
     refuse(b"short", "is cut short");
@@ -75,8 +75,8 @@ fn what_is_no_archive() {
 }
 
 #[test]
-fn what_is_cut_short() {
-    // Big enough that half of it ends inside of a layer, whatever the compression.
+fn truncated_input() {
+    // So large that half of the archive ends inside of a layer with every compression.
     let noise: String = (0..40_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     let archive = Parcel::layout("app:v1", &Image::of(&[&[("noise", &noise)]])).tar();
     refuse(&archive[..archive.len() / 2], "is cut short");
@@ -92,7 +92,7 @@ fn what_is_cut_short() {
 }
 
 #[test]
-fn what_is_not_what_its_digest_says() {
+fn blobs_with_a_wrong_digest() {
     let flip = |parcel: &mut Parcel, path: &str| parcel.files.get_mut(path).unwrap()[20] ^= 1;
     refuse(&spoilt(|parcel| flip(parcel, &layer_path())), "layer is damaged: its digest should be sha256:");
     let config = path(&app().id());
@@ -106,7 +106,7 @@ fn what_is_not_what_its_digest_says() {
 }
 
 #[test]
-fn what_is_not_the_layer_that_its_image_says() {
+fn layers_with_a_wrong_diff_id() {
     let other = compress(&parcel::layer(&[("other", "")]), Compression::Gzip);
     let image = Image { layers: vec![app().layers.remove(0)], ..app() };
     let config = image.config().to_string();
@@ -118,7 +118,7 @@ fn what_is_not_the_layer_that_its_image_says() {
 }
 
 #[test]
-fn a_layer_that_is_there_does_not_pass_for_another() {
+fn a_known_layer_is_refused_for_another_diff_id() {
     let shelf = Shelf::new();
     let (one, two) = (Image::of(&[&[("x", "1")]]), Image::of(&[&[("x", "2")]]));
     shelf.load(&Parcel::layout("one:v1", &one));
@@ -132,7 +132,7 @@ fn a_layer_that_is_there_does_not_pass_for_another() {
 }
 
 #[test]
-fn what_is_missing() {
+fn missing_parts() {
     refuse(&spoilt(|parcel| drop(parcel.files.remove(&layer_path()))), "layer sha256:");
     refuse(&spoilt(|parcel| drop(parcel.files.remove(&path(&app().id())))), "configuration sha256:");
     refuse(&spoilt(|parcel| parcel.list(&[descriptor(MANIFEST, b"gone")])), "manifest sha256:");
@@ -145,7 +145,7 @@ fn what_is_missing() {
 }
 
 #[test]
-fn what_is_of_an_unknown_kind() {
+fn unknown_media_types() {
     let config = app().config().to_string();
     let unknown = |what: &str| format!("unknown media type `text/plain` of a {what}");
     refuse(&made_of((CONFIG, config.as_bytes()), &[("text/plain", b""), (GZIP, b"")]), &unknown("layer"));
@@ -158,7 +158,7 @@ fn what_is_of_an_unknown_kind() {
 }
 
 #[test]
-fn documents_that_make_no_sense() {
+fn invalid_documents() {
     refuse(&spoilt(|parcel| drop(parcel.files.insert("index.json".into(), b"{".to_vec()))), "malformed index");
     refuse(&manifest(MANIFEST, b"[]"), "malformed manifest");
     refuse(&manifest(MANIFEST, "[".repeat(100_000).as_bytes()), "malformed manifest");
@@ -172,7 +172,7 @@ fn documents_that_make_no_sense() {
 }
 
 #[test]
-fn documents_without_measure() {
+fn documents_that_are_too_large_or_too_deep() {
     const MOST: &str = "more than 4194304 are never needed";
     let large = vec![b' '; (4 << 20) + 1];
     refuse(&spoilt(|parcel| drop(parcel.files.insert("index.json".into(), large.clone()))), MOST);
@@ -201,7 +201,7 @@ fn layers_that_would_leave_their_directory() {
 }
 
 #[test]
-fn one_bad_image_spoils_the_archive() {
+fn one_bad_image_makes_the_whole_archive_fail() {
     let mut parcel = Parcel::default();
     let good = parcel.add(&Image::of(&[&[("good", "")]]));
     let bad = parcel.add(&app());
@@ -211,14 +211,14 @@ fn one_bad_image_spoils_the_archive() {
 }
 
 #[test]
-fn a_disk_that_is_full() {
+fn a_full_disk() {
     need!(root);
     let shelf = Shelf::new();
     let at = shelf.dir.path().join("small");
     std::fs::create_dir(&at).unwrap();
     rustix::mount::mount("tmpfs", &at, "tmpfs", MountFlags::empty(), c"size=1m").unwrap();
     let zeros = "0".repeat(3 << 20);
-    // Its blob fits and its content does not; its blob does not fit.
+    // Compressed, the blob fits and its content does not; uncompressed, the blob does not fit.
     for compression in [Compression::Gzip, Compression::None] {
         let store = overfuse::store::Store::open(&at.join("store")).unwrap();
         let shelf = Shelf { store, dir: crate::support::scratch() };

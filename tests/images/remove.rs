@@ -1,4 +1,4 @@
-//! Removing images: names first, then what nobody needs.
+//! Removing of images: names first, then blobs and layers that no image needs.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::shelf::Shelf;
 const BASE: &[(&str, &str)] = &[("base", "x")];
 
 #[test]
-fn the_last_name_takes_the_image_with_it() {
+fn removing_the_last_name_removes_the_image() {
     let shelf = Shelf::new();
     let empty = shelf.files();
     let image = Image::of(&[BASE]);
@@ -24,7 +24,7 @@ fn the_last_name_takes_the_image_with_it() {
 }
 
 #[test]
-fn layers_that_others_have_stay() {
+fn layers_that_other_images_have_stay() {
     let shelf = Shelf::new();
     shelf.load(&Parcel::layout("one:v1", &Image::of(&[BASE, &[("one", "1")]])));
     let before = shelf.files();
@@ -36,12 +36,12 @@ fn layers_that_others_have_stay() {
 }
 
 #[test]
-fn an_image_that_containers_use_stays_with_their_names() {
+fn an_image_that_containers_use_stays_and_the_error_names_them() {
     let shelf = Shelf::new();
     shelf.load(&Parcel::docker(&["app:v1", "app:v2"], &Image::of(&[BASE])));
     let image = shelf.store.image("app:v1").unwrap();
     let containers = ["web", "job"].map(|name| shelf.store.create_container(&image, Some(name)).unwrap());
-    // A name can go as long as another is left.
+    // A name can be removed as long as another is left.
     shelf.store.remove_image("app:v1", false).unwrap();
     let error = shelf.store.remove_image("app:v2", true).unwrap_err().to_string();
     assert_eq!(error, "image app:v2 is used by containers job, web");
@@ -66,7 +66,7 @@ fn an_image_that_is_held_stays() {
 }
 
 #[test]
-fn loading_and_removing_at_once_leave_a_store_that_is_whole() {
+fn loading_and_removing_at_once_leave_a_complete_store() {
     let shelf = Shelf::new();
     let image = |n: usize| Image::of(&[BASE, &[("n", &n.to_string())]]);
     std::thread::scope(|scope| {
@@ -91,7 +91,7 @@ fn loading_and_removing_at_once_leave_a_store_that_is_whole() {
 }
 
 #[test]
-fn an_id_stands_for_one_name_or_by_force_for_all() {
+fn an_id_means_the_only_name_or_with_force_all_names() {
     let shelf = Shelf::new();
     let image = Image::of(&[BASE]);
     shelf.load(&Parcel::docker(&["app:v1", "app:v2"], &image));
@@ -103,7 +103,7 @@ fn an_id_stands_for_one_name_or_by_force_for_all() {
 }
 
 #[test]
-fn nothing_is_removed_when_the_index_cannot_be_followed() {
+fn nothing_is_removed_if_a_document_of_the_index_cannot_be_read() {
     let shelf = Shelf::new();
     shelf.load(&Parcel::layout("one:v1", &Image::of(&[&[("one", "1")]])));
     shelf.load(&Parcel::layout("two:v1", &Image::of(&[&[("two", "2")]])));
@@ -123,7 +123,7 @@ fn images_are_found_by_the_beginning_of_an_id() {
         shelf.load(&Parcel::layout(&format!("app:v{n}"), image));
     }
     assert_eq!(shelf.store.image(&images[3].id().short()).unwrap().id, images[3].id());
-    // Of seventeen digests, two begin alike.
+    // Of seventeen digests, at least two begin with the same digit.
     let ambiguous =
         |digit: &char| matches!(shelf.store.image(&digit.to_string()), Err(StoreError::AmbiguousImage { .. }));
     assert!("0123456789abcdef".chars().any(|digit| ambiguous(&digit)));

@@ -1,4 +1,4 @@
-//! A store in a scratch directory, and what can be said of it.
+//! A store in a scratch directory, with helpers for tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,12 +39,12 @@ impl Shelf {
         self.store.load(Input::Path(&path), &Load::default(), &mut |_| {})
     }
 
-    /// Loads what must be good.
+    /// Loads a valid archive.
     pub fn load(&self, parcel: &Parcel) -> Vec<Loaded> {
         self.load_stream(&parcel.tar(), &Load::default()).expect("load a good archive")
     }
 
-    /// Every file of the store, but for the content of layers.
+    /// Every file of the store, without the content of layers.
     pub fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         list(self.store.root(), self.store.root(), &mut files);
@@ -52,7 +52,7 @@ impl Shelf {
         files
     }
 
-    /// What `path` says in the image, seen through its layers.
+    /// The content of the file `path` in the image, from the topmost layer that has it.
     pub fn read(&self, image: &Image, path: &str) -> Option<String> {
         for dir in self.store.lower_dirs(image) {
             match fs::symlink_metadata(dir.join(path)) {
@@ -76,7 +76,7 @@ fn list(root: &Path, dir: &Path, files: &mut Vec<String>) {
         if path.is_dir() && !relative.ends_with("/fs") {
             list(root, &path, files);
         }
-        // Locks are there from the first use on.
+        // Leaves out lock files, which appear at the first use.
         if !relative.ends_with("lock") {
             files.push(relative);
         }

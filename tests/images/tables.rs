@@ -1,4 +1,4 @@
-//! Tables of contents: a mount of stored layers shows the same from them as from the layers, and asks no layer.
+//! Tables of contents: a mount shows the same tree from tables as from layers, and reads no layer for it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -17,7 +17,8 @@ use crate::need;
 use crate::parcel::{Image as Packed, Parcel};
 use crate::shelf::Shelf;
 
-/// A layer of all that layers hold: each line a kind, a path, a mode, and what else there is to say.
+/// A layer as an archive. Each line of `text` has a kind, a path, a mode, the content or the link target, and the value
+/// of an extended attribute.
 fn layer(text: &str) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -91,14 +92,14 @@ const TOP: &str = "
     f .wh.pipe 644
     f d/d 644 x";
 
-/// Layers enough that no directory asks them one by one.
+/// So many layers that a directory does not look names up layer by layer.
 fn packed() -> Packed {
     let further = (0..8).map(|n| layer(&format!("f d/further{n} 644 {n}\nf many/{n} 644 {n}\nf only{n}/x 644 {n}")));
     let layers: Vec<_> = [BOTTOM, MIDDLE, TOP].map(layer).into_iter().chain(further).collect();
     Packed { layers, ..Packed::of(&[]) }
 }
 
-/// A shelf with that image on it.
+/// A shelf with this image.
 fn shelf_with(packed: &Packed) -> (Shelf, Image) {
     let shelf = Shelf::new();
     shelf.load(&Parcel::layout("x", packed));
@@ -115,7 +116,7 @@ fn tables(shelf: &Shelf, image: &Image) -> Tables {
     shelf.store.tables(image, shelf.store.policy().unwrap())
 }
 
-/// How many layers have a table that can be used.
+/// The number of layers with a usable table.
 fn count(tables: &Tables) -> usize {
     match tables {
         Tables::Known(known) => known.iter().flatten().count(),
@@ -123,8 +124,8 @@ fn count(tables: &Tables) -> usize {
     }
 }
 
-/// All that a union shows, by path, but what is in files.
-fn look(union: &Union) -> BTreeMap<PathBuf, String> {
+/// Everything that a union shows, by path, except the content of files.
+fn shown_by(union: &Union) -> BTreeMap<PathBuf, String> {
     let mut shown = BTreeMap::new();
     let mut todo = vec![(PathBuf::new(), NodeId::ROOT)];
     while let Some((path, dir)) = todo.pop() {
@@ -149,7 +150,7 @@ fn look(union: &Union) -> BTreeMap<PathBuf, String> {
             let missing = missing.map(|key| union.xattr(found.id, OsStr::new(key)));
             let target = (kind == Kind::Symlink).then(|| union.read_link(found.id).unwrap());
             let path = path.join(&name);
-            // The table tells when a link was last read before it was made.
+            // A table keeps the access time of a link as it was when the table was written.
             let atime = if kind == Kind::Symlink { found.stat.mtime } else { found.stat.atime };
             let stat = overfuse::sys::Stat { atime, ..found.stat };
             shown.insert(path.clone(), format!("{:?} {stat:?} {xattrs:?} {values:?} {missing:?} {target:?}", found.id));
@@ -168,9 +169,9 @@ fn a_union_shows_the_same_from_tables_and_from_layers() {
     let open = |tables| Union::open(&spec(&shelf, &image, tables)).unwrap();
     let known = tables(&shelf, &image);
     assert_eq!(count(&known), image.layers.len());
-    let from_layers = look(&open(Tables::None));
-    assert_eq!(look(&open(known)), from_layers);
-    assert_eq!(look(&open(Tables::Make)), from_layers);
+    let from_layers = shown_by(&open(Tables::None));
+    assert_eq!(shown_by(&open(known)), from_layers);
+    assert_eq!(shown_by(&open(Tables::Make)), from_layers);
     let paths: Vec<_> = from_layers.keys().filter_map(|path| path.to_str()).collect();
     for (path, there) in [("d/a", true), ("d/b", false), ("d/c", true), ("opaque/below", false), ("gone", true)] {
         assert_eq!(paths.contains(&path), there, "{path}");
@@ -178,20 +179,20 @@ fn a_union_shows_the_same_from_tables_and_from_layers() {
     assert!(from_layers[Path::new("d/a")].contains("newer") || from_layers[Path::new("d/a")].contains("size: 5"));
 }
 
-/// Stat of everything, listings, links and attributes that are not there: from a table, all for nothing.
+/// Attributes, listings, link targets and missing extended attributes come from the tables, without system calls.
 #[test]
-fn no_layer_is_asked_for_what_its_table_tells() {
+fn no_layer_is_read_for_what_its_table_has() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
     let union = Union::open(&spec(&shelf, &image, tables(&shelf, &image))).unwrap();
     let calls = Arc::new(Calls::default());
     calls.bind();
-    let shown = look(&union);
+    let shown = shown_by(&union);
     let made = calls.by_name();
     Arc::new(Calls::default()).bind();
     assert!(shown.len() > 30);
-    // The one file that has an attribute is asked for it, and for three that it has not; a link, whether it has an
-    // ACL, which no program asks of links.
+    // The only file with an extended attribute is read for it and for three missing ones. A link is read for its ACL;
+    // programs do not ask for ACLs of links.
     let asked = [("getxattr", 5), ("listxattr", 1), ("openat2", 2)];
     assert_eq!(made, asked.into_iter().map(|(name, count)| (name.to_owned(), count)).collect());
 }
@@ -229,10 +230,10 @@ fn a_table_that_is_missing_damaged_or_older_is_written_anew() {
         let dir = layer(&image.layers[2]);
         spoil(&dir);
         let spoiled = fs::read(dir.join("toc")).ok();
-        let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+        let expected = shown_by(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
         let known = tables(&shelf, &image);
         assert_eq!(count(&known), image.layers.len(), "{what}");
-        assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected, "{what}");
+        assert_eq!(shown_by(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected, "{what}");
         let written = fs::read(dir.join("toc")).unwrap();
         assert!(spoiled.is_none_or(|spoiled| spoiled != written), "{what}");
         assert_eq!(count(&tables(&shelf, &image)), image.layers.len());
@@ -260,24 +261,24 @@ fn a_table_of_an_older_store_is_used_under_its_new_name() {
 }
 
 #[test]
-fn where_no_table_can_be_written_the_layer_is_asked() {
+fn if_no_table_can_be_written_the_layer_is_read() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
-    let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+    let expected = shown_by(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
     let table = shelf.layer(&image.layers[1]).parent().unwrap().join("toc");
     fs::remove_file(&table).unwrap();
     fs::create_dir(&table).unwrap();
     let known = tables(&shelf, &image);
     assert_eq!(count(&known), image.layers.len() - 1);
-    assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
+    assert_eq!(shown_by(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
 }
 
-/// A damaged section is found out when its directory is first used, by a mount that is live.
+/// A live mount finds a damaged section when it first uses the section's directory, and then reads the layer.
 #[test]
 fn damage_behind_the_header_shows_nothing_wrong() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
-    let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+    let expected = shown_by(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
     let table = |diff_id| shelf.layer(diff_id).parent().unwrap().join("toc");
     let whole: Vec<_> = image.layers.iter().map(|diff_id| fs::read(table(diff_id)).unwrap()).collect();
     for diff_id in &image.layers {
@@ -289,11 +290,11 @@ fn damage_behind_the_header_shows_nothing_wrong() {
         fs::write(&table, bytes).unwrap();
     }
     let known = tables(&shelf, &image);
-    assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
-    // Who opens the layers next writes what was found damaged anew.
+    assert_eq!(shown_by(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
+    // The next one that opens the layers writes the damaged tables anew.
     let known = tables(&shelf, &image);
     assert_eq!(count(&known), image.layers.len());
-    assert_eq!(look(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
+    assert_eq!(shown_by(&Union::open(&spec(&shelf, &image, known)).unwrap()), expected);
     let header = 80;
     for (diff_id, whole) in image.layers.iter().zip(&whole) {
         let anew = fs::read(table(diff_id)).unwrap();
@@ -302,23 +303,23 @@ fn damage_behind_the_header_shows_nothing_wrong() {
     }
 }
 
-/// As a hand does it, or a disk that fails: reading through a map would be the end of the process.
+/// A user or a failing disk may truncate a table in use; reading it through a memory map would then kill the process.
 #[test]
-fn tables_that_are_cut_short_under_a_union_are_asked_of_the_layers() {
+fn a_union_reads_the_layers_if_its_tables_are_truncated() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
-    let expected = look(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
+    let expected = shown_by(&Union::open(&spec(&shelf, &image, Tables::None)).unwrap());
     let union = Union::open(&spec(&shelf, &image, tables(&shelf, &image))).unwrap();
     for diff_id in &image.layers {
         let table = shelf.layer(diff_id).parent().unwrap().join("toc");
         fs::OpenOptions::new().write(true).open(table).unwrap().set_len(0).unwrap();
     }
-    assert_eq!(look(&union), expected);
+    assert_eq!(shown_by(&union), expected);
     assert_eq!(count(&tables(&shelf, &image)), image.layers.len());
 }
 
 #[test]
-fn what_changes_over_tables_is_what_changes_over_layers() {
+fn changes_over_tables_and_over_layers_have_the_same_result() {
     need!(root);
     let (shelf, image) = shelf_with(&packed());
     let change = |tables: Tables, name: &str| {
@@ -339,7 +340,7 @@ fn what_changes_over_tables_is_what_changes_over_layers() {
         union.remove(d, name("further3"), overfuse::union::Remove::File).unwrap();
         let c = union.lookup(d, name("c")).unwrap().unwrap().id;
         assert_eq!((union.read(c, 0, &mut read), &read[..3]), (Ok(3), &b"two"[..]));
-        let paths: Vec<_> = look(&union).into_keys().collect();
+        let paths: Vec<_> = shown_by(&union).into_keys().collect();
         (paths, union.attr(c).unwrap().stat.size)
     };
     assert_eq!(change(tables(&shelf, &image), "tables"), change(Tables::None, "layers"));

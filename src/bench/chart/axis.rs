@@ -1,19 +1,19 @@
-//! Axes: which part of the numbers is shown, and where its marks stand.
+//! Axes: the range of values that is shown, and the positions of the marks.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
-/// A logarithmic axis, of values above 0, with round ends.
+/// A logarithmic axis for values above 0.
 #[derive(Clone, Debug)]
 pub(in crate::bench) struct Axis {
-    /// Their logarithms.
+    /// The decimal logarithms of the lowest and the highest value.
     ends: Range<f64>,
     marks: Vec<f64>,
 }
 
 impl Axis {
-    /// One that shows all of `values`; those that it cannot show count for nothing.
+    /// An axis with round ends that covers `values`; ignores values that are not finite or not above 0.
     pub(in crate::bench) fn over(values: impl IntoIterator<Item = f64>) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, 0.0f64);
         for value in values.into_iter().filter(|value| value.is_finite() && *value > 0.0) {
@@ -22,7 +22,7 @@ impl Axis {
         if low.is_finite() { round(low, high) } else { round(1.0, 1.0) }
     }
 
-    /// One that shows all of `values`, with marks at powers of two: of bytes.
+    /// An axis for bytes: covers `values`, with marks at powers of two.
     pub(in crate::bench) fn binary(values: impl IntoIterator<Item = f64>) -> Axis {
         let powers = values.into_iter().filter(|value| *value > 0.0).map(f64::log2).filter(|power| power.is_finite());
         let (low, high) = powers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)));
@@ -33,7 +33,7 @@ impl Axis {
         Axis { ends: low.exp2().log10()..(low + steps * step).exp2().log10(), marks }
     }
 
-    /// One with its marks at the values that there are, evenly apart when these are evenly many times each other.
+    /// An axis with a mark at each of `values`.
     pub(in crate::bench) fn at(values: impl IntoIterator<Item = f64>) -> Axis {
         let mut marks: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).collect();
         marks.sort_by(f64::total_cmp);
@@ -41,7 +41,7 @@ impl Axis {
         let (first, last) =
             (marks.first().copied().unwrap_or(1.0).log10(), marks.last().copied().unwrap_or(1.0).log10());
         let room = ((last - first) * 0.04).max(0.05);
-        // Marks that would stand on each other's labels go, but for the ends.
+        // Leaves out marks whose labels would overlap; keeps the first and the last.
         let near = (last - first) / 9.0;
         let mut shown: Vec<f64> = Vec::new();
         for mark in marks {
@@ -58,7 +58,7 @@ impl Axis {
         Axis { ends: first - room..last + room, marks: shown }
     }
 
-    /// The value at its low end.
+    /// The value at the low end.
     pub(super) fn start(&self) -> f64 {
         10f64.powf(self.ends.start)
     }
@@ -69,7 +69,7 @@ impl Ranged for Axis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        // What it cannot show is at its low end.
+        // A value that has no logarithm is drawn at the low end.
         let place = if *value > 0.0 { value.log10() } else { self.ends.start };
         let part = (place - self.ends.start) / (self.ends.end - self.ends.start);
         limit.0 + (part * f64::from(limit.1 - limit.0)).round() as i32
@@ -94,7 +94,7 @@ fn round(low: f64, high: f64) -> Axis {
     let all: Vec<f64> = (low.log10().floor() as i32 - 1..=high.log10().ceil() as i32 + 1)
         .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))
         .collect();
-    // From the mark below the lowest to that above the highest, and to two of them at least.
+    // From the mark below `low` to the mark above `high`; at least two marks.
     const ALMOST: f64 = 1.000_001;
     let first = all.iter().rposition(|mark| *mark <= low * ALMOST).unwrap_or(0);
     let last = all.iter().position(|mark| *mark * ALMOST >= high).unwrap_or(all.len() - 1).max(first + 1);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_at_values_do_not_stand_on_each_other() {
+    fn marks_at_values_do_not_overlap() {
         assert_eq!(Axis::at([500.0, 1.0, 8.0, 32.0, 128.0]).marks, [1.0, 8.0, 32.0, 128.0, 500.0]);
         assert_eq!(Axis::at([1.0, 1000.0, 1001.0]).marks, [1.0, 1001.0]);
         assert_eq!(Axis::at([]).marks, [0.0; 0]);

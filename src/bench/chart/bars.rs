@@ -1,4 +1,4 @@
-//! Horizontal bars: groups of them, one for each who is compared, with whiskers and the figure beside each.
+//! Horizontal bars in groups: one bar for each subject, with whiskers and a figure.
 
 use plotters::prelude::*;
 
@@ -8,18 +8,18 @@ use super::{GRID, INK, colour, svg, text};
 /// One bar.
 #[derive(Clone, Debug)]
 pub(in crate::bench) struct Bar {
-    /// Which colour.
+    /// The index of the colour.
     pub series: usize,
     pub value: f64,
-    /// Ends of its interval.
+    /// Ends of the interval.
     pub interval: Option<(f64, f64)>,
-    /// Shown paler: not to be quoted.
+    /// The value should not be quoted; the bar is drawn paler.
     pub unsure: bool,
-    /// What stands behind it.
+    /// The text after the bar.
     pub label: String,
 }
 
-/// Bars that belong together, below their name.
+/// A group of bars below a common name.
 #[derive(Clone, Debug)]
 pub(in crate::bench) struct Row {
     pub name: String,
@@ -31,10 +31,10 @@ const PITCH: f64 = 12.0;
 const NAME: f64 = 17.0;
 const GAP: f64 = 8.0;
 const AXIS: u32 = 22;
-/// For the figures behind the bars.
+/// The width for the figures after the bars, in pixels.
 const FIGURES: u32 = 62;
 
-/// Draws `rows`; bars begin at `from`, or at the low end of the axis.
+/// Draws `rows`. Bars begin at `from`, or at the low end of the axis if that is `None`.
 pub(in crate::bench) fn bars(
     about: &str,
     rows: &[Row],
@@ -85,7 +85,7 @@ pub(in crate::bench) fn bars(
                 chart.draw_series([figure])?;
             }
             if from.is_some() {
-                // Not over the names.
+                // Only beside the bars, so that the line does not cross the names.
                 let ends = [NAME - 2.0, NAME + row.bars.len() as f64 * PITCH].map(|y| (start, top + y));
                 chart.draw_series([PathElement::new(ends, INK.0.stroke_width(1))])?;
             }

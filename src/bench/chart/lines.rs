@@ -1,11 +1,11 @@
-//! Lines over logarithmic axes, with whiskers, and a mark of its own for each who is compared.
+//! Line charts over logarithmic axes, with whiskers; each subject has a mark of its own.
 
 use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::{GRID, INK, colour, svg, text};
 
-/// One value, and the interval that it is from.
+/// One value and its interval.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bench) struct Point {
     pub x: f64,
@@ -13,17 +13,17 @@ pub(in crate::bench) struct Point {
     pub interval: Option<(f64, f64)>,
 }
 
-/// The values of one who is compared, from left to right.
+/// The values of one subject, from left to right.
 #[derive(Clone, Debug)]
 pub(in crate::bench) struct Line {
-    /// Which colour and mark.
+    /// The index of the colour and the mark.
     pub series: usize,
     pub points: Vec<Point>,
 }
 
 const HEIGHT: u32 = 300;
 
-/// Draws `lines`. Each axis comes with what it is called and how its marks are written.
+/// Draws `lines`. Each axis comes with its name and a function that formats its marks.
 pub(in crate::bench) fn lines(
     about: &str,
     lines: &[Line],
@@ -60,7 +60,7 @@ pub(in crate::bench) fn lines(
             }
             for place in places {
                 let fill = colour.filled();
-                // Colours are not all that tells them apart.
+                // Marks differ too, for readers who cannot tell the colours apart.
                 match line.series % 4 {
                     0 => chart.draw_series([Circle::new(place, 4, fill)])?,
                     1 => chart.draw_series([TriangleMarker::new(place, 5, fill)])?,

@@ -1,7 +1,7 @@
-//! Charts, as SVG: bars with spread, and lines over logarithmic axes. plotters draws.
+//! Charts as SVG: bars with whiskers, and lines over logarithmic axes. The crate plotters draws them.
 //!
-//! Owns what a chart looks like, and nothing of what it is about. Every colour is one of [`INK`], [`GRID`] and
-//! [`PALETTE`], so that a style sheet can tell them apart and give them others in the dark.
+//! Owns the look of a chart and knows nothing of its content. Every colour is one of [`INK`], [`GRID`] and
+//! [`PALETTE`], so that a style sheet can replace them in dark mode.
 
 mod axis;
 mod bars;
@@ -15,14 +15,14 @@ pub(super) use axis::Axis;
 pub(super) use bars::{Bar, Row, bars};
 pub(super) use lines::{Line, Point, lines};
 
-/// A colour on white, and what takes its place on black.
+/// A colour for a light background, and its replacement for a dark one.
 pub(super) type Shade = (RGBColor, RGBColor);
 
-/// Of text and axes.
+/// The colour of text and axes.
 pub(super) const INK: Shade = (RGBColor(0x24, 0x29, 0x2f), RGBColor(0xe0, 0xe4, 0xe8));
-/// Of lines that help to read a value off.
+/// The colour of grid lines.
 pub(super) const GRID: Shade = (RGBColor(0xd8, 0xdd, 0xe2), RGBColor(0x3a, 0x41, 0x49));
-/// Of those who are compared, after Okabe and Ito: told apart by whoever tells colours apart otherwise than most.
+/// The colours of the subjects, after Okabe and Ito: readers with colour blindness can tell them apart.
 pub(super) const PALETTE: [Shade; 7] = [
     (RGBColor(0x00, 0x72, 0xb2), RGBColor(0x5c, 0xb0, 0xee)),
     (RGBColor(0xd5, 0x5e, 0x00), RGBColor(0xf5, 0x8e, 0x4e)),
@@ -33,10 +33,10 @@ pub(super) const PALETTE: [Shade; 7] = [
     (RGBColor(0x4a, 0xa8, 0xd8), RGBColor(0xa5, 0xdd, 0xf7)),
 ];
 
-/// All charts are so wide, in pixels; narrow enough to be read on a phone.
+/// The width of all charts, in pixels; narrow enough for a phone.
 pub(super) const WIDTH: u32 = 520;
 
-/// As a style sheet writes it.
+/// The colour as a style sheet writes it: `#RRGGBB`.
 pub(super) fn hex(colour: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)
 }
@@ -46,11 +46,11 @@ fn colour(series: usize) -> RGBColor {
 }
 
 fn text(size: i32) -> TextStyle<'static> {
-    // plotters makes letters smaller by that factor.
+    // plotters draws letters smaller by this factor.
     TextStyle::from(("sans-serif", f64::from(size) * 1.24)).color(&INK.0)
 }
 
-/// A drawing of `height` pixels, as an element to be put into a page; `about` is for those who do not see it.
+/// A drawing of `height` pixels, as an element for a page; `about` is the text for screen readers.
 fn svg(
     height: u32,
     about: &str,
@@ -63,7 +63,7 @@ fn svg(
     };
     let about = escape(about);
     match result {
-        // Within a page the name space goes without saying, and a width of its own would not shrink with the page.
+        // A page does not need the XML namespace, and without a fixed width the drawing shrinks with the page.
         Ok(()) => drawn.trim_end().replacen(
             &format!("<svg width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">"),
             &format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{about}\">"),

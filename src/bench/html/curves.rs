@@ -1,9 +1,9 @@
-//! Which rows of a report are points of one curve.
+//! Finds the rows of a report that are points of one curve.
 
 use super::super::number;
 use super::super::result::{Parameters, Row};
 
-/// What varies along a curve.
+/// The parameter that varies along a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
     Size,
@@ -12,18 +12,18 @@ pub(super) enum Over {
     Threads,
 }
 
-/// Rows of one name that differ in one parameter alone.
+/// Rows with one name that differ only in one parameter.
 #[derive(Debug)]
 pub(super) struct Curve<'a> {
     pub(super) over: Over,
-    /// The value of what varies, rising, and the row.
+    /// Each row with its value of the parameter, rising.
     pub(super) rows: Vec<(f64, &'a Row)>,
 }
 
 impl Over {
     pub(super) const ALL: [Over; 4] = [Over::Size, Over::Layers, Over::Files, Over::Threads];
 
-    /// As an axis is called.
+    /// The name of the axis.
     pub(super) fn name(self) -> &'static str {
         match self {
             Over::Size => "size of the file",
@@ -33,7 +33,7 @@ impl Over {
         }
     }
 
-    /// As a mark of an axis.
+    /// The text of a mark of the axis.
     pub(super) fn mark(self, value: f64) -> String {
         if self == Over::Size { number::bytes(value.round()) } else { number::grouped(value as u64) }
     }
@@ -56,25 +56,25 @@ impl Over {
         }
     }
 
-    /// With fewer it is no curve.
+    /// The fewest points that make a curve.
     fn fewest(self) -> usize {
         if self == Over::Threads { 2 } else { 3 }
     }
 }
 
 impl Curve<'_> {
-    /// The first row; it tells what all of them are.
+    /// The first row; name, group and unit are the same in all rows.
     pub(super) fn row(&self) -> &Row {
         self.rows[0].1
     }
 
-    /// What they agree in.
+    /// The parameters that all rows share.
     pub(super) fn parameters(&self) -> Parameters {
         self.over.without(&self.row().parameters)
     }
 }
 
-/// Every curve that `rows` hold, in the order of [`Over::ALL`] and then of the rows.
+/// All curves of `rows`, in the order of [`Over::ALL`] and then of the rows.
 pub(super) fn curves(rows: &[Row]) -> Vec<Curve<'_>> {
     let mut curves = Vec::new();
     for over in Over::ALL {
@@ -100,7 +100,7 @@ pub(super) fn curves(rows: &[Row]) -> Vec<Curve<'_>> {
     curves
 }
 
-/// The rows that stand for all: every one that is on no curve, and of each curve the ends.
+/// A selection of rows for overviews: all rows that are on no curve, and both ends of each curve.
 pub(super) fn telling<'a>(rows: &'a [Row], curves: &[Curve<'_>]) -> Vec<&'a Row> {
     let on = |row: &Row, curve: &Curve<'_>| curve.rows.iter().any(|(_, point)| std::ptr::eq(*point, row));
     let ends = |row: &Row, curve: &Curve<'_>| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_differ_in_one_parameter_alone_are_a_curve() {
+    fn rows_that_differ_only_in_one_parameter_are_a_curve() {
         let of = |layers, files| Parameters { layers: Some(layers), files: Some(files), ..Parameters::default() };
         let rows = [
             row("walk", of(8, 100)),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn two_points_are_a_curve_over_clients_and_over_nothing_else() {
+    fn two_points_are_a_curve_only_over_clients() {
         let threads = |n| Parameters { threads: Some(n), ..Parameters::default() };
         let size = |n| Parameters { size: Some(n), ..Parameters::default() };
         let rows = [row("a", threads(1)), row("a", threads(4)), row("b", size(1)), row("b", size(2))];

@@ -7,10 +7,10 @@ use super::super::result::{Outcome, Report, Row, Unit};
 use super::super::statistics::{Ratio, Summary};
 use super::curves::{Over, curves, telling};
 
-/// A chart with more rows of bars than these becomes two.
+/// The most rows of bars in one chart; a chart with more is split.
 const ROWS_MOST: usize = 9;
 
-/// For each group the geometric mean of its ratios.
+/// The chart with the geometric mean of the ratios of each group.
 pub(super) fn glance(report: &Report) -> String {
     let Some(base) = &report.method.relative_to else { return String::new() };
     let about = format!("Geometric means of the time of each group of workloads, as multiples of {base}'s.");
@@ -41,7 +41,7 @@ pub(super) fn means(report: &Report, base: &str) -> Vec<BarRow> {
                 continue;
             }
             let value = (ratios.iter().map(|ratio| ratio.value.ln()).sum::<f64>() / ratios.len() as f64).exp();
-            // A mean of ratios that are not to be quoted is not to be quoted either.
+            // The mean should not be quoted if more than half of the ratios should not.
             let unsure = 2 * ratios.iter().filter(|ratio| ratio.is_meaningless()).count() > ratios.len();
             let mut label = if unsure { format!("({})", number::ratio(value)) } else { number::ratio(value) };
             if ratios.len() < of_group.len() {
@@ -57,7 +57,7 @@ pub(super) fn means(report: &Report, base: &str) -> Vec<BarRow> {
     groups
 }
 
-/// Every workload of every group, as ratios or, when there is nobody to compare with, as times.
+/// Charts of all workloads by group: ratios, or times if there is no subject to compare with.
 pub(super) fn ratios(report: &Report) -> String {
     let rows = telling(&report.rows, &curves(&report.rows));
     let base = report.method.relative_to.as_deref();
@@ -75,7 +75,7 @@ pub(super) fn ratios(report: &Report) -> String {
                     (about, chart)
                 }
                 None => {
-                    let about = "seconds: of an operation, or of all where that is what was measured".to_owned();
+                    let about = "seconds of one operation, or of the whole work".to_owned();
                     let axis = Axis::over(values(&rows));
                     (about.clone(), chart::bars(&format!("{title}: {about}"), &rows, &axis, None, number::round_time))
                 }
@@ -86,7 +86,7 @@ pub(super) fn ratios(report: &Report) -> String {
     charts(drawn)
 }
 
-/// Curves: copy-up over size among them.
+/// Charts of all curves, for instance copy-up over file size.
 pub(super) fn scaling(report: &Report) -> String {
     let curves = curves(&report.rows);
     let mut drawn = Vec::new();
@@ -136,9 +136,9 @@ pub(super) fn scaling(report: &Report) -> String {
     charts(drawn)
 }
 
-/// How the latencies of single operations are distributed, of each row that has them; of curves, at their ends.
+/// Charts of the distribution of latencies, for each row that has them; of a curve only both ends.
 pub(super) fn latency(report: &Report) -> String {
-    /// As far as a percentile is from 100, so that each nine has as much room as the one before.
+    /// The inverse distance of a percentile from 100 %: on a logarithmic axis 90, 99 and 99.9 are equally far apart.
     fn nines(percent: f64) -> f64 {
         1.0 / (1.0 - percent / 100.0)
     }
@@ -147,7 +147,7 @@ pub(super) fn latency(report: &Report) -> String {
         let mut lines = Vec::new();
         for (series, subject) in series(report) {
             let Some(latency) = row.outcome(&subject).and_then(|outcome| outcome.latency.as_ref()) else { continue };
-            // Beyond that, a percentile is a single operation, or none.
+            // Leaves out percentiles above which there is less than one operation.
             let tells = |(percent, seconds): &&(f64, f64)| {
                 (50.0..100.0).contains(percent)
                     && *seconds > 0.0
@@ -179,7 +179,7 @@ pub(super) fn latency(report: &Report) -> String {
     charts(drawn)
 }
 
-/// Requests and system calls per operation, of those who tell.
+/// Charts of requests and system calls per operation, for subjects with counters.
 pub(super) fn messages(report: &Report) -> String {
     const SERIES: [(usize, &str); 2] = [(0, "FUSE requests"), (5, "system calls at the layers")];
     let mut drawn = Vec::new();
@@ -196,7 +196,7 @@ pub(super) fn messages(report: &Report) -> String {
         }
         for (part, rows) in split(rows) {
             let title = format!("{subject}: messages per operation{part}");
-            // Room for the least; none at all has no bar.
+            // The axis begins below the smallest value, so that it has a bar; a value of 0 has none.
             let least = values(&rows).filter(|value| *value > 0.0).fold(1.0, f64::min);
             let axis = Axis::over(values(&rows).chain([least / 2.0]));
             let chart = chart::bars(&title, &rows, &axis, None, number::plain);
@@ -210,11 +210,11 @@ pub(super) fn messages(report: &Report) -> String {
     charts(drawn)
 }
 
-/// Everybody who was measured, with what colour they have everywhere.
+/// All measured subjects, with the index of the colour that each has in all charts.
 pub(super) fn series(report: &Report) -> impl Iterator<Item = (usize, String)> + '_ {
     let mut others = 0;
     report.measured().map(move |subject| {
-        // The first colour is for the one that all of this is about, wherever it is named.
+        // Overfuse always has the first colour.
         let series = if subject.name == "overfuse" { 0 } else { 1 + others % (PALETTE.len() - 1) };
         others += usize::from(subject.name != "overfuse");
         (series, subject.name.clone())
@@ -241,7 +241,7 @@ pub(super) fn name(row: &Row) -> String {
     if parameters.is_empty() { row.name.clone() } else { format!("{}, {parameters}", row.name) }
 }
 
-/// A sample in what the row is shown in: seconds, or bytes in a second.
+/// A sample in the unit of the row: seconds, or bytes per second.
 fn in_unit(row: &Row, seconds: f64) -> f64 {
     match row.unit {
         Unit::Time => seconds,
@@ -285,7 +285,7 @@ pub(super) fn ratio_bars(about: &str, rows: &[BarRow]) -> String {
     chart::bars(about, rows, &axis, Some(1.0), |value| format!("{}×", number::plain(value)))
 }
 
-/// Parts of equal size that each fit a chart, with what tells them apart.
+/// Splits rows into parts of about equal size that each fit a chart; each part comes with a suffix for its title.
 fn split(rows: Vec<BarRow>) -> Vec<(String, Vec<BarRow>)> {
     let parts = rows.len().div_ceil(ROWS_MOST);
     if parts <= 1 {
@@ -300,7 +300,7 @@ fn charts(drawn: impl IntoIterator<Item = String>) -> String {
     if drawn.is_empty() { drawn } else { format!("<div class=\"charts\">\n{drawn}</div>\n") }
 }
 
-/// A chart with its title, and who is who; `base`, if given, is the line at 1.
+/// A chart with a title and a legend; `base`, if given, is the subject at the line of 1.
 fn figure(report: &Report, title: &str, about: &str, base: Option<&str>, chart: &str) -> String {
     let keys: String =
         series(report).filter(|(_, name)| base != Some(name)).map(|(series, name)| key(series, &name)).collect();
@@ -312,7 +312,7 @@ fn figure(report: &Report, title: &str, about: &str, base: Option<&str>, chart: 
 
 fn key(series: usize, name: &str) -> String {
     let fill = hex(PALETTE[series % PALETTE.len()].0);
-    // The marks of the lines, of which bars have no need.
+    // The marks of line charts; in bar charts only the colour matters.
     let mark = match series % 4 {
         0 => format!("<circle cx=\"5\" cy=\"5\" r=\"5\" fill=\"{fill}\"/>"),
         1 => format!("<polygon points=\"5,0 10,9 0,9\" fill=\"{fill}\"/>"),

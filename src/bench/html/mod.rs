@@ -1,7 +1,7 @@
-//! A report as one page: charts, tables, the machine and the method. Pure: a report goes in, text comes out.
+//! Formats a report as one HTML page: charts, tables, the machine and the method. A pure function from report to text.
 //!
-//! The page needs nothing but itself, and is read by eyes (in the light, in the dark, on a phone, on paper) and by
-//! programs: it is well-formed XML, and the whole report is in it as JSON.
+//! The page is one file without external parts. It has light and dark colours and fits phones and paper. For programs
+//! it is well-formed XML, and it contains the whole report as JSON.
 
 mod curves;
 mod figures;
@@ -17,7 +17,7 @@ use super::result::{Report, State};
 
 pub use picture::picture;
 
-/// Draws and writes everything that `report` holds.
+/// The page of `report`, with charts and tables of everything in it.
 pub fn page(report: &Report) -> String {
     let sections = [
         ("glance", "At a glance", figures::glance(report)),
@@ -50,14 +50,14 @@ pub fn page(report: &Report) -> String {
     without_controls(&page)
 }
 
-/// XML must hold no control characters; a name may.
+/// Replaces control characters: names may contain them, XML must not.
 fn without_controls(document: &str) -> String {
     document.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// The report, to stand in an element: nothing in it ends one.
+/// The report as JSON, escaped so that it cannot end the element that contains it.
 fn json(report: &Report) -> String {
-    // All of its numbers are finite or become null, and its keys are text: that cannot fail.
+    // Cannot fail: all keys are strings, and numbers that are not finite become null.
     let json = serde_json::to_string(report).unwrap_or_default();
     json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
@@ -107,7 +107,7 @@ fn method(report: &Report) -> String {
     format!("<ul>\n{notes}{ours}</ul>\n")
 }
 
-/// Of RFC 3339, without the parts of a second.
+/// An RFC 3339 date without fractions of a second.
 fn to_the_second(date: &str) -> String {
     match date.split_once('.') {
         Some((seconds, parts)) => seconds.to_owned() + parts.trim_start_matches(|c: char| c.is_ascii_digit()),

@@ -1,22 +1,22 @@
-//! A report as one picture: the chart that a page begins with, as an SVG file that stands alone.
+//! Formats a report as one picture: the first chart of the page, as a standalone SVG file.
 //!
-//! It carries its own colours for light and dark, so that it can be shown in a README.
+//! It contains its own light and dark colours, so that a README can show it.
 
 use super::super::chart::{INK, PALETTE, WIDTH, hex};
 use super::super::result::Report;
 use super::{escape, figures, style, without_controls};
 
-/// Heights in pixels: of the title with the line below it, and of one line of the legend.
+/// Heights in pixels: of the title with the gap below it, and of one line of the legend.
 const TITLE: u32 = 40;
 const LEGEND: u32 = 18;
-/// In pixels: where the title and the legend begin.
+/// The left edge of the title and the legend, in pixels.
 const LEFT: u32 = 8;
-/// In pixels: a legend's letter is about this wide, and a mark with its gaps takes this much.
+/// Widths in the legend, in pixels: about that of a letter, and that of a mark with its gaps.
 const LETTER: u32 = 6;
 const MARK: u32 = 30;
 
-/// For each group of workloads the geometric mean of each subject's time, as a multiple of the time of the subject that
-/// the report compares with; `None` where it compares with nobody.
+/// A chart as an SVG document: for each group of workloads and each subject, the geometric mean of the ratios to the
+/// subject that the report compares with. `None` if it compares with none.
 pub fn picture(report: &Report) -> Option<String> {
     let base = report.method.relative_to.as_deref()?;
     let rows = figures::means(report, base);
@@ -50,7 +50,7 @@ pub fn picture(report: &Report) -> Option<String> {
     Some(without_controls(&drawn))
 }
 
-/// Who has which colour, and on how many lines that stands.
+/// The legend of colours, and its number of lines.
 fn legend(report: &Report, base: &str) -> (String, u32) {
     let (mut drawn, mut x, mut line) = (String::new(), LEFT, 0);
     for (series, name) in figures::series(report).filter(|(_, name)| name != base) {

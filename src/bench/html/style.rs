@@ -1,4 +1,4 @@
-//! What the page looks like: in the light, in the dark, on a phone and on paper.
+//! The style sheet of the page: light and dark colours, phones and print.
 
 use super::super::chart::{GRID, INK, PALETTE, hex};
 
@@ -55,12 +55,12 @@ pub(super) fn sheet() -> String {
     SHEET.replace("@DARK@", &dark_colours())
 }
 
-/// The style sheet of a picture that stands alone.
+/// The style sheet of a standalone picture.
 pub(super) fn dark_sheet() -> String {
     format!("@media screen and (prefers-color-scheme: dark) {{\n{}}}\n", dark_colours())
 }
 
-/// Gives each colour of the charts its other shade.
+/// Rules that replace each colour of the charts by its dark shade.
 fn dark_colours() -> String {
     [INK, GRID]
         .iter()

@@ -7,7 +7,7 @@ use super::super::statistics::Summary;
 use super::curves::{curves, telling};
 use super::figures::{name, ratio, series};
 
-/// Columns, of which those with numbers stand to the right.
+/// A table; columns with numbers are aligned to the right.
 struct Table {
     head: String,
     numbers: Vec<bool>,
@@ -15,7 +15,7 @@ struct Table {
 }
 
 impl Table {
-    /// Titles of numbers begin with `#`.
+    /// A table with these column titles. A `#` at the start marks a column with numbers.
     fn new(titles: &[&str]) -> Table {
         let cell = |title: &&str| match title.strip_prefix('#') {
             Some(title) => format!("<th class=\"n\">{}</th>", escape(title)),
@@ -28,7 +28,7 @@ impl Table {
         }
     }
 
-    /// `first` rows have a line above.
+    /// Adds a row. The `first` row of a group has a line above.
     fn row(&mut self, first: bool, cells: &[String]) {
         let cell = |(cell, number): (&String, &bool)| {
             let class = match (*number, cell.chars().count() > 40) {
@@ -65,7 +65,7 @@ pub(super) fn subjects(report: &Report) -> String {
     table.html()
 }
 
-/// What the daemons were asked, and did, for one operation.
+/// FUSE requests and system calls of the daemons, for one operation.
 pub(super) fn messages(report: &Report) -> String {
     let mut table = Table::new(&["workload", "subject", "#requests", "by kind", "#system calls", "by name"]);
     for row in telling(&report.rows, &curves(&report.rows)) {
@@ -94,7 +94,7 @@ pub(super) fn messages(report: &Report) -> String {
     table.html()
 }
 
-/// What the daemons held, and what the changes took on disk.
+/// Memory and descriptors of the daemons, and the disk space that changes took.
 pub(super) fn footprint(report: &Report) -> String {
     let mut daemons = Table::new(&[
         "daemon",
@@ -144,7 +144,7 @@ pub(super) fn footprint(report: &Report) -> String {
         + &headed("Disk that the upper layer takes for a change", disk)
 }
 
-/// Every figure of the report.
+/// All figures of the report.
 pub(super) fn numbers(report: &Report) -> String {
     let mut table = Table::new(&[
         "workload",

@@ -1,4 +1,4 @@
-//! What holds of every page.
+//! Tests of the page: well-formed, complete, self-contained.
 
 use super::super::result::{
     Counts, Daemon, FORMAT, Latency, Machine, Method, Outcome, Parameters, Report, Row, State, Subject, Unit, Written,
@@ -11,7 +11,7 @@ fn subject(name: &str, state: State) -> Subject {
     Subject { name: name.into(), version: "1 < 2 & 3".into(), mounted: format!("{name} -o lowerdir=…"), state }
 }
 
-/// Three who were measured in every kind of row and one who was not; `odd` is the name of one of them.
+/// A report with every kind of row, three measured subjects and a skipped one; `odd` is the name of one of them.
 fn report(odd: &str) -> Report {
     let names = ["overlayfs", odd, "overfuse"];
     let outcome = |(n, name): (usize, &&str), work: f64, operations: u64| Outcome {
@@ -73,7 +73,7 @@ fn report(odd: &str) -> Report {
     }
 }
 
-/// The page as a parser of XML reads it.
+/// The page, parsed as XML.
 #[track_caller]
 fn parse(page: &str) -> roxmltree::Document<'_> {
     let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
@@ -120,16 +120,16 @@ fn a_page_is_well_formed_and_names_everything() {
         assert!(text.contains(word), "{word} is missing");
     }
     let charts = document.descendants().filter(|node| node.attribute("role") == Some("img"));
-    // At a glance; four groups; curves over size, layers and clients; two latencies, at the ends of the curve; messages.
+    // The overview; four groups; three curves (size, layers, clients); two latencies (ends of the curve); messages.
     assert_eq!(charts.count(), 1 + 4 + 3 + 2 + 1);
 }
 
 #[test]
-fn a_page_needs_nothing_but_itself() {
+fn a_page_has_no_external_parts() {
     let page = page(&report("fuse-overlayfs-2.0"));
     let document = parse(&page);
     for word in ["http:", "https:", "//", "url(", "@import", "<link", "<img", "<iframe"] {
-        // The style sheet's and the command line's own.
+        // Words of the style sheet and of the command line.
         assert!(!page.contains(word), "{word}: {:?}", page.find(word).map(|at| &page[at.saturating_sub(60)..at + 20]));
     }
     for node in document.descendants() {
@@ -143,7 +143,7 @@ fn a_page_needs_nothing_but_itself() {
 }
 
 #[test]
-fn names_are_text_whatever_is_in_them() {
+fn names_with_markup_are_shown_as_text() {
     let page = page(&report(HOSTILE));
     let document = parse(&page);
     assert_eq!(document.descendants().filter(|node| node.has_tag_name("script")).count(), 1, "ours");
@@ -169,11 +169,11 @@ fn the_report_is_in_its_page() {
 }
 
 #[test]
-fn a_report_of_next_to_nothing_has_a_page() {
+fn an_almost_empty_report_has_a_page() {
     let full = report("x");
     let empty = Report { rows: Vec::new(), subjects: Vec::new(), ..full.clone() };
     assert!(!text_of(&parse(&page(&empty))).contains("Scaling"));
-    // Nobody to be compared with; nobody got anywhere; numbers that cannot be.
+    // No subject to compare with; no samples; impossible numbers.
     let mut alone = full.clone();
     alone.method.relative_to = None;
     assert!(text_of(&parse(&page(&alone))).contains("stat-first, 1 layer"));
@@ -190,7 +190,7 @@ fn a_report_of_next_to_nothing_has_a_page() {
 }
 
 #[test]
-fn what_is_not_to_be_quoted_is_in_brackets() {
+fn ratios_that_should_not_be_quoted_are_in_brackets() {
     let mut report = report("x");
     report.rows.truncate(1);
     for outcome in &mut report.rows[0].results {
@@ -198,13 +198,13 @@ fn what_is_not_to_be_quoted_is_in_brackets() {
     }
     let page = page(&report);
     let text = text_of(&parse(&page));
-    // Two subjects, in the chart of the group and in the one of all groups.
+    // Two subjects, each in the chart of the group and in the chart of all groups.
     assert_eq!(text.matches("(1.00×)").count(), 4);
     assert_eq!(text.matches("spread too wide").count(), 2);
 }
 
 #[test]
-fn a_picture_is_xml_that_needs_nothing_else_and_names_each_subject_once() {
+fn a_picture_is_standalone_xml_and_names_each_subject_once() {
     let report = report(HOSTILE);
     let drawn = picture(&report).expect("there is somebody to compare with");
     let document = parse(&drawn);

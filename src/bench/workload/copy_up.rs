@@ -1,4 +1,4 @@
-//! Copy-on-write itself: what the first change of a lower file costs, by its size and by its kind.
+//! Copy-up: the cost of the first change of a lower file, by the file's size and by the kind of change.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,9 +11,9 @@ use super::super::tree::Tree;
 use super::{Scale, Session, When, Workload, of, points};
 use crate::sys::{self, Dir, Name, SetTime};
 
-/// Each of these is another file: what was changed once is in the upper.
+/// The sizes of the files. Each size is a file of its own, because a changed file is in the upper layer.
 const SIZES: [u64; 7] = [4 << 10, 64 << 10, 1 << 20, 16 << 20, 100 << 20, 1 << 30, 4 << 30];
-/// Of the file whose attributes are changed.
+/// The largest file for the changes of one large file, in bytes.
 const LARGEST: u64 = 1 << 30;
 
 pub(super) const WORKLOADS: &[Workload] = &[
@@ -102,7 +102,7 @@ fn change_large(scale: &Scale, row: &'static str, change: Change) -> Session {
     let (size, layers) = (scale.size.min(LARGEST), scale.layers);
     Session::changes(Tree::Large { layers, sizes: vec![size] }, size, move |clock| {
         let path = clock.path(format!("large/{size}"));
-        // Looking for the file is not what is measured.
+        // Looks the file up first, so that the lookup is not measured.
         fs::symlink_metadata(&path)?;
         let parameters = Parameters { layers: Some(layers), size: Some(size), ..Parameters::default() };
         let part = Part::new(row, parameters);

@@ -13,15 +13,15 @@ use super::lookup::{read_one, split};
 use super::{Scale, Session, When, Workload};
 use crate::sys::FileMap;
 
-/// More than this is more of the same.
+/// The largest file, in bytes; a larger one gives the same result.
 const LARGEST: u64 = 1 << 30;
-/// What is written in small pieces, at most.
+/// The largest file that is written in small pieces, in bytes.
 const LARGEST_IN_PIECES: u64 = 64 << 20;
-/// What random writes go to, at most.
+/// The largest file that gets random writes, in bytes.
 const LARGEST_AT_RANDOM: u64 = 256 << 20;
-/// What is read and written at random.
+/// The size of a random read or write, in bytes.
 pub const PAGE: usize = 4096;
-/// What `cat` and `cp` ask for at once.
+/// The size of one read or write of `cat` and `cp`, in bytes.
 const BLOCK: usize = 128 << 10;
 
 pub(super) const WORKLOADS: &[Workload] = &[
@@ -77,7 +77,7 @@ fn tree(scale: &Scale, size: u64) -> Tree {
     Tree::Large { layers: scale.layers, sizes: vec![size] }
 }
 
-/// How often a file is read or written at random.
+/// The number of random reads or writes of one file.
 fn accesses(scale: &Scale) -> u64 {
     (scale.files * 4).min(20_000)
 }
@@ -144,7 +144,7 @@ pub fn write_at_random(path: &Path, offsets: &[u64]) -> io::Result<()> {
     offsets.iter().try_for_each(|offset| file.write_all_at(&page, *offset))
 }
 
-/// Whole pages of a file of `size` bytes, in no order, and each time in the same.
+/// `count` offsets of pages in a file of `size` bytes, in random order; the order is the same in each run.
 pub fn offsets(size: u64, count: u64) -> Vec<u64> {
     let pages = (size / PAGE as u64).max(1);
     (0..count).map(|n| mix(n) % pages * PAGE as u64).collect()

@@ -1,4 +1,4 @@
-//! Names that are there, and names that are not: what every `open`, `stat` and `access` begins with.
+//! Lookup of existing and of missing names: every `open`, `stat` and `access` begins with one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -16,7 +16,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         group: "lookup",
         about: "one client looks up, opens and reads every file of an image, in no order, and as many missing names",
         rows: &[
-            ("stat-first", "lstat of every file, which nobody has asked this mount for before"),
+            ("stat-first", "lstat of every file, for the first time in this mount"),
             ("stat-again", "the same once more"),
             ("missing-first", "lstat of a missing name beside each file"),
             ("missing-again", "the same once more"),
@@ -76,7 +76,7 @@ fn stat(clock: &mut Clock<'_>, parameters: Parameters, files: &[PathBuf], missin
 /// `lstat` of all `files` below `root`.
 ///
 /// # Errors
-/// The first of `lstat(2)`.
+/// The first error of `lstat(2)`.
 pub fn stat_all(root: &Path, files: &[PathBuf]) -> io::Result<()> {
     files.iter().try_for_each(|file| stat_one(&root.join(file)))
 }
@@ -89,18 +89,18 @@ pub fn stat_one(path: &Path) -> io::Result<()> {
     fs::symlink_metadata(path).map(drop)
 }
 
-/// `lstat` of names that are not there.
+/// `lstat` of names that do not exist.
 ///
 /// # Errors
-/// When one is, and any but `ENOENT`.
+/// When one exists, or the error is not `ENOENT`.
 pub fn miss_all(root: &Path, names: &[PathBuf]) -> io::Result<()> {
     names.iter().try_for_each(|name| miss_one(&root.join(name)))
 }
 
-/// `lstat` of a name that is not there.
+/// `lstat` of a name that does not exist.
 ///
 /// # Errors
-/// When it is, and any but `ENOENT`.
+/// When it exists, or the error is not `ENOENT`.
 pub fn miss_one(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -109,7 +109,7 @@ pub fn miss_one(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens, reads to the end and closes a file; answers its length.
+/// Opens, reads to the end and closes a file; returns the number of bytes read.
 ///
 /// # Errors
 /// As `open(2)` and `read(2)`.
@@ -124,10 +124,10 @@ pub fn read_one(path: &Path, buffer: &mut [u8]) -> io::Result<u64> {
     }
 }
 
-/// Does `work` on equal parts of `list`, in as many threads at once.
+/// Splits `list` into equal parts and does `work` on each in a thread of its own.
 ///
 /// # Errors
-/// That of a part that fails.
+/// The error of a part that fails.
 pub(super) fn split<T: Sync>(list: &[T], threads: u32, work: impl Fn(&[T]) -> io::Result<()> + Sync) -> io::Result<()> {
     let size = list.len().div_ceil(threads.max(1) as usize).max(1);
     let work = &work;

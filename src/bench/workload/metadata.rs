@@ -1,4 +1,4 @@
-//! Entries made, renamed and removed: in the upper alone, and over what the layers below have.
+//! Making, renaming and removing entries: new ones in the upper layer, and those of lower layers.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -80,7 +80,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// The directories at the top of an image that hold files.
+/// The top directories of an image that hold files.
 fn tops(tree: &Tree) -> Vec<PathBuf> {
     let dirs = tree.directories();
     let mut tops: Vec<PathBuf> = dirs.iter().filter_map(|dir| dir.parent().map(Path::to_path_buf)).collect();
@@ -126,7 +126,8 @@ pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     File::options().write(true).create_new(true).open(path)?.write_all(content)
 }
 
-/// The names in three equal parts: to be removed, to be renamed, and in the directories that are emptied.
+/// Works on three equal parts of the names: removes files and makes them anew, renames files, and empties directories
+/// to remove them and make them anew.
 fn over_lower(clock: &mut Clock<'_>, layers: u32, names: &[PathBuf], dirs: &[PathBuf]) -> io::Result<()> {
     let root = clock.root().to_path_buf();
     let parameters = of(layers, names.len() as u64);
@@ -143,7 +144,7 @@ fn over_lower(clock: &mut Clock<'_>, layers: u32, names: &[PathBuf], dirs: &[Pat
     })?;
     inside.iter().try_for_each(|name| fs::remove_file(root.join(name)))?;
     clock.each(part("opaque", emptied.len()), emptied, |dir| {
-        // Others than the kernel show the directory's whiteouts' remains in their own way: what is left goes.
+        // Some FUSE file systems list entries in the emptied directory: removes these, so that rmdir works.
         for left in fs::read_dir(root.join(dir))? {
             fs::remove_file(left?.path())?;
         }

@@ -1,5 +1,5 @@
-//! What programs do, without the programs: the calls of git, of a package manager, of SQLite and of a compiler, in
-//! their order and number, and nothing of what they compute meanwhile.
+//! File system calls of real programs without the programs: those of git, a package manager, SQLite and a compiler, in
+//! the same order and number, without the programs' computing.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -176,7 +176,7 @@ fn package_install(clock: &mut Clock<'_>, mix: &Mix) -> io::Result<()> {
         for file in ["list", "md5sums", "postinst"] {
             replace(&info.join(format!("package.{file}")), &[0x5a; 8192], Sync::Yes)?;
         }
-        // Unpacked, half-configured, installed.
+        // Three states of the package: unpacked, half-configured, installed.
         (0..3).try_for_each(|_| replace(&status, &vec![0x5a; 200 << 10], Sync::Yes))
     })
 }
@@ -218,14 +218,14 @@ fn compile(clock: &mut Clock<'_>, mix: &Mix) -> io::Result<()> {
     let root = clock.root().to_path_buf();
     let objects = root.join("build");
     fs::create_dir(&objects)?;
-    // Every tenth file is a source; all may be headers.
+    // Every tenth file is a source; any file may be a header.
     let sources: Vec<&PathBuf> = mix.names.iter().step_by(10).collect();
     let mut buffer = vec![0; 64 << 10];
     clock.time(mix.part("compile"), || {
         for (n, source) in sources.iter().enumerate() {
             read_one(&root.join(source), &mut buffer)?;
             for h in 0..HEADERS {
-                // The same few are read by all.
+                // The headers are a fifth of the files, so that many sources read the same ones.
                 let header =
                     &mix.names[(mix_number(n as u64, h as u64) % (mix.names.len() as u64 / 5).max(1)) as usize];
                 let name = header.file_name().unwrap_or_default();
@@ -258,7 +258,7 @@ enum Sync {
     No,
 }
 
-/// Writes a file anew beside itself and renames it over, as careful programs do.
+/// Replaces a file safely: writes a new file beside it and renames that over it.
 fn replace(path: &Path, content: &[u8], sync: Sync) -> io::Result<()> {
     let lock = path.with_extension("lock");
     let mut file = File::options().write(true).create_new(true).open(&lock)?;
@@ -278,7 +278,7 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// What a digest would be.
+/// A made-up object ID in place of a digest.
 fn mix_id(n: u64) -> String {
     format!("{:016x}{:016x}", mix(n), mix(!n))
 }

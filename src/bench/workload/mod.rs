@@ -1,8 +1,8 @@
-//! What is measured: one file for each group of workloads, and the list of all of them.
+//! The workloads: one file for each group, and the list of all of them.
 //!
-//! A workload says, for a scale, which trees it needs and what it does there; what it does is a function of a
-//! [`Clock`], which it gives its parts to. The loops themselves are functions of paths, for whoever wants to time them
-//! otherwise.
+//! For a [`Scale`], a workload returns sessions: a tree, and the work to do on it. The work is a function that gets a
+//! [`Clock`] and times its parts with it. The loops themselves are public functions of paths, so that other code
+//! (`benches/`) can time them.
 
 pub mod copy_up;
 pub mod io;
@@ -20,35 +20,35 @@ use super::result::Parameters;
 use super::tree::Tree;
 use super::worker::Work;
 
-/// How much is to be measured.
+/// The size of the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
-    /// Layers of a stack.
+    /// The number of layers of a stack.
     pub layers: u32,
-    /// At most so many layers, where a curve is drawn over them.
+    /// The most layers of a curve over layers.
     pub layers_most: u32,
-    /// Files of a tree.
+    /// The number of files of a tree.
     pub files: u64,
-    /// At most so many names of a directory, where a curve is drawn over them.
+    /// The most names in a directory of a curve over names.
     pub files_most: u64,
-    /// At most so large a file, in bytes.
+    /// The maximum size of a file, in bytes.
     pub size: u64,
 }
 
-/// Something to be measured.
+/// A workload: its name, its rows and its sessions.
 pub struct Workload {
     pub name: &'static str,
     pub group: &'static str,
-    /// What it does, in a line.
+    /// What it does, in one line.
     pub about: &'static str,
-    /// Its rows, each with what is timed.
+    /// Its rows: the name, and what is timed.
     pub rows: &'static [(&'static str, &'static str)],
-    /// Whether it is done when none is named: by default, and when it has to be quick.
+    /// Whether it runs if the user names no workload.
     pub when: When,
     sessions: fn(&Scale) -> Vec<Session>,
 }
 
-/// When a workload is done without being named.
+/// When a workload runs without being named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
     Named,
@@ -56,12 +56,12 @@ pub enum When {
     Quick,
 }
 
-/// One mount's worth of a workload.
+/// The part of a workload that is measured in one mount.
 pub struct Session {
     pub tree: Tree,
     /// The work changes the tree.
     pub changes: bool,
-    /// Bytes that the work writes, about.
+    /// About how many bytes the work writes.
     pub writes: u64,
     pub work: Box<Work>,
 }
@@ -76,11 +76,11 @@ impl Session {
     }
 }
 
-/// A workload, with those of its rows that are wanted.
+/// A workload, with the rows that the user selected.
 #[derive(Clone, Debug)]
 pub struct Selected {
     pub workload: &'static Workload,
-    /// All of them when this is empty.
+    /// The selected rows; empty means all.
     rows: Vec<String>,
 }
 
@@ -107,13 +107,13 @@ impl Workload {
         (self.sessions)(scale)
     }
 
-    /// What is timed in the row of that name.
+    /// What is timed in the row with this name.
     pub fn about_row(&self, row: &str) -> &'static str {
         self.rows.iter().find(|(name, _)| *name == row).map_or(self.about, |(_, about)| about)
     }
 }
 
-/// Everything that can be measured, in the order of the reports.
+/// All workloads by group, in the order of the reports.
 pub const ALL: &[&[Workload]] = &[
     copy_up::WORKLOADS,
     metadata::WORKLOADS,
@@ -130,15 +130,15 @@ pub fn all() -> impl Iterator<Item = &'static Workload> {
     ALL.iter().copied().flatten()
 }
 
-/// Those that are done when none is named.
+/// The workloads that run if the user names none.
 pub fn unnamed(when: When) -> Vec<Selected> {
     all().filter(|workload| workload.when >= when).map(|workload| Selected { workload, rows: Vec::new() }).collect()
 }
 
-/// Those that `names` name, by a group, a workload or a row, each once.
+/// The workloads that `names` select, each once; a name is that of a group, a workload or a row.
 ///
 /// # Errors
-/// The first name that is none of these.
+/// The first unknown name.
 pub fn named(names: &[String]) -> Result<Vec<Selected>, &str> {
     let is_known =
         |name: &str| all().any(|w| w.group == name || w.name == name || w.rows.iter().any(|(row, _)| *row == name));
@@ -168,7 +168,7 @@ pub fn names() -> Vec<&'static str> {
     names
 }
 
-/// Those of `points` that are not above `most`; and `most` itself, where a curve ends.
+/// The points of a curve: those of `points` below `most`, and `most` itself as the last one.
 fn points(points: &[u64], most: u64) -> Vec<u64> {
     let below = points.iter().copied().filter(|point| *point < most);
     below.chain([most]).collect()

@@ -1,4 +1,4 @@
-//! Directories of few and of very many names, merged from all layers.
+//! Listing of directories with few and with very many names, merged from all layers.
 
 use std::fs;
 use std::io;
@@ -61,12 +61,12 @@ fn readdir_stat(clock: &mut Clock<'_>, parameters: Parameters, files: u64) -> io
     Ok(())
 }
 
-/// One that is quick because it leaves names out is not quick.
+/// An error if names are missing: an incomplete listing must not count as a fast one.
 fn complete(found: u64, files: u64) -> io::Result<()> {
     if found == files { Ok(()) } else { Err(io::Error::other(format!("{found} names listed of {files}"))) }
 }
 
-/// Lists `dir`; answers how many names it has.
+/// Lists `dir`; returns the number of names.
 ///
 /// # Errors
 /// As `getdents64(2)`.
@@ -74,7 +74,7 @@ pub fn list(dir: &Path) -> io::Result<u64> {
     fs::read_dir(dir)?.try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
-/// Lists `dir`, and asks for the attributes of each name.
+/// Lists `dir` and gets the attributes of each name; returns the number of names.
 ///
 /// # Errors
 /// As `getdents64(2)` and `lstat(2)`.

@@ -1,4 +1,4 @@
-//! Containers that start, and what many layers do to that.
+//! Starting a container, and how the number of layers affects it.
 
 use std::ffi::CString;
 use std::io;
@@ -82,10 +82,11 @@ fn start(clock: &mut Clock<'_>, layers: u32, files: u64) -> io::Result<()> {
     clock.time(part("start-run-again"), || run(&root))
 }
 
-/// Runs the program of an image with the image as its root; where that may not be, as it is.
+/// Runs the program of an image with the image as its root directory, or without a change of root if that is not
+/// permitted.
 ///
 /// # Errors
-/// When it does not run, or not well.
+/// When it cannot be started, or exits with another status than 0.
 pub fn run(root: &Path) -> io::Result<()> {
     let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
     let inside = text(&Path::new("/").join(PROGRAM))?;

@@ -1,4 +1,4 @@
-//! Whole trees, as `find`, `du` and `tar` walk them.
+//! Walks of whole trees, as `find`, `du` and `tar` do them.
 
 use std::fs;
 use std::io;
@@ -36,7 +36,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// What is asked for of each entry.
+/// What a walk reads of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     Names,
@@ -44,12 +44,12 @@ pub enum Depth {
     Contents,
 }
 
-/// What a walk found.
+/// The totals of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walked {
-    /// That are no directories.
+    /// The number of entries that are not directories.
     pub files: u64,
-    /// Read.
+    /// The number of bytes read.
     pub bytes: u64,
 }
 
@@ -70,7 +70,7 @@ fn session(scale: &Scale, rows: [&'static str; 2], depth: Depth) -> Session {
 /// Walks everything below `root`.
 ///
 /// # Errors
-/// The first of any entry.
+/// The first error of any entry.
 pub fn walk(root: &Path, depth: Depth) -> io::Result<Walked> {
     let mut walked = Walked::default();
     let mut buffer = vec![0; 64 << 10];

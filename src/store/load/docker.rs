@@ -1,4 +1,4 @@
-//! What `docker save` writes: `manifest.json`, configurations, and layers that nothing but diff IDs describes.
+//! Archives of `docker save`: `manifest.json`, configurations, and layers of which only the diff IDs are known.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn image(source: &Source, saved: Saved, platform: Option<&Platform>) -> Result<F
     let path = Path::new(&saved.config);
     let config_json = source.document(path)?.ok_or_else(|| StoreError::MissingMember { path: saved.config.clone() })?;
     let id = Digest::of(&config_json);
-    // The file is called by its digest, with `.json` or in `blobs/sha256`.
+    // The file is named by its digest: `DIGEST.json`, or `DIGEST` in `blobs/sha256`.
     if let Some(expected) = path.file_stem().and_then(|stem| Digest::from_hex(stem.to_str()?))
         && expected != id
     {
@@ -49,7 +49,7 @@ fn image(source: &Source, saved: Saved, platform: Option<&Platform>) -> Result<F
 }
 
 impl Image {
-    /// Stages all parts, and a manifest that OCI's tools can read; answers the manifest.
+    /// Stages all parts and a new OCI manifest; returns the manifest's descriptor.
     pub(super) fn stage(
         &self,
         staging: &mut Staging<'_>,

@@ -1,4 +1,4 @@
-//! OCI image layouts: from `index.json` to the manifests that serve the platform.
+//! OCI image layouts: finds the manifests for the wanted platform, beginning at `index.json`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -54,7 +54,8 @@ pub(super) fn find(source: &Source, index: &[u8], platform: Option<&Platform>) -
     }
 }
 
-/// Manifests that are one image for several platforms: those of one name, or all that have none but a platform.
+/// Groups the manifests that are one image for several platforms: those with the same name, and those that have a
+/// platform but no name. A manifest with neither is a group of its own.
 fn groups(manifests: &[Descriptor]) -> Vec<(Named, Vec<&Descriptor>)> {
     let mut groups: Vec<(Named, Vec<&Descriptor>)> = Vec::new();
     for manifest in manifests {
@@ -68,7 +69,7 @@ fn groups(manifests: &[Descriptor]) -> Vec<(Named, Vec<&Descriptor>)> {
     groups
 }
 
-/// The name that an image gets; a tag alone belongs to a repository called like the layout.
+/// The name that an image gets. If the layout gives only a tag, the repository is the layout's file name.
 fn reference(name: Named, stem: Option<&str>) -> Option<Reference> {
     let parsed = match &name {
         Named::Not => return None,
@@ -81,16 +82,16 @@ fn reference(name: Named, stem: Option<&str>) -> Option<Reference> {
     parsed.inspect_err(|error| tracing::warn!(%error, "left out a name")).ok()
 }
 
-/// The way from an index down to one manifest.
+/// A search from an index down to one manifest.
 struct Search<'a> {
     source: &'a Source,
     wanted: Platform,
-    /// The only manifest that there is serves any platform, unless one was asked for.
+    /// Accept a manifest for another platform: it is the only one, and the user asked for no platform.
     lenient: bool,
     visited: HashSet<Digest>,
-    /// What was found for other machines.
+    /// The other platforms that were found.
     others: Vec<String>,
-    /// Why something was passed over that is no image.
+    /// The first error about a manifest that is not an image and was skipped.
     no_image: Option<StoreError>,
 }
 
@@ -106,7 +107,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The image among `offered` that serves best, in indexes below, too.
+    /// The image among `offered` that fits the platform best; also searches nested indexes.
     fn select(&mut self, offered: &[&Descriptor], depth: usize) -> Result<Option<Image>> {
         if depth > DEPTH_MAX {
             return Err(StoreError::TooDeep { limit: DEPTH_MAX });
@@ -118,7 +119,7 @@ impl<'a> Search<'a> {
         for descriptor in chosen {
             let what = descriptor.digest().to_string();
             let blob = Blob::try_from(descriptor).map_err(format_of(what.as_str()))?;
-            // The same index twice says nothing new, and a thousand times takes for ever.
+            // Visits each digest once: an index that is listed thousands of times would take for ever.
             if !self.visited.insert(blob.digest) {
                 continue;
             }
@@ -141,12 +142,12 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// The image that `blob` is the manifest of, if it serves.
+    /// The image with the manifest `blob`, if it is an image and fits the platform.
     fn image(&mut self, descriptor: &Descriptor, blob: Blob) -> Result<Option<Image>> {
         let what = format!("manifest {}", blob.digest);
         let manifest_json = document(self.source, "manifest", blob)?;
         let manifest = match Manifest::parse(&manifest_json) {
-            // A signature or a chart beside the images.
+            // Not an image, but for instance a signature or a Helm chart.
             Err(error @ Error::MediaType { .. }) => {
                 self.no_image.get_or_insert(format_of(what)(error));
                 return Ok(None);
@@ -156,7 +157,7 @@ impl<'a> Search<'a> {
         let config_json = document(self.source, "configuration", manifest.config())?;
         let what = format!("configuration {}", manifest.config().digest);
         let config = ImageConfig::parse(&config_json, manifest.layers().len()).map_err(format_of(what))?;
-        // What the index said of the platform was checked already.
+        // If the index names the platform, `candidates` has checked it already.
         if descriptor.platform().is_none() && self.wanted.rank(&config.platform()).is_none() {
             if !self.lenient {
                 self.others.push(config.platform().to_string());
@@ -167,7 +168,7 @@ impl<'a> Search<'a> {
         Ok(Some(Image { descriptor: descriptor.clone(), manifest_json, manifest, config_json, config }))
     }
 
-    /// Why nothing was selected.
+    /// The error for a search that selected nothing.
     fn refusal(self) -> StoreError {
         let mut others = self.others;
         others.retain(|platform| platform != "unknown/unknown");
@@ -181,7 +182,7 @@ impl<'a> Search<'a> {
 }
 
 impl Image {
-    /// Stages all parts; answers the manifest.
+    /// Stages all parts; returns the manifest's descriptor.
     pub(super) fn stage(
         &self,
         staging: &mut Staging<'_>,
@@ -205,7 +206,7 @@ fn path(digest: &Digest) -> PathBuf {
     PathBuf::from("blobs/sha256").join(digest.hex())
 }
 
-/// The document `blob`, verified.
+/// Reads the document `blob` and verifies its size and digest.
 fn document(source: &Source, what: &'static str, blob: Blob) -> Result<Vec<u8>> {
     let missing = StoreError::MissingBlob { what, digest: blob.digest };
     let bytes = source.document(&path(&blob.digest))?.ok_or(missing)?;

@@ -1,8 +1,8 @@
-//! Loading: images out of archives and directories into the store, all of an archive or nothing.
+//! Loading: brings the images of an archive or a directory into the store, all of them or none.
 //!
-//! An archive is an OCI image layout or what `docker save` writes; today's `docker save` writes both in one,
-//! and then the layout counts. What is found is first a list of [`Found`] images, of which nothing but
-//! documents has been read; then their layers are staged one by one.
+//! The input is an OCI image layout or the output of `docker save`. Current versions of `docker save` write
+//! both into one archive; then the layout is used. Loading has two steps: the first reads only documents and
+//! makes a list of [`Found`] images; the second stages their layers one by one.
 
 mod docker;
 mod layout;
@@ -23,23 +23,23 @@ use source::Source;
 pub enum Input<'a> {
     /// A directory, or an archive that may be compressed.
     Path(&'a Path),
-    /// An archive, whose parts may come in any order.
+    /// An archive; its members may come in any order.
     Stream(&'a mut dyn Read),
 }
 
 /// What to load.
 #[derive(Clone, Debug, Default)]
 pub struct Load {
-    /// The name for the image, instead of those that it has.
+    /// The name for the image, in place of the names in the input.
     pub tag: Option<Reference>,
-    /// For which machine; the host's, unless this says another.
+    /// The platform to load; `None` means the host's.
     pub platform: Option<Platform>,
 }
 
 /// An image that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// The names that it was given.
+    /// The names that it got; may be empty.
     pub names: Vec<Reference>,
     /// The digest of its configuration.
     pub id: Digest,
@@ -61,7 +61,7 @@ impl Store {
     /// Loads every image of `input`.
     ///
     /// # Errors
-    /// What is wrong with the input, with the digests that differ; then the store holds nothing new.
+    /// What is wrong with the input, with the digests that differ. The store is then unchanged.
     pub fn load(&self, input: Input<'_>, options: &Load, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
         let mut staging = Staging::begin(self)?;
         let source = Source::open(self, input)?;

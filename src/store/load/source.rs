@@ -1,8 +1,8 @@
-//! Sources: where a path inside an archive or a directory leads.
+//! Sources: resolves paths inside the archive or directory that is loaded.
 //!
-//! No path leaves the source: in a directory each step is taken beneath it, in an archive there is
-//! nothing else. Of an archive on disk only the places of its members are kept; what comes as a stream is
-//! spooled to the store's `tmp/`, member by member.
+//! No path leads out of the source: in a directory every step is resolved beneath it, and in an archive a
+//! path can only name a member. An uncompressed archive on disk is read in place, and only the positions of its
+//! members are kept. A stream or a compressed archive is spooled to the store's `tmp/`, one file a member.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,15 +23,15 @@ use crate::image::Compression;
 use crate::sys::{Dir, Errno, Kind, OFlags};
 use crate::tar::{self, MemberKind, Members};
 
-/// Links that lead to links: more than this many are a circle.
+/// How many links are followed for one path; more are taken for a loop.
 const LINKS_MAX: usize = 8;
-/// More members than any archive of images has; a root file system, given by mistake, has them soon.
+/// More members than an archive of images has; a tar of a root file system, given by mistake, soon reaches it.
 const MEMBERS_MAX: usize = 1 << 16;
 
 pub(super) struct Source {
     /// For messages: the path as it was given.
     name: String,
-    /// What the path is called without its suffixes, where that can tell what is inside.
+    /// The file name of the input without its suffixes, a guess at the image's name; `None` for a stream.
     stem: Option<String>,
     tree: Tree,
 }
@@ -42,7 +42,7 @@ enum Tree {
 }
 
 enum Member {
-    /// Part of an archive that can be read anywhere.
+    /// A part of an archive that is read in place.
     Part {
         archive: Arc<File>,
         at: u64,
@@ -55,7 +55,7 @@ enum Member {
     Link(PathBuf),
 }
 
-/// A piece of a file, from its beginning.
+/// A reader of `left` bytes of a file, from the offset `at`.
 struct Piece {
     file: Arc<File>,
     at: u64,
@@ -63,7 +63,7 @@ struct Piece {
 }
 
 impl Source {
-    /// Opens `input`, and reads as much of it as tells where everything is.
+    /// Opens `input`, and finds its members if it is an archive.
     pub(super) fn open(store: &Store, input: Input<'_>) -> Result<Source> {
         let path = match input {
             Input::Stream(stream) => {
@@ -98,7 +98,7 @@ impl Source {
         self.stem.as_deref()
     }
 
-    /// The whole file at `path`, or `None` where there is none.
+    /// The bytes of the document at `path`, or `None` if there is no such file.
     pub(super) fn document(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let Some(content) = self.content(path)? else { return Ok(None) };
         let what = format!("{:?}", path.display());
@@ -112,7 +112,7 @@ impl Source {
         read_document(reader, &what, path).map(Some)
     }
 
-    /// The file at `path`, or `None` where there is none.
+    /// The file at `path`, or `None` if there is no such file.
     pub(super) fn content(&self, path: &Path) -> Result<Option<Content>> {
         let Some(mut at) = normal(Path::new(""), path) else { return Ok(None) };
         let name = path.display().to_string();
@@ -146,7 +146,7 @@ impl Source {
     }
 }
 
-/// What is at a path of a directory.
+/// What [`open_beneath`] found at a path.
 enum Beneath {
     File(File, u64),
     Link(PathBuf),
@@ -166,14 +166,14 @@ fn open_beneath(dir: &Dir, path: &Path) -> Result<Beneath, Errno> {
     }
 }
 
-/// Whether `file` can be read as a tar in place.
+/// Whether `file` is not compressed, so that it can be read in place.
 fn is_plain(file: &File) -> io::Result<bool> {
     let mut magic = [0; Compression::MAGIC];
     let read = file.read_at(&mut magic, 0)?;
     Ok(Compression::sniff(&magic[..read]) == Compression::None)
 }
 
-/// Where the members of the archive are.
+/// The positions of the members of the archive.
 fn locate(file: &Arc<File>, name: &str) -> Result<HashMap<PathBuf, Member>> {
     list(Members::new(&**file), name, |_, at, size| Ok(Member::Part { archive: file.clone(), at, size }))
 }
@@ -196,7 +196,7 @@ fn spool(store: &Store, stream: impl Read, name: &str) -> Result<HashMap<PathBuf
     })
 }
 
-/// All members of an archive; `file` keeps the content of one.
+/// All members of an archive by path; `file` is called for each regular file, to keep its content.
 fn list<R: Read>(
     mut members: Members<R>,
     name: &str,
@@ -211,7 +211,7 @@ fn list<R: Read>(
             MemberKind::HardLink(target) => normal(Path::new(""), &target).map(Member::Link),
             MemberKind::Other => None,
         };
-        // As when unpacked: the last of one name counts.
+        // Of several members with one name the last counts, as in unpacking.
         match kept {
             Some(kept) => found.insert(path, kept),
             None => found.remove(&path),
@@ -233,7 +233,7 @@ fn unreadable(name: &str, error: tar::Error) -> StoreError {
     }
 }
 
-/// `path`, seen from `base`, without `.` and `..`; `None` when it leads out of the source.
+/// `path` relative to `base`, without `.` and `..`; `None` when it leads out of the source.
 fn normal(base: &Path, path: &Path) -> Option<PathBuf> {
     let mut normal = base.to_path_buf();
     for component in path.components() {
@@ -241,7 +241,7 @@ fn normal(base: &Path, path: &Path) -> Option<PathBuf> {
             Component::Normal(name) => normal.push(name),
             Component::CurDir => {}
             Component::ParentDir if normal.pop() => {}
-            // Archives that write absolute names mean names of their own.
+            // In an archive an absolute name is relative to the archive's root.
             Component::RootDir if base.as_os_str().is_empty() => {}
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
