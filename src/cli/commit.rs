@@ -1,4 +1,4 @@
-//! `overfuse commit`: a container's changes as one more layer, and the whole as a new image.
+//! `overfuse commit`: makes a new image of a container: its image's layers, and one layer with its changes.
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -7,25 +7,25 @@ use super::{Exit, Global, output, root};
 use crate::image::{Change, Compression, Reference};
 use crate::store::Commit;
 
-/// Make an image of a container: its image, and on top what the container changed.
+/// Make an image of a container: its image, and one more layer with the container's changes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   overfuse commit work app:2
   overfuse commit -m 'add flask' -c 'CMD [\"python3\", \"app.py\"]' -c 'ENV LANG=C.UTF-8' work app:2")]
 pub(super) struct CommitArgs {
-    /// What `history` shows as the comment
+    /// The comment that `history` shows
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
-    /// A change of the configuration, as in a Containerfile: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL,
+    /// Change the configuration with a Containerfile instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL,
     /// USER, VOLUME or WORKDIR
     #[arg(long, short, value_name = "INSTRUCTION")]
     change: Vec<Change>,
-    /// How the new layer is compressed: every tool reads gzip, zstd is smaller and faster
+    /// Compression of the new layer: every tool reads gzip; zstd is smaller and faster
     #[arg(long, value_enum, default_value_t = LayerCompression::Gzip)]
     compression: LayerCompression,
     container: String,
-    /// The name of the new image; without a tag, `latest`
+    /// The name of the new image; the default tag is `latest`
     #[arg(value_name = "IMAGE")]
     name: Reference,
 }
@@ -40,7 +40,7 @@ enum LayerCompression {
 pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let container = store.container(&args.container)?;
-    let in_use = container.lock().context("a container is committed when nothing uses it")?;
+    let in_use = container.lock().context("a container in use cannot be committed")?;
     let commit = Commit {
         name: args.name.clone(),
         message: args.message.as_deref(),
@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// What ran in the container made the layer; when nothing did, somebody wrote into its mount.
+/// The history entry of the new layer: the container's command, or `mount` where no command ran in it.
 fn created_by(command: &[String]) -> String {
     if command.is_empty() { "overfuse mount --writable".into() } else { command.join(" ") }
 }

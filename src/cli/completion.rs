@@ -1,4 +1,4 @@
-//! `overfuse completion`: what a shell needs to complete our commands.
+//! `overfuse completion`: prints the completion script of a shell.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `overfuse diff`: what a container changed of its image.
+//! `overfuse diff`: prints the changes that a container made to its image's files.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// As `docker diff` prints it.
+/// One line, in the format of `docker diff`.
 pub(super) fn line(change: &Change) -> String {
     let path = String::from_utf8_lossy(change.path.as_os_str().as_bytes());
     format!("{} {}\n", change.kind, output::harmless(&path))

@@ -1,20 +1,20 @@
-//! Every exit code, in one place. They are those of `docker run`.
+//! Every exit code. They are the same as those of `docker run`.
 
 use std::process::ExitCode;
 
-/// How a command of ours ended.
+/// How an overfuse command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Success,
     /// Overfuse itself failed.
     Failure,
-    /// The command line was not understood.
+    /// The command line is invalid.
     Usage,
     /// The container's command exists and cannot be run.
     CannotRun,
     /// The container's command does not exist.
     NotFound,
-    /// What the process in the container exited with; 128 + N after signal N.
+    /// The exit code of the process in the container; 128 + N after signal N.
     Process(u8),
 }
 

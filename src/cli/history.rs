@@ -1,4 +1,4 @@
-//! `overfuse history`: how an image came to be, newest step first.
+//! `overfuse history`: prints the steps that made an image, newest first.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,14 +14,14 @@ use crate::store::{Image, Store};
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
     image: String,
-    /// Whole commands and IDs
+    /// Do not shorten commands and IDs
     #[arg(long)]
     no_trunc: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// So much of a command fits beside the other columns.
+/// The longest command in the table, in characters.
 const COMMAND_WIDTH: usize = 45;
 
 pub(super) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {

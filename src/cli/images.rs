@@ -1,4 +1,4 @@
-//! `overfuse images`: the images in the store.
+//! `overfuse images`: lists the images in the store.
 
 use anyhow::Result;
 use clap::Args;
@@ -12,10 +12,10 @@ use crate::store::{Image, Store};
 /// List images.
 #[derive(Debug, Args)]
 pub(super) struct ImagesArgs {
-    /// Only the IDs
+    /// Print only the IDs
     #[arg(long, short)]
     quiet: bool,
-    /// Whole IDs
+    /// Do not shorten IDs
     #[arg(long)]
     no_trunc: bool,
     #[arg(long, value_enum, default_value_t)]
@@ -55,7 +55,7 @@ struct Row {
     size: String,
 }
 
-/// One row a name, and one for an image without.
+/// One row for each name, or one row for an image without a name.
 fn rows(store: &Store, image: &Image, id: &str) -> Vec<Row> {
     let created = image.created();
     let manifest = || image.manifest.digest().to_string();

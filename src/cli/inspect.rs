@@ -1,4 +1,4 @@
-//! `overfuse inspect`: all that is known of images and containers, in docker's words.
+//! `overfuse inspect`: prints all facts about images and containers, with docker's field names.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::store::{Container, Image, Store, StoreError};
 /// Show images and containers as JSON.
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// Names or IDs; a container goes before an image of the same name
+    /// Names or IDs; a container is preferred to an image of the same name
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
@@ -108,7 +108,7 @@ fn container(store: &Store, container: &Container) -> Value {
     })
 }
 
-/// The directories of the union; paths that are not UTF-8 are shown as well as they can be.
+/// The directories of the union. Bytes of a path that are not UTF-8 are replaced.
 fn directories(store: &Store, image: &Image, container: Option<&Container>) -> Value {
     let shown = |path: &Path| path.display().to_string();
     let lower = store.lower_dirs(image).iter().map(|dir| shown(dir)).collect::<Vec<_>>().join(":");

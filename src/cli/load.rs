@@ -1,4 +1,4 @@
-//! `overfuse load`: images from an archive or a directory into the store.
+//! `overfuse load`: loads images from an archive or a directory into the store.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use super::{Exit, Global, output, root};
 use crate::image::{Platform, Reference};
 use crate::store::{Input, Load, Progress};
 
-/// Load images from an OCI image layout or from what `docker save` writes.
+/// Load images from an OCI image layout or from the output of `docker save`.
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
-    /// An archive, which may be compressed, a directory, or `-` for the standard input
+    /// An archive (compressed or not), a directory, or `-` for standard input
     #[arg(value_name = "FILE|DIR|-")]
     input: PathBuf,
-    /// The name for the image, instead of those in the archive
+    /// Name the image so, instead of the names in the archive
     #[arg(long, short, value_name = "NAME")]
     tag: Option<Reference>,
-    /// Of an image for several platforms, the one for OS/ARCH[/VARIANT] instead of this machine's
+    /// Load an image for OS/ARCH[/VARIANT] instead of this machine's platform
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 }
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global, args: &LoadArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// One bar a layer, on a terminal only.
+/// One progress bar for each layer, on a terminal only.
 struct Bars {
     enabled: bool,
     bar: Option<ProgressBar>,
@@ -76,7 +76,7 @@ impl Bars {
         }
     }
 
-    /// Takes away the bar of a layer that failed, so that the error stands alone.
+    /// Removes the bar of a layer that failed, before the error is printed.
     fn clear(&mut self) {
         self.bar.take().iter().for_each(ProgressBar::finish_and_clear);
     }

@@ -1,6 +1,6 @@
-//! The command line: parsing, dispatch, and everything that is printed.
+//! The command line: parses arguments, runs commands and prints results.
 //!
-//! One file a command. The library below neither prints nor reads the environment; this does both.
+//! One file for each command. Only this module prints and reads the environment; the library does neither.
 
 mod bench;
 mod commit;
@@ -44,7 +44,7 @@ struct Cli {
     command: Command,
 }
 
-/// What every command knows.
+/// The options of every command.
 #[derive(Debug, Args)]
 struct Global {
     /// Where images and containers are kept [default: /var/lib/overfuse as root, else $XDG_DATA_HOME/overfuse]
@@ -73,18 +73,18 @@ enum Command {
     Umount(umount::UmountArgs),
 }
 
-/// Runs one command line and says how it ended.
+/// Runs one command line and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
         Ok(cli) => cli,
         Err(error) => {
             let usage = error.use_stderr();
-            // Nothing is left to do when even this cannot be printed.
+            // Ignores the error: nothing can be printed.
             let _ = error.print();
             return if usage { Exit::Usage } else { Exit::Success }.into();
         }
     };
-    report();
+    log_to_stderr();
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -94,8 +94,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What the library has to say goes to standard error: warnings, or what `OVERFUSE_LOG` (`error` to `trace`) asks for.
-fn report() {
+/// Writes the library's log to standard error: warnings, or the level in `OVERFUSE_LOG` (`error` to `trace`).
+fn log_to_stderr() {
     let asked = std::env::var("OVERFUSE_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_max_level(asked.unwrap_or(LevelFilter::WARN))
@@ -106,11 +106,12 @@ fn report() {
         .init();
 }
 
-/// Other programs call `overfuse -o OPTIONS [SOURCE] DIR`, or with the options last: that means `mount`.
+/// Inserts `mount` into a command line without a command: other programs call `overfuse -o OPTIONS [SOURCE] DIR`, or
+/// give the options last.
 fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     let is_option = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-o");
     let Some(first) = args.get(1) else { return args };
-    // Behind an option of our own comes a command of our own.
+    // An option of overfuse can only be followed by a command of overfuse.
     let ours = first.as_encoded_bytes().starts_with(b"--");
     let named = ours || Cli::command().find_subcommand(first).is_some() || first == "help";
     let flat = is_option(first) || (!named && args.iter().skip(2).any(is_option));

@@ -1,4 +1,4 @@
-//! `overfuse mount`: shows a stack of directories, or an image, at a directory.
+//! `overfuse mount`: mounts a stack of directories, or an image, at a directory.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::sys::process::Inherited;
 
 /// Mount a stack of directories, or an image, at a directory.
 ///
-/// Returns when the mount is live; a process in the background serves it until it is unmounted.
+/// Returns when the mount is live. A background process serves it until it is unmounted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,17 +22,17 @@ Examples:
   overfuse mount alpine /mnt/alpine
   overfuse mount --writable work alpine /mnt/work")]
 pub(super) struct MountArgs {
-    /// Options as of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …; and
+    /// Options of overlayfs and mount(8): lowerdir, upperdir, workdir, ro, volatile, noexec, …; also
     /// io=passthrough|cached|writeback, io_uring=on|off, idle=poll, toc=on|off|make, threads=N
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = None)]
     options: Vec<String>,
     /// Stay in the foreground
     #[arg(short, long)]
     foreground: bool,
-    /// Keep changes under this name in the store, and find them again by it
+    /// Keep changes in the store under this name; a later mount with the same name shows them again
     #[arg(long, value_name = "NAME")]
     writable: Option<String>,
-    /// An image (or, with -o lowerdir=…, any word), then the directory to mount at
+    /// An image (with -o lowerdir=…: any word), then the directory to mount at
     #[arg(required = true, num_args = 1..=2, value_names = ["IMAGE", "DIR"])]
     what: Vec<PathBuf>,
 }
@@ -68,7 +68,7 @@ pub(super) fn run(global: &Global, args: &MountArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// mount(8) asks for this too, when it is told to remount: then the options name all that the mount has.
+/// Changes the options of a live mount. mount(8) uses this for `-o remount`, and then gives all options of the mount.
 fn remount(args: &MountArgs) -> anyhow::Result<Exit> {
     let Some(at) = args.what.last() else { bail!("no directory to remount at") };
     match fuse::remount(at, &args.options) {

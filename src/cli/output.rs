@@ -1,4 +1,4 @@
-//! What commands print: tables, JSON, sizes and ages, as docker prints them.
+//! Formats and prints results: tables, JSON, sizes and ages, in docker's style.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -7,19 +7,19 @@ use clap::ValueEnum;
 
 use crate::image::Instant;
 
-/// In which form a list is printed.
+/// The format of a printed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Format {
     #[default]
     Table,
-    /// One object a line.
+    /// One object on each line.
     Json,
 }
 
-/// Prints `text`; that nobody reads on is no error.
+/// Prints `text`. A closed pipe is not an error.
 ///
 /// # Errors
-/// When the standard output cannot be written to.
+/// Standard output cannot be written to.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -28,7 +28,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints `rows`, each a JSON object, one a line.
+/// Prints `rows`, JSON objects, one on each line.
 ///
 /// # Errors
 /// As [`print`].
@@ -57,7 +57,7 @@ impl Table {
         print(&self.render())
     }
 
-    /// The lines, each with its end.
+    /// The table's lines, each ending in a newline.
     pub(super) fn render(&self) -> String {
         const GAP: usize = 3;
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -73,12 +73,12 @@ impl Table {
     }
 }
 
-/// What images say must not speak to the terminal.
+/// Replaces control characters: text from an image must not control the terminal.
 pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// At most `most` characters, the last of them `…` where some are left out.
+/// At most `most` characters; a shortened text ends in `…`.
 pub(super) fn ellipsis(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.into();
@@ -104,12 +104,12 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// How long ago that was, if it is known.
+/// How long ago `at` was; `N/A` if it is unknown.
 pub(super) fn since(at: Option<Instant>) -> String {
     at.map_or("N/A".into(), |at| ago(Instant::now().seconds_since(at)))
 }
 
-/// `3 weeks ago`, of so many seconds.
+/// An age in seconds, as `3 weeks ago`.
 fn ago(seconds: i64) -> String {
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
     let age = match seconds {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_told_in_the_largest_unit() {
+    fn ages_have_the_largest_unit() {
         const HOUR: i64 = 3600;
         for (seconds, text) in [
             (-5, "Less than a second ago"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_cells_cannot_speak_to_the_terminal() {
+    fn columns_are_aligned_and_cells_cannot_control_the_terminal() {
         let mut table = Table::new(&["NAME", "ID"]);
         table.row(["flask".into(), "\u{1b}[31mx".into()]);
         assert_eq!(table.render(), "NAME    ID\nflask    [31mx\n");

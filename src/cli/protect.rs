@@ -1,4 +1,4 @@
-//! Before a container: this program runs on from where its own file cannot be changed.
+//! Protects the overfuse program file from containers: starts the program again from a file that nothing can change.
 
 use std::env;
 use std::ffi::CString;
@@ -8,13 +8,14 @@ use anyhow::{Context, Result};
 
 use crate::sys::{own_program, process};
 
-/// Starts this program again, once, if it is not protected yet. To be called before anything was done.
+/// Starts this program again, once, unless it is already protected. To be called before anything else is done, because
+/// the program starts from the beginning.
 ///
 /// # Errors
-/// Where there is no `/proc`, or no way to start again.
+/// There is no `/proc`, or the program cannot be started again.
 pub(super) fn protect() -> Result<()> {
     if own_program::is_protected().context("cannot look at /proc/self/exe")? {
-        // The kernel named this process by the number of a descriptor.
+        // Executed from a descriptor, the process has the descriptor's number as its name.
         process::set_name(c"overfuse");
         return Ok(());
     }

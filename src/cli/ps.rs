@@ -1,4 +1,4 @@
-//! `overfuse ps`: the containers in the store.
+//! `overfuse ps`: lists the containers in the store.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,27 +11,27 @@ use crate::store::{Container, Store};
 /// List containers.
 #[derive(Debug, Args)]
 pub(super) struct PsArgs {
-    /// All of them, not only those that are in use
+    /// List all containers, not only those in use
     #[arg(long, short)]
     all: bool,
-    /// Only the IDs
+    /// Print only the IDs
     #[arg(long, short)]
     quiet: bool,
-    /// Also what each has changed, in bytes on the disk, and with its image
+    /// Add the size on disk of each container's changes, and the size with its image
     #[arg(long, short)]
     size: bool,
-    /// Whole IDs and commands
+    /// Do not shorten IDs and commands
     #[arg(long)]
     no_trunc: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// So much of a command fits beside the other columns.
+/// The longest command in the table, in characters.
 const COMMAND_WIDTH: usize = 20;
 
 pub(super) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
-    // Measuring goes through directories that belong to subordinate ids.
+    // Measuring must read directories that belong to subordinate ids.
     let store = if args.size { root::open(global)? } else { root::open_to_read(global)? };
     let containers: Vec<_> = store.containers()?.into_iter().filter(|c| args.all || c.is_in_use()).collect();
     if args.quiet {

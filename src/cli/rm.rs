@@ -1,4 +1,4 @@
-//! `overfuse rm`: removes containers and what they changed.
+//! `overfuse rm`: removes containers and their changes.
 
 use anyhow::Result;
 use clap::Args;
@@ -12,7 +12,7 @@ pub(super) struct RmArgs {
     containers: Vec<String>,
 }
 
-/// Removes those that can be, and says of each other one why not.
+/// Removes every container that can be removed, and prints for each other one why not.
 pub(super) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let mut exit = Exit::Success;

@@ -1,4 +1,4 @@
-//! `overfuse rmi`: removes names, and with its last name an image.
+//! `overfuse rmi`: removes names of images, and an image with its last name.
 
 use anyhow::Result;
 use clap::Args;
@@ -10,12 +10,12 @@ use super::{Exit, Global, output, root};
 pub(super) struct RmiArgs {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// Of an image that is given by its ID, remove all names
+    /// Remove all names of an image that is given by its ID
     #[arg(long, short)]
     force: bool,
 }
 
-/// Removes those that can be, and says of each other one why not.
+/// Removes every image that can be removed, and prints for each other one why not.
 pub(super) fn run(global: &Global, args: &RmiArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let mut exit = Exit::Success;

@@ -1,4 +1,4 @@
-//! Where the store is, and opening it.
+//! Finds and opens the store.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::{Global, ids};
 use crate::store::Store;
 use crate::{privilege, sys};
 
-/// The root of the store. To be asked before a user namespace is entered, in which everybody is root.
+/// The root directory of the store. To be called before entering a user namespace, because every user is root in one.
 ///
 /// # Errors
-/// When neither `--root` nor the environment tells.
+/// Neither `--root` nor the environment names a directory.
 pub(super) fn path(global: &Global) -> Result<PathBuf> {
     if let Some(root) = &global.root {
         return Ok(root.clone());
@@ -23,10 +23,11 @@ pub(super) fn path(global: &Global) -> Result<PathBuf> {
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("overfuse"))
-        .context("neither XDG_DATA_HOME nor HOME is set: say with --root where the store is")
+        .context("neither XDG_DATA_HOME nor HOME is set: name the store's directory with --root")
 }
 
-/// The store, for a command that changes it: with the owners of the images, as far as this user may.
+/// Opens the store for a command that changes it. Enters a user namespace with the user's subordinate ids, if there are
+/// any, so that files can have the owners of the image.
 ///
 /// # Errors
 /// Those of [`path`], [`privilege::enter_for_store`] and [`Store::open`].
@@ -36,7 +37,7 @@ pub(super) fn open(global: &Global) -> Result<Store> {
     Ok(Store::open(&path)?)
 }
 
-/// The store, for a command that only looks at what the store itself wrote.
+/// Opens the store for a command that only reads the store's own records.
 ///
 /// # Errors
 /// Those of [`path`] and [`Store::open`].

@@ -1,4 +1,4 @@
-//! `overfuse run`: a command in a container of its own.
+//! `overfuse run`: runs a command in a new container.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -34,52 +34,52 @@ pub(super) struct RunArgs {
     /// Name of the container [default: a generated one]
     #[arg(long)]
     name: Option<String>,
-    /// Pass standard input on
+    /// Pass standard input to the command
     #[arg(short, long)]
     interactive: bool,
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
-    /// Set an environment variable; without a value, to what it is here
+    /// Set an environment variable; without a value, to its value here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
-    /// Working directory, made where it is missing
+    /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
-    /// Names or numbers, as the image's own /etc/passwd and /etc/group have them
+    /// Run as this user and group: names from the image's /etc/passwd and /etc/group, or numbers
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
     /// Show a file or directory of this host in the container
     #[arg(short, long = "volume", value_name = "SOURCE:TARGET[:ro]", conflicts_with = "chroot")]
     volumes: Vec<Volume>,
-    /// Refuse changes of the container's files
+    /// Refuse changes to the container's files
     #[arg(long, conflicts_with = "chroot")]
     read_only: bool,
     /// `host`: this host's network; `none`: a loopback interface and nothing else
     #[arg(long, value_enum, default_value = "host", conflicts_with = "chroot")]
     network: NetworkName,
-    /// Name that the container knows itself by [default: this host's; without a network, the container's id]
+    /// Host name of the container [default: this host's; without a network, the container's id]
     #[arg(long, conflicts_with = "chroot")]
     hostname: Option<String>,
-    /// Program to run instead of the image's entrypoint; an empty one takes the image's away
+    /// Program to run instead of the image's entrypoint; an empty one removes the image's
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<OsString>,
-    /// Let process 1 be one that passes signals on and takes orphans away, instead of the command
+    /// Run a small init as process 1, which forwards signals and reaps orphans, instead of the command
     #[arg(long, conflicts_with = "chroot")]
     init: bool,
     /// Show a device of this host in the container
     #[arg(long = "device", value_name = "SOURCE[:TARGET]", conflicts_with = "chroot")]
     devices: Vec<Device>,
-    /// `no-new-privileges`; `seccomp=FILE` with docker's JSON, or `seccomp=unconfined`: which system calls work
+    /// `no-new-privileges`; `seccomp=FILE`, a filter of system calls in docker's JSON; or `seccomp=unconfined`
     #[arg(long = "security-opt", value_name = "OPTION")]
     security_options: Vec<SecurityOption>,
-    /// Give the container every capability, its device nodes, and all of /proc and /sys
+    /// Give the container every capability, working device nodes, and all of /proc and /sys
     #[arg(long)]
     privileged: bool,
-    /// Change the root and nothing else, where namespaces are not to be had; needs root
+    /// Only change the root directory, on hosts that allow no namespaces; needs root
     #[arg(long)]
     chroot: bool,
-    /// The image, by name, digest or id; then the command and its arguments [default: what the image says]
+    /// The image, by name, digest or id; then the command and its arguments [default: the image's]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
 }
@@ -103,18 +103,18 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
     container(global, args, None)
 }
 
-/// What shall be noted of a container's reads.
+/// How to record a container's reads.
 #[derive(Debug)]
 pub(super) struct Tracing {
     pub(super) trace: Arc<Trace>,
-    /// What programs read, and not what the kernel reads ahead.
+    /// Whether to turn off the kernel's read-ahead, so that only reads of programs are recorded.
     pub(super) exact: bool,
 }
 
-/// Runs a container, and removes it afterwards when that is asked for, or when its reads are traced.
+/// Runs a container. Removes it afterwards with `--rm`, or when its reads are traced.
 pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>) -> Result<Exit> {
     if args.interactive && args.tty && !io::stdin().is_terminal() {
-        bail!("standard input is no terminal: leave out -t, or -i");
+        bail!("standard input is not a terminal: leave out -t, or -i");
     }
     protect::protect()?;
     let Some((image, command)) = args.image_and_command.split_first() else { bail!("no image to run") };
@@ -129,7 +129,7 @@ pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>)
     let remove = args.rm || trace.is_some();
     let ran = Run { args, command, volumes, privilege, store: &store, image: &image, trace }.run(&mut container);
     drop(in_use);
-    // What never ran is of no use to anybody.
+    // A container that never ran is of no use.
     if remove || ran.is_err() {
         store.remove_container(&container)?;
     }
@@ -139,7 +139,7 @@ pub(super) fn container(global: &Global, args: &RunArgs, trace: Option<Tracing>)
     }
 }
 
-/// Docker gives a command that is missing, and one that does not start, exit codes of their own.
+/// The exit code when the command is missing or does not start: docker has a code for each.
 fn exit_without_status(error: anyhow::Error) -> Result<Exit> {
     let exit = match error.downcast_ref() {
         Some(RunError::Launch(LaunchError::NotFound { .. })) => Exit::NotFound,
@@ -155,7 +155,7 @@ impl RunArgs {
         self.image_and_command.first().map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    /// Empty where it is the image's own.
+    /// The user's command; empty where the image's is used.
     pub(super) fn command(&self) -> &[OsString] {
         self.image_and_command.get(1..).unwrap_or_default()
     }
@@ -185,7 +185,7 @@ impl RunArgs {
         Ok(privilege)
     }
 
-    /// The volumes with sources that do not depend on where this process stands.
+    /// The volumes with absolute sources, so that they do not depend on the working directory.
     fn resolved_volumes(&self) -> Result<Vec<Volume>> {
         let resolve = |volume: &Volume| {
             let source = volume.source.canonicalize();
@@ -196,7 +196,7 @@ impl RunArgs {
     }
 }
 
-/// One run, when everything that it needs is found.
+/// One run, with everything that it needs.
 struct Run<'a> {
     args: &'a RunArgs,
     command: &'a [OsString],
@@ -227,7 +227,7 @@ impl Run<'_> {
         Ok(status)
     }
 
-    /// With the host's network goes the host's name, as docker has it.
+    /// The default is the host's name with the host's network, as in docker, and otherwise the container's id.
     fn hostname(&self, container: &Container) -> String {
         match (&self.args.hostname, self.args.network) {
             (Some(name), _) => name.clone(),
@@ -277,7 +277,7 @@ impl Run<'_> {
     }
 }
 
-/// A name without a value means the variable of this process.
+/// Parses `-e`. A name without a value takes the value of this process's variable.
 fn variable(text: &OsString) -> Result<Variable> {
     Ok(match Variable::parse(text)? {
         Variable::Unset(name) => match env::var_os(&name) {

@@ -1,4 +1,4 @@
-//! `overfuse stats`: what a mount was asked.
+//! `overfuse stats`: prints a mount's counters of requests, system calls and threads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub(super) struct StatsArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Where it is mounted
+    /// The mount point
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(super) fn run(_global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Most frequent first.
+/// A table of counts, highest first.
 fn table(what: &str, counts: &BTreeMap<String, u64>) -> String {
     let mut table = Table::new(&[what, "COUNT"]);
     let mut rows: Vec<_> = counts.iter().collect();

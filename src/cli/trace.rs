@@ -1,4 +1,4 @@
-//! `overfuse trace`: how much of an image a container reads, and what.
+//! `overfuse trace`: runs a container and prints which files of the image it read, and how much of each.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,37 +17,37 @@ use crate::store::{Image, Store};
 use crate::trace::{Layer, LayerReading, Reading, reading};
 use crate::union::Trace;
 
-/// Run a command in a new container, and tell what it read of the image
+/// Run a command in a new container, and print what it read of the image
 ///
-/// Tells, layer by layer, how many files and bytes were read, and then each file in the order of its first read. The
-/// container is removed afterwards. One that serves for ever ends by a signal: `timeout 5 overfuse trace --init IMAGE`.
+/// Prints each file that was read, in the order of first reads, and then for each layer how many files and bytes were
+/// read. The container is removed afterwards. End a server with a signal: `timeout 5 overfuse trace --init IMAGE`.
 #[derive(Debug, Args)]
 #[command(override_usage = "overfuse trace [OPTIONS] IMAGE [COMMAND [ARG]...]")]
 #[command(after_help = "\
-Bytes are those that the kernel asked for. It reads ahead, so that programs may have needed fewer (--exact tells how
-many); what it has in its page cache it asks for once. Files of which only the name or the attributes were asked for, and empty ones, are not
-among those read. Changing a file reads all of it.")]
+Bytes are those that the kernel requested. The kernel reads ahead, so programs may have read fewer: --exact turns that
+off. Pages in the page cache are not requested again. A file counts as read only if some of its content was: not if it
+is empty, or if only its name or attributes were used. Changing a file reads all of it.")]
 pub(super) struct TraceArgs {
-    /// Tell it as one JSON object, with the ranges that were read
+    /// Print one JSON object, with the ranges that were read
     #[arg(long)]
     json: bool,
-    /// Let the kernel not read ahead: what is told is what programs read, to the page; they take longer
+    /// Turn off the kernel's read-ahead, so that the result is what programs read, in whole pages; slower
     #[arg(long)]
     exact: bool,
-    /// Where to tell it [default: the standard error]
+    /// Write the result to this file [default: standard error]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
 }
 
-/// So much of a step fits beside the other columns.
+/// The longest step in the table, in characters.
 const STEP_WIDTH: usize = 40;
 
 pub(super) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
     let store = root::open_to_read(global)?;
     let image = store.image(&args.run.image().to_string_lossy())?;
-    // Until all of it is counted.
+    // Keeps the image from being removed until its files are counted.
     let _held = store.hold(&image)?;
     let output = args.output.as_ref().map(|path| {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -66,13 +66,13 @@ pub(super) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
         Some((mut file, path)) => {
             file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
         }
-        // The standard output is the command's.
+        // Standard output belongs to the command.
         None => eprint!("{text}"),
     }
     Ok(exit)
 }
 
-/// Topmost first, with the steps that made them.
+/// The layers with the steps that made them, topmost first.
 fn layers(store: &Store, image: &Image) -> Vec<Layer> {
     let steps = steps(&image.config, image.layers.len());
     let created_by = |layer: usize| {

@@ -1,4 +1,4 @@
-//! `overfuse umount`: ends a mount.
+//! `overfuse umount`: unmounts.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::mount;
 /// Unmount a directory; the process that serves it ends.
 #[derive(Debug, Args)]
 pub(super) struct UmountArgs {
-    /// Also while it is in use: it vanishes now, and ends when its last user does
+    /// Even while it is in use: hide the mount now, and end it when its last user ends
     #[arg(short, long)]
     lazy: bool,
     #[arg(required = true, value_name = "DIR")]

@@ -1,6 +1,6 @@
-//! Users and groups of an image, as its own `/etc/passwd` and `/etc/group` have them.
+//! Resolves users and groups by the image's own `/etc/passwd` and `/etc/group`.
 //!
-//! Pure: is given the text of both files. The host's users are never asked.
+//! Pure: takes the text of both files. Never uses the host's users.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct UserSpec {
     group: Option<String>,
 }
 
-/// Who a process is.
+/// User, groups and home directory of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub uid: u32,
@@ -30,12 +30,12 @@ pub enum UnknownAccount {
     User(String),
     #[error("the image's /etc/group has no group {0:?}")]
     Group(String),
-    /// The kernel takes the highest number for "none", and tools take the upper half for negative.
-    #[error("{0} is no user or group: numbers go up to {ID_MAX}")]
+    /// The kernel uses the highest number for "none", and some tools read the upper half as negative numbers.
+    #[error("{0} is not a valid user or group: numbers go up to {ID_MAX}")]
     OutOfRange(u64),
 }
 
-/// As docker has it.
+/// The same limit as docker's.
 const ID_MAX: u32 = i32::MAX as u32;
 
 impl fmt::Display for UserSpec {
@@ -46,7 +46,7 @@ impl fmt::Display for UserSpec {
 }
 
 impl UserSpec {
-    /// `None` where the user is missing.
+    /// `None` where the user part is empty.
     pub fn parse(text: &str) -> Option<UserSpec> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group).filter(|g| !g.is_empty())),
@@ -55,11 +55,11 @@ impl UserSpec {
         (!user.is_empty()).then(|| UserSpec { user: user.to_owned(), group: group.map(str::to_owned) })
     }
 
-    /// Looks names and numbers up, as docker does: what can be a number is one; a number needs no entry, and is then
-    /// in group 0 and at home in `/`; a group that is named leaves out all others that the user is in.
+    /// Looks names and numbers up, as docker does. A text of digits is a number. A number needs no entry: without one,
+    /// its group is 0 and its home is `/`. If the spec names a group, the user gets no supplementary groups.
     ///
     /// # Errors
-    /// For a name without an entry, and for numbers that are too high, the image's own as well.
+    /// A name has no entry, or a number is above the limit, even if the image's files contain it.
     pub fn resolve(&self, passwd: &str, group: &str) -> Result<Identity, UnknownAccount> {
         let own = number(&self.user)?;
         let entry = users(passwd).find(|u| own.map_or(u.name == self.user, |uid| u.uid == uid));
@@ -79,7 +79,7 @@ impl UserSpec {
     }
 }
 
-/// `None` for what is no number, and so is a name.
+/// `None` where `text` is not a number, and so is a name.
 fn number(text: &str) -> Result<Option<u32>, UnknownAccount> {
     let Ok(number) = text.parse::<u64>() else { return Ok(None) };
     u32::try_from(number).map(Some).map_err(|_| UnknownAccount::OutOfRange(number))
@@ -108,7 +108,7 @@ struct Group<'a> {
     members: &'a str,
 }
 
-/// `name:password:uid:gid:comment:home:shell`; lines that are not so are passed over.
+/// Reads lines `name:password:uid:gid:comment:home:shell`; skips other lines.
 fn users(text: &str) -> impl Iterator<Item = User<'_>> {
     text.lines().filter_map(|line| {
         let mut fields = line.split(':');
@@ -118,7 +118,7 @@ fn users(text: &str) -> impl Iterator<Item = User<'_>> {
     })
 }
 
-/// `name:password:gid:members`.
+/// Reads lines `name:password:gid:members`; skips other lines.
 fn groups(text: &str) -> impl Iterator<Item = Group<'_>> {
     text.lines().filter_map(|line| {
         let mut fields = line.split(':');

@@ -1,7 +1,7 @@
-//! The first process of a container, from the fork until everything around the command stands.
+//! The first process of a container, from the fork until the container's root is complete.
 //!
-//! It begins as a copy of ours, in new namespaces. It ends as the command, as its [`init`], or with a
-//! [`LaunchError`] that it sends over its channel; and never later than the process that made it.
+//! It begins as a copy of the launcher, in new namespaces. It becomes the command or [`init`], or sends a
+//! [`LaunchError`] over its channel. It never outlives the launcher.
 
 use std::fs::File;
 use std::io::Read;
@@ -22,17 +22,17 @@ use crate::sys::{
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
-/// What the two sides tell each other beside errors: that the root is served, and which terminal was made.
+/// The messages besides errors: the launcher sends that the root is served, the child sends its terminal.
 pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
 
-/// The exit status of a process that never became the command. Nobody reads it.
+/// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
 const FAILED: i32 = 125;
 
-/// The most that is read of an image's `/etc/passwd` or `/etc/group`, in bytes.
+/// At most this many bytes of an image's `/etc/passwd` or `/etc/group` are read.
 const ACCOUNTS_MAX: u64 = 16 << 20;
 
-/// The namespaces that the process is to be made in. That of mounts comes when there is a root to be mounted.
+/// The namespaces that the process starts in. It makes its mount namespace later, when its root is mounted.
 pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
     let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS).and(Namespaces::CGROUP);
     match isolation {
@@ -42,7 +42,7 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
     }
 }
 
-/// What the process does; answers its exit status, should it come to that.
+/// Runs the process. Returns its exit status if it does not become the command.
 pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
     let first = match &plan.isolation {
         Isolation::Namespaces(sandbox) => sandbox.first,
@@ -61,21 +61,21 @@ pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
 
 fn report(channel: &Channel, error: &LaunchError) -> i32 {
     let message = serde_json::to_vec(error).unwrap_or_else(|e| e.to_string().into_bytes());
-    // When nobody listens any more, nobody is to be told.
+    // Ignores the error: it only means that the launcher is gone.
     let _ = channel.send(&message, None);
     FAILED
 }
 
-/// `None` when the process that made this one changed its mind, or is gone.
+/// `None` when the launcher is gone or closed the channel before the root was served.
 fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
-    // Else a directory of the host would be in reach for as long as this process is ours.
+    // An inherited descriptor of a host directory would give the container access to the host.
     process::close_all_but(channel).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
     }
-    // The modes below are meant as they are written.
+    // So that the files below get exactly the modes given.
     process::set_umask(0);
     let null = File::open("/dev/null").doing("open /dev/null")?;
     let may_set_groups = namespace::may_set_groups();
@@ -119,7 +119,7 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     }))
 }
 
-/// The new root while it can still be seen from outside.
+/// The new root, before this process switches to it.
 enum Place {
     Pivot(Rootfs),
     Chroot(Root),
@@ -140,7 +140,7 @@ impl Place {
         }
     }
 
-    /// From here on there is no host.
+    /// Switches to the new root. Afterwards the host's files cannot be reached.
     fn switch(self, isolation: &Isolation) -> Result<()> {
         match (self, isolation) {
             (Place::Pivot(rootfs), Isolation::Namespaces(sandbox)) => {
@@ -168,7 +168,7 @@ fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
     Ok(user.resolve(&passwd, &group)?)
 }
 
-/// The text of one of the image's own files; empty where it has none.
+/// The text of a file of the image; empty where there is no such file.
 fn accounts(root: &Root, path: &str) -> Result<String> {
     let file = match root.open_file(path) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(String::new()),
@@ -180,7 +180,7 @@ fn accounts(root: &Root, path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A terminal of the container's own: its programs get one end, our process the other.
+/// A terminal from the container's devpts: its programs get the slave end, the launcher the master end.
 fn terminal(plan: &Plan, place: &Place, owner: u32, channel: &Channel) -> Result<OwnedFd> {
     let pair = place.devpts().and_then(|devpts| Pair::open(&devpts)).doing("make a terminal")?;
     let set_up = || -> std::result::Result<(), Errno> {

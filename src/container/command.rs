@@ -1,4 +1,4 @@
-//! From a process inside of the finished container to the command: streams, rights, user, program.
+//! Turns a process inside the finished container into the command: sets streams, capabilities and user, then executes.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -16,26 +16,26 @@ use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
-/// All that is left to do.
+/// What a process inside the container needs to become the command.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) process: Process,
-    /// Resolved below the root before the switch to it: its path is not asked again.
+    /// Resolved before the switch to the new root; its path is not resolved again.
     pub(super) workdir: Dir,
     pub(super) identity: Identity,
     pub(super) capabilities: Capabilities,
     pub(super) security: Security,
-    /// A user namespace that one user made alone has no say over groups.
+    /// False in a user namespace that an ordinary user made without subordinate ids.
     pub(super) may_set_groups: bool,
-    /// How many users and groups exist here.
+    /// How many users and groups this user namespace maps.
     pub(super) mapped: (u64, u64),
     pub(super) terminal: Option<OwnedFd>,
-    /// Takes the place of standard input.
+    /// Replaces standard input.
     pub(super) input: Option<File>,
 }
 
 impl Command {
-    /// Becomes the command; comes back with the reason why not.
+    /// Becomes the command. Returns only when that failed, with the reason.
     pub(super) fn execute(mut self, outside: &Channel) -> LaunchError {
         match self.become_user(outside) {
             Ok(()) => self.become_program(),
@@ -50,7 +50,8 @@ impl Command {
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
         self.capabilities.bound().doing("bound the capabilities")?;
-        // While there is the right to: what follows is among the calls that every profile of use allows.
+        // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
+        // that every usable profile allows.
         if !self.security.no_new_privileges {
             self.filter_calls()?;
         }
@@ -69,9 +70,10 @@ impl Command {
         }
         process::set_umask(0o022);
 
-        // Becoming another user undid the tie. Should the process outside be gone already, it would come too late.
+        // Becoming another user cleared the parent-death signal: set it again. It does not fire for a parent that is
+        // already dead, so check for that too.
         process::die_with_parent().doing("tie the container to this process")?;
-        if outside.is_closed().doing("look for the process outside")? {
+        if outside.is_closed().doing("check the process outside")? {
             process::exit_now(0);
         }
         process::close_on_execute_from(3).doing("close descriptors")?;
@@ -135,7 +137,7 @@ fn c_string(text: &OsStr) -> Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| Errno::INVAL).doing(format!("pass on {text:?}"))
 }
 
-/// Tries what `program` may mean, as `execvp(3)` does, and says why nothing of it would start.
+/// Tries every file that `program` can name, as `execvp(3)` does. Returns the reason why none started.
 fn search(program: &OsStr, path: &OsStr, execute: impl Fn(&Path) -> Errno) -> LaunchError {
     let cannot = |errno| LaunchError::CannotExecute { program: program.to_owned(), errno };
     let absent = |reason| LaunchError::NotFound { program: program.to_owned(), reason };
@@ -181,14 +183,14 @@ mod tests {
             ("/q/x", &[("/q/x", Errno::ACCESS)], "/q/x", refused("/q/x", Errno::ACCESS)),
             ("", &[], "", not_found("", Absent::InPath)),
         ] {
-            let seen = RefCell::new(Vec::new());
+            let executed = RefCell::new(Vec::new());
             let got = search(OsStr::new(program), OsStr::new("/a::/b"), |file| {
                 let file = file.to_str().unwrap();
-                seen.borrow_mut().push(file.to_owned());
+                executed.borrow_mut().push(file.to_owned());
                 answers.iter().find(|(name, _)| *name == file).map_or(Errno::NOENT, |(_, errno)| *errno)
             });
             assert_eq!(got, expected, "{program}");
-            assert_eq!(seen.into_inner().join(" "), tried, "{program}");
+            assert_eq!(executed.into_inner().join(" "), tried, "{program}");
         }
     }
 

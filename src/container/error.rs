@@ -1,4 +1,4 @@
-//! Why a container did not start, in a form that crosses from the container's first process to ours.
+//! Why a container did not start. Serializable: the container's first process sends it to the launcher.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,27 +27,27 @@ pub enum LaunchError {
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
     #[error(transparent)]
     Filter(#[from] FilterError),
-    #[error("{} is no device", .0.display())]
+    #[error("{} is not a device", .0.display())]
     NoDevice(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]
     OverProc(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's root", .0.display())]
     OverRoot(PathBuf),
-    /// A program that is nowhere in the container.
+    /// The program does not exist in the container.
     #[error("exec: {program:?}: {}", .reason)]
     NotFound { program: OsString, reason: Absent },
-    /// A program that is there and does not start.
+    /// The program exists but does not start.
     #[error("exec: {program:?}: {errno}")]
     CannotExecute {
         program: OsString,
         #[serde(with = "number")]
         errno: Errno,
     },
-    #[error("the container's first process sent what is no message: {0}")]
+    #[error("the container's first process sent an unreadable message: {0}")]
     Garbled(String),
 }
 
-/// In what way a program is missing.
+/// What is missing when a program is not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Absent {
     #[error("executable file not found in $PATH")]
@@ -58,7 +58,7 @@ pub enum Absent {
     Interpreter,
 }
 
-/// Says what could not be done, beside why.
+/// Adds to an error which step failed.
 pub(super) trait Doing<T> {
     fn doing(self, what: impl Into<String>) -> Result<T, LaunchError>;
 }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_in_the_container_is_told_outside_as_it_was() {
+    fn an_error_survives_serialization() {
         for error in [
             LaunchError::Step { doing: "mount /proc".into(), errno: Errno::PERM },
             LaunchError::NotFound { program: "gone".into(), reason: Absent::InPath },

@@ -1,4 +1,4 @@
-//! Files around a container that are not in its image: what it is mounted on, and what tells it its names.
+//! Files that a container needs besides its image: mount points, and the files of host names and name servers.
 
 use std::fs;
 use std::io;
@@ -15,11 +15,11 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 const MOUNT_POINTS: [(&str, &[&str]); 4] =
     [("proc", &[]), ("sys", &[]), ("dev", &[]), ("etc", &["hosts", "hostname", "resolv.conf"])];
 
-/// Makes, in `dir`, a layer that has all mount points, and answers where. As the lowest layer of a container's union
-/// it spares the upper what an image lacks, so that it shows neither as a change nor in a commit.
+/// Makes a layer with all mount points in `dir`, and returns its path. It becomes the lowest layer of the container's
+/// union, so that mount points that the image lacks are not made in the upper layer: there they would show as changes.
 ///
 /// # Errors
-/// As the directories and files that are to be made.
+/// A directory or file cannot be made.
 pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     let layer = dir.join("skeleton");
     let make = || -> io::Result<()> {
@@ -39,11 +39,11 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     Ok(layer)
 }
 
-/// Writes, into `dir`, the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`: the last two are copies
-/// of the host's at this moment, but a container without a network knows itself alone.
+/// Writes the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` into `dir`, and returns them as volumes.
+/// The last two are copies of the host's files; without a network, `/etc/hosts` has the standard local names only.
 ///
 /// # Errors
-/// As the files that are to be written.
+/// A file cannot be written.
 pub fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Volume>, LaunchError> {
     let of_host = |path: &str| fs::read(path).ok();
     let hosts = match network {

@@ -1,7 +1,7 @@
-//! Process 1 of a container that asked for one: passes signals on, and takes away orphans that have ended.
+//! Process 1 of a container with `--init`: forwards signals and reaps orphans.
 //!
-//! Keeps the rights that the command gave up, so that nothing in the container can look into it or reach through it
-//! to our program's file on the host.
+//! Keeps the capabilities that the command drops, so that no process in the container can trace it, or reach through it
+//! the overfuse program file on the host.
 
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, Status};
@@ -10,10 +10,10 @@ use crate::sys::{Errno, Namespaces};
 
 use std::os::fd::AsFd;
 
-/// What is told when the process itself fails; nothing of the container is left to say why.
+/// The exit status when this process itself fails. It cannot report why.
 const FAILED: i32 = 125;
 
-/// Runs `command` in a process of its own; answers what it ended with. What `command` owns is dropped here.
+/// Runs `command` in a child process and returns its exit status. This process drops what `command` owns.
 pub(super) fn run(command: impl FnOnce() -> i32) -> i32 {
     let ended = || -> Result<Status, Errno> {
         process::hide()?;

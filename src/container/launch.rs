@@ -1,4 +1,4 @@
-//! Starting a container: the fork, and what comes before the word to go.
+//! Starts a container: forks its first process, and lets it continue once its root is served.
 
 use super::child;
 use super::error::{Doing, LaunchError};
@@ -18,13 +18,13 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Makes the container's first process, which waits. For a process with one thread; threads may follow, and the
-    /// descriptors and limits that this process takes from here on are none of the container's.
+    /// Makes the container's first process, which waits. This process must have one thread now; it may start threads
+    /// afterwards. The container does not inherit descriptors and limits that this process sets afterwards.
     ///
-    /// From here on the signals that others send to this process are the container's.
+    /// From now on, signals sent to this process are forwarded to the container.
     ///
     /// # Errors
-    /// Where the kernel refuses the namespaces, or there is more than one thread (`EDEADLK`).
+    /// The kernel refuses the namespaces, or there is more than one thread (`EDEADLK`).
     pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
@@ -34,12 +34,12 @@ impl Launched {
         Ok(Launched { child, channel, messages, input })
     }
 
-    /// Lets it run over its root, which is served by now, until it ends.
+    /// Lets the first process continue and relays until it ends. The root must be served by now.
     ///
     /// # Errors
-    /// What kept the command from starting.
+    /// The command could not start.
     pub fn run(self) -> Result<Status, LaunchError> {
-        // A child that is gone already says why on the channel, or by its status.
+        // Ignores the error: a child that is already gone reported why on the channel or by its status.
         let _ = self.channel.send(child::GO, None);
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")

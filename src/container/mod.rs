@@ -1,15 +1,15 @@
-//! Containers: from an image's configuration and the user's wishes to a process in a root of its own.
+//! Containers: runs a process in its own root directory, from an image's configuration and the user's wishes.
 //!
 //! ```text
 //!   Wishes + image config ──spec──► Process ──┐
 //!   volumes, network, … ──────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
 //! ```
 //!
-//! The process that starts a container stays its supervisor: it serves the root's file system, passes signals and
-//! keys on, and when it dies, by whatever signal, the container dies with it.
+//! The process that starts a container stays its supervisor: it serves the root file system and forwards signals and
+//! keys. When it dies, even by SIGKILL, the container dies with it.
 //!
 //! Process 1 of the container is the command itself, as with `docker run`: signals that it does not handle have no
-//! effect on it. With [`First::Init`] it is a small process of ours.
+//! effect on it. With [`First::Init`], process 1 is a small init of Overfuse.
 
 mod account;
 mod child;

@@ -1,4 +1,4 @@
-//! Everything that a launch needs to know, in one value.
+//! The plan of a container: everything that a launch needs, in one value.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::sys::pty::WindowSize;
 /// A container that is ready to be launched over a prepared root directory.
 #[derive(Debug)]
 pub struct Plan {
-    /// A directory of this host, usually a mount, that becomes the root.
+    /// A directory of this host that becomes the root; usually a mount point.
     pub root: PathBuf,
     pub process: Process,
     pub isolation: Isolation,
@@ -19,20 +19,20 @@ pub struct Plan {
     pub window: Option<WindowSize>,
 }
 
-/// What stands between the container and the host.
+/// How the container is separated from the host.
 #[derive(Debug)]
 pub enum Isolation {
     Namespaces(Sandbox),
-    /// `chroot(2)` alone: for root, on hosts where namespaces are not to be had.
+    /// `chroot(2)` alone: for root, on hosts that allow no namespaces.
     Chroot,
 }
 
-/// What a container with namespaces of its own looks like from inside.
+/// The settings of a container with its own namespaces.
 #[derive(Debug)]
 pub struct Sandbox {
     pub hostname: String,
     pub network: Network,
-    /// Of the root directory; volumes, `/dev` and `/dev/shm` stay as they are.
+    /// Access to the root mount. Does not apply to volumes, `/dev` and `/dev/shm`.
     pub root: Access,
     pub volumes: Vec<Volume>,
     pub first: First,
@@ -43,28 +43,31 @@ pub struct Sandbox {
 pub enum First {
     /// The command, as with `docker run`: signals that it does not handle do nothing, and it inherits orphans.
     Command,
-    /// A process of ours, as with `docker run --init`: passes signals on and takes orphans away when they end.
+    /// A small init of Overfuse, as with `docker run --init`: forwards signals and reaps orphans.
     Init,
 }
 
+/// The network that a container uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     Host,
-    /// A network of its own, with nothing in it but the loopback interface.
+    /// Its own network namespace, with only the loopback interface.
     None,
 }
 
+/// Whether a mount can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     ReadWrite,
     ReadOnly,
 }
 
-/// A file or directory of the host, seen in the container.
+/// A file or directory of the host that is mounted in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
+    /// Path on the host.
     pub source: PathBuf,
-    /// In the container; absolute.
+    /// Absolute path in the container.
     pub target: PathBuf,
     pub access: Access,
 }
@@ -72,29 +75,29 @@ pub struct Volume {
 /// Where the command's standard input comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// From ours.
+    /// The launcher's standard input.
     Attached,
-    /// From `/dev/null`; with a terminal: from nobody.
+    /// `/dev/null`; with a terminal: no input.
     Nothing,
 }
 
-/// Why a text is no volume.
+/// Why a text is not a valid volume.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
-    #[error("{0:?} is no volume: expected SOURCE:TARGET or SOURCE:TARGET:ro")]
+    #[error("{0:?} is not a volume: expected SOURCE:TARGET or SOURCE:TARGET:ro")]
     Form(String),
     #[error("{0:?}: a volume's target is an absolute path other than /")]
     Target(String),
-    #[error("{0:?}: volumes have no names here: the source is a path with a slash in it")]
+    #[error("{0:?}: named volumes are not supported: the source must be a path with a slash in it")]
     Source(String),
-    #[error("{option:?} in {volume:?} is no option of a volume: expected ro or rw")]
+    #[error("{option:?} in {volume:?} is not an option of a volume: expected ro or rw")]
     Option { option: String, volume: String },
 }
 
 impl std::str::FromStr for Volume {
     type Err = VolumeError;
 
-    /// `SOURCE:TARGET[:ro|rw]`, as docker has it.
+    /// `SOURCE:TARGET[:ro|rw]`, docker's syntax.
     fn from_str(text: &str) -> Result<Volume, VolumeError> {
         let mut parts = text.split(':');
         let (Some(source), Some(target), options, None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -113,7 +116,7 @@ impl std::str::FromStr for Volume {
             access = match option {
                 "ro" => Access::ReadOnly,
                 "rw" => Access::ReadWrite,
-                // Labels for SELinux: nothing is labelled here.
+                // SELinux labels: ignored.
                 "z" | "Z" => continue,
                 other => return Err(VolumeError::Option { option: other.to_owned(), volume: text.to_owned() }),
             };

@@ -1,4 +1,4 @@
-//! Between the container and whoever started it: signals inwards, keys and output of its terminal both ways.
+//! The relay between a container and the launcher: forwards signals in, and copies terminal input and output.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,10 +16,10 @@ type Result<T> = std::result::Result<T, LaunchError>;
 
 const BUFFER: usize = 16 << 10;
 
-/// What a terminal takes as the end of its input: control-D.
+/// Control-D: a terminal reads it as the end of input.
 const END_OF_INPUT: u8 = 4;
 
-/// The size of the terminal that this process was started on, if it was.
+/// The size of the terminal on standard input, else on standard output; `None` where neither is a terminal.
 pub fn host_window() -> Option<pty::WindowSize> {
     pty::window_size(std::io::stdin()).or_else(|_| pty::window_size(std::io::stdout())).ok()
 }
@@ -28,7 +28,7 @@ pub fn host_window() -> Option<pty::WindowSize> {
 pub(super) struct Relay<'a> {
     child: &'a Child,
     messages: &'a Messages,
-    /// Until the command runs.
+    /// Open until the command runs.
     channel: Option<Channel>,
     input: Input,
     terminal: Option<Terminal>,
@@ -39,24 +39,27 @@ pub(super) struct Relay<'a> {
 #[derive(Debug)]
 struct Terminal {
     master: OwnedFd,
-    /// Whether some process in the container may still write.
+    /// Whether a process in the container can still write to it.
     open: bool,
     /// Whether keys are read from standard input.
     listening: bool,
-    /// Keys that the terminal has not taken yet.
+    /// Keys that are not yet written to the terminal.
     keys: Vec<u8>,
     /// Restores our own terminal when dropped.
     _raw: Option<RawInput>,
 }
 
-/// What woke us.
+/// Which descriptor is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Signal,
     Ended,
     Channel,
+    /// The terminal has output.
     Output,
+    /// The terminal accepts input.
     Room,
+    /// Standard input has keys.
     Keys,
 }
 
@@ -65,11 +68,11 @@ impl<'a> Relay<'a> {
         Relay { child, messages, channel: Some(channel), input, terminal: None, failure: None }
     }
 
-    /// Until the first process has ended. Waiting for it is left to the caller.
+    /// Relays until the first process has ended. The caller must still wait for it.
     pub(super) fn run(mut self) -> Result<()> {
         loop {
             let sources = self.ready().doing("wait for the container")?;
-            // What it said before it ended is read before the end counts.
+            // Reads everything that the process sent before handling its end.
             for &source in sources.iter().filter(|&&source| source != Source::Ended) {
                 self.attend(source)?;
             }
@@ -131,7 +134,7 @@ impl<'a> Relay<'a> {
             match (&self.terminal, number) {
                 (Some(terminal), signal::WINDOW_CHANGED) => {
                     if let Some(size) = host_window() {
-                        // A terminal whose programs are gone needs no size.
+                        // Ignores the error: it means that no program uses the terminal any more.
                         let _ = pty::set_window_size(&terminal.master, size);
                     }
                 }
@@ -141,10 +144,10 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// One message of the container's first process, or that it is the command now.
+    /// Receives one message of the container's first process. The channel closes when that becomes the command.
     fn hear(&mut self) -> Result<()> {
         let Some(channel) = &self.channel else { return Ok(()) };
-        match channel.receive().doing("hear from the container")? {
+        match channel.receive().doing("receive from the container")? {
             None => self.channel = None,
             Some((message, Some(master))) if message == CONSOLE => {
                 self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
@@ -173,7 +176,7 @@ impl Terminal {
         Ok(Terminal { master, open: true, listening, keys: Vec::new(), _raw: raw })
     }
 
-    /// From the container to standard output.
+    /// Copies from the container to standard output.
     fn show(&mut self) -> Shown {
         let mut buffer = vec![0; BUFFER];
         let got = match pty::read(self.master.as_fd(), &mut buffer) {
@@ -188,16 +191,16 @@ impl Terminal {
         while !rest.is_empty() {
             match pty::write(io::stdout().as_fd(), rest) {
                 Ok(written) => rest = &rest[written..],
-                // Somebody else made our output nonblocking.
+                // Another process that shares our standard output made it nonblocking.
                 Err(Errno::AGAIN) => drop(poll::wait(&[(io::stdout().as_fd(), Interest::Write)])),
-                // Nobody looks any more; the container goes on all the same.
+                // The reader of our output is gone. The container continues.
                 Err(_) => break,
             }
         }
         Shown::Some
     }
 
-    /// From standard input to `keys`.
+    /// Copies from standard input to `keys`.
     fn listen(&mut self) {
         let mut buffer = vec![0; BUFFER];
         match pty::read(io::stdin().as_fd(), &mut buffer) {
@@ -211,7 +214,7 @@ impl Terminal {
         self.type_keys();
     }
 
-    /// From `keys` to the container.
+    /// Copies from `keys` to the container.
     fn type_keys(&mut self) {
         match pty::write(self.master.as_fd(), &self.keys) {
             Ok(written) => drop(self.keys.drain(..written)),

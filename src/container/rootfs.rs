@@ -1,8 +1,8 @@
-//! The tree that a container sees: its root with `/proc`, `/dev`, `/sys` and volumes mounted in it.
+//! Assembles a container's tree: its root with `/proc`, `/dev`, `/sys` and volumes mounted in it.
 //!
-//! Works before the switch to the new root, in the container's own mount namespace, where the host's files can
-//! still be reached. Every target is resolved inside the new root, and every mount is attached by descriptor, so
-//! that no symbolic link of an image decides where something is mounted.
+//! Runs in the container's mount namespace before the switch to the new root, while the host's files can still be
+//! reached. Every target is resolved inside the new root and every mount is attached by descriptor, so that no
+//! symbolic link of an image decides where something is mounted.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(super) struct Rootfs {
 
 /// Mounts everything at `path`, in this process's mount namespace.
 pub(super) fn assemble(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> {
-    // Once more over itself: a root must be a mount, and what is refused below concerns this one alone.
+    // Binds the directory over itself: the new root must be a mount, and refusals must apply to this mount only.
     let top = Detached::bind_host(path).doing(format!("bind {}", path.display()))?;
     if !security.allows_nodes() {
         top.set(Refuse::DEVICES, Reach::Top).doing(format!("refuse devices on {}", path.display()))?;
@@ -41,7 +41,7 @@ pub(super) fn assemble(path: &Path, sandbox: &Sandbox, security: &Security) -> R
         masks::apply(&proc, &sys)?;
     }
     let mut volumes: Vec<&Volume> = sandbox.volumes.iter().collect();
-    // What is mounted inside of another volume comes after it.
+    // A volume inside another volume is mounted after it.
     volumes.sort_by_key(|volume| volume.target.components().count());
     for one in volumes {
         volume(&root, one, security)?;
@@ -52,7 +52,7 @@ pub(super) fn assemble(path: &Path, sandbox: &Sandbox, security: &Security) -> R
     Ok(Rootfs { root, dev })
 }
 
-/// Takes the right to write away, once everything is in its place.
+/// Makes the root read-only if `access` asks for it. To be called after everything is mounted.
 pub(super) fn restrict(root: &Root, access: Access) -> Result<()> {
     match access {
         Access::ReadWrite => Ok(()),
@@ -71,7 +71,8 @@ fn proc(root: &Root) -> Result<Root> {
     attach(proc, root, "/proc")
 }
 
-/// A sysfs of one's own goes with a network of one's own; with the host's network, an ordinary user sees the host's.
+/// Mounts a new sysfs. An ordinary user may do that only with a network namespace of its own, so with the host's
+/// network the host's `/sys` is bind-mounted instead.
 fn sys(root: &Root, security: &Security) -> Result<Root> {
     let refuse = if security.privileged { HARMLESS } else { HARMLESS.and(Refuse::WRITING) };
     match Detached::new(c"sysfs", &[], refuse) {
@@ -79,7 +80,7 @@ fn sys(root: &Root, security: &Security) -> Result<Root> {
             let host = Detached::bind_host(Path::new("/sys")).doing("bind /sys")?;
             host.set(refuse, Reach::Tree).doing("make /sys read-only")?;
             let sys = attach(host, root, "/sys")?;
-            // With it come the mounts of the host's cgroups, which no namespace changes any more.
+            // The bind mount includes the host's cgroup mounts, which show cgroups outside our cgroup namespace.
             masks::mask(&sys, "/sys", "fs/cgroup")?;
             Ok(sys)
         }
@@ -101,7 +102,7 @@ fn volume(root: &Root, volume: &Volume, security: &Security) -> Result<()> {
     }
     let is_dir = mount.kind().doing(format!("look at {source}"))? == Kind::Directory;
     let doing = || format!("mount {source} on {target}");
-    // What the path leads to now is what is looked at, and mounted on: a link that changes meanwhile changes nothing.
+    // Checks and mounts on the same descriptor, so that a link that changes in between has no effect.
     if is_dir {
         let at = root.make_dirs(&volume.target).doing(doing())?;
         refuse_target(root, &at, volume)?;
@@ -113,7 +114,7 @@ fn volume(root: &Root, volume: &Volume, security: &Security) -> Result<()> {
     }
 }
 
-/// Whoever mounts something over `/proc`, or a part of it, shows programs a false kernel, or unmasks the true one.
+/// Refuses a volume over the root, or over `/proc` or a file in it: the latter could fake or unmask the kernel's files.
 fn refuse_target(root: &Root, at: impl AsFd, volume: &Volume) -> Result<()> {
     let doing = || format!("look at {}", volume.target.display());
     if sys::is_on_proc(&at).doing(doing())? {

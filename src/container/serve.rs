@@ -1,4 +1,4 @@
-//! A container over files of its own: mounted, served while the container runs, and unmounted.
+//! Runs a container: mounts its files, serves them while it runs, and unmounts them.
 
 use super::error::LaunchError;
 use super::launch::Launched;
@@ -6,7 +6,7 @@ use super::plan::Plan;
 use crate::mount;
 use crate::sys::process::Status;
 
-/// Why a container did not run, or not to its end.
+/// Why a container did not run to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -15,20 +15,21 @@ pub enum RunError {
     Launch(#[from] LaunchError),
 }
 
-/// Mounts `files` at the plan's root, runs the plan in it, and unmounts. For a process with one thread.
+/// Mounts `files` at the plan's root, runs the plan in it, and unmounts. The process must have one thread.
 ///
-/// The mount is seen in this process's mount namespace: in one of its own, by nobody else, and it is gone with it.
+/// The mount appears in this process's mount namespace. If that is private, no other process sees the mount, and it
+/// ends with this process.
 ///
 /// # Errors
-/// What kept the command from starting; how it ends is no error.
+/// The command could not start, or the mount failed. The command's own failure is a [`Status`].
 pub fn run(files: &mount::Prepared, plan: Plan) -> Result<Status, RunError> {
     let at = plan.root.clone();
     let launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
     let status = launched.run();
-    // What programs wrote, and the kernel has not passed on, arrives before this returns: all users are gone.
+    // No process uses the mount any more, so this also writes back what the kernel still caches.
     let served = served.end();
-    // How the container fared says more than how its files did.
+    // An error of the container explains more than one of the mount.
     let status = status?;
     served?;
     Ok(status)

@@ -1,6 +1,6 @@
-//! What to run: the image's configuration and the user's wishes, put together as `docker run` does.
+//! Which process to run: combines the image's configuration and the user's wishes as `docker run` does.
 //!
-//! Pure: reads no file and no environment, so that every rule stands in a table of tests.
+//! Pure: reads no file and no environment, so that tables of tests cover every rule.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,15 +10,15 @@ use oci_spec::image::Config;
 
 use super::account::UserSpec;
 
-/// What a container without a `PATH` of its own searches.
+/// The `PATH` of a container whose image and user set none.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the user asked for; `None` and empty leave the image's word.
+/// The user's wishes. `None` and empty values keep the image's.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
     /// Arguments after the image's name.
     pub command: Vec<OsString>,
-    /// An empty one takes the image's away.
+    /// An empty one removes the image's.
     pub entrypoint: Option<OsString>,
     pub env: Vec<Variable>,
     pub workdir: Option<PathBuf>,
@@ -34,12 +34,12 @@ pub enum Variable {
     Unset(OsString),
 }
 
-/// A process as it is to start.
+/// The process to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// The program and its arguments; never empty.
     pub args: Vec<OsString>,
-    /// `HOME` is missing where neither the image nor the user set it: only the image's own `/etc/passwd` knows it.
+    /// Without `HOME` where neither the image nor the user set it: its default comes from the image's `/etc/passwd`.
     pub env: Vec<(OsString, OsString)>,
     /// Absolute.
     pub workdir: PathBuf,
@@ -47,26 +47,26 @@ pub struct Process {
     pub terminal: bool,
 }
 
-/// Why there is no process to start.
+/// Why the process cannot be defined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     #[error("the image names no command: give one after the image's name")]
     NoCommand,
     #[error("the working directory {0:?} is not an absolute path")]
     RelativeWorkdir(PathBuf),
-    #[error("{0:?} is no user: expected USER or USER:GROUP")]
+    #[error("{0:?} is not a user: expected USER or USER:GROUP")]
     User(String),
-    #[error("{0:?} holds a NUL byte")]
+    #[error("{0:?} contains a NUL byte")]
     Nul(OsString),
     #[error("{0:?} has no name before its `=`")]
     Env(OsString),
 }
 
 impl Process {
-    /// Puts together what the image says and what the user wants.
+    /// Combines the image's configuration and the user's wishes.
     ///
     /// # Errors
-    /// A command that nobody named; values that cannot be meant.
+    /// Neither names a command, or a value is invalid.
     pub fn new(image: Option<&Config>, wishes: &Wishes) -> Result<Process, SpecError> {
         let args = arguments(image, wishes)?;
         let env = environment(image, wishes)?;
@@ -91,7 +91,8 @@ impl Process {
     }
 }
 
-/// The image's entrypoint, then the user's command or else the image's; an entrypoint of the user's stands alone.
+/// The image's entrypoint, then the user's command or else the image's. If the user gives an entrypoint, the image's
+/// command is not used.
 fn arguments(image: Option<&Config>, wishes: &Wishes) -> Result<Vec<OsString>, SpecError> {
     let of_image = |list: Option<&Vec<String>>| list.into_iter().flatten().map(OsString::from).collect::<Vec<_>>();
     let mut command = wishes.command.clone();
@@ -109,7 +110,7 @@ fn arguments(image: Option<&Config>, wishes: &Wishes) -> Result<Vec<OsString>, S
     if args.is_empty() { Err(SpecError::NoCommand) } else { Ok(args) }
 }
 
-/// What every container has, what the image sets, and what the user changes: the later wins, in place.
+/// The default variables, the image's, then the user's. A later value replaces an earlier one in its place.
 fn environment(image: Option<&Config>, wishes: &Wishes) -> Result<Vec<(OsString, OsString)>, SpecError> {
     let mut env = vec![("PATH".into(), DEFAULT_PATH.into()), ("HOSTNAME".into(), OsString::from(&wishes.hostname))];
     if wishes.terminal {
@@ -138,7 +139,7 @@ impl Variable {
     /// `NAME=VALUE`, or `NAME` alone to unset it.
     ///
     /// # Errors
-    /// Where the name is empty.
+    /// The name is empty.
     pub fn parse(text: &OsStr) -> Result<Variable, SpecError> {
         let bytes = text.as_bytes();
         let end = bytes.iter().position(|&b| b == b'=').unwrap_or(bytes.len());
@@ -154,7 +155,7 @@ impl Variable {
     }
 }
 
-/// An image may mean its working directory from the root; a user must say so.
+/// An image's relative working directory counts from `/`; a user's must be absolute.
 fn workdir(image: Option<&Config>, wishes: &Wishes) -> Result<PathBuf, SpecError> {
     match &wishes.workdir {
         Some(dir) if !dir.is_absolute() => Err(SpecError::RelativeWorkdir(dir.clone())),
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_program_can_be_given_is_refused() {
+    fn an_argument_with_a_nul_byte_is_refused() {
         let got = process(&image(&[], &[]), |wishes| wishes.command.push("a\0b".into()));
         assert_eq!(got, Err(SpecError::Nul("a\0b".into())));
     }

@@ -1,4 +1,4 @@
-//! Going to the background when the mount is live, not before.
+//! Starts the background process that serves a mount, and waits until the mount is live.
 
 use std::fs::File;
 use std::io;
@@ -11,11 +11,11 @@ use crate::sys::{Channel, Namespaces};
 
 const LIVE: &[u8] = b"live";
 
-/// Mounts and serves in a child that begins a session of its own. Returns when the mount is live; the child then has
-/// neither the standard streams nor any of `inherited` open.
+/// Mounts and serves in a child that begins a new session. Returns when the mount is live. By then the child has closed
+/// the standard streams and `inherited`.
 ///
 /// # Errors
-/// What `mount` answers, as text; [`Error::Ended`] when the child ended without a word.
+/// The error of `mount`, as text; [`Error::Ended`] when the child ended without reporting one.
 pub(super) fn start(inherited: Inherited, mount: impl FnOnce(&Inherited) -> Result<Live, Error>) -> Result<(), Error> {
     let failed = |doing| move |source| Error::Process { doing, source };
     let run = |parent: Channel| {
@@ -29,12 +29,12 @@ pub(super) fn start(inherited: Inherited, mount: impl FnOnce(&Inherited) -> Resu
                 live.serve()
             });
         let Err(error) = served else { return 0 };
-        // After the mount was live, nobody listens any more.
+        // Ignores the error: once the mount was live, the parent no longer receives.
         let _ = parent.send(one_line(&error).as_bytes(), None);
         1
     };
     let (child, channel) = process::spawn_connected(Namespaces::empty(), run).map_err(failed("start"))?;
-    match channel.receive().map_err(failed("hear from"))? {
+    match channel.receive().map_err(failed("receive from"))? {
         Some((message, _)) if message == LIVE => Ok(()),
         Some((message, _)) => {
             child.wait().ok();
@@ -44,7 +44,7 @@ pub(super) fn start(inherited: Inherited, mount: impl FnOnce(&Inherited) -> Resu
     }
 }
 
-/// Lets go of the standard streams.
+/// Replaces the standard streams by `/dev/null`.
 pub(super) fn detach() -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     for stream in [Stream::Input, Stream::Output, Stream::Error] {

@@ -1,4 +1,4 @@
-//! Why there is no mount, or no longer.
+//! The errors of mounting and serving.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use crate::union::OpenError;
 
 use super::unmount::UnmountError;
 
-/// Why a mount did not come about, or how it ended badly.
+/// Why mounting or serving failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Options(#[from] OptionError),
-    #[error("option {option} goes with lowerdir, not with an image")]
+    #[error("option {option} is only for lowerdir, not for an image")]
     NotForImages { option: &'static str },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -33,19 +33,19 @@ pub enum Error {
     Signals(#[source] Errno),
     #[error("serving the mount")]
     Serve(#[source] io::Error),
-    /// The process that was to serve it in the background could not be made, or not be heard.
+    /// The background process could not be started, or communication with it failed.
     #[error("cannot {doing} the process that serves the mount")]
     Process { doing: &'static str, source: Errno },
-    #[error("cannot let go of standard input and output")]
+    #[error("cannot close standard input and output")]
     Detach(#[source] io::Error),
-    /// What the process in the background said.
+    /// The error that the background process reported.
     #[error("{0}")]
     InBackground(String),
     #[error("the process that was to serve the mount ended with status {0}")]
     Ended(u8),
 }
 
-/// An error with all that caused it, as one line.
+/// An error and its causes, as one line.
 pub(super) fn one_line(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))

@@ -1,4 +1,4 @@
-//! A mount that the user sees, and this process serves until somebody unmounts it.
+//! A mount in the user's mount namespace that this process serves until it is unmounted.
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::sys::poll::{self, Interest};
 use crate::sys::process;
 use crate::sys::signal::{self, Messages};
 
-/// A live mount; a signal that asks this process to end unmounts it.
+/// A live mount. SIGHUP, SIGINT and SIGTERM unmount it.
 #[derive(Debug)]
 pub(super) struct Live {
     session: Session,
@@ -19,10 +19,12 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Starts to receive the signals that unmount.
+    ///
     /// # Errors
-    /// Where signals cannot be received; the mount is then gone.
+    /// Signals cannot be received. The mount is then gone.
     pub(super) fn new(session: Session, unmounter: Unmounter, locks: Locks) -> Result<Live, Error> {
-        // What users create gets the mode that they ask for, less their own mask.
+        // Each request brings its own umask: that of this process must not change modes as well.
         process::set_umask(0);
         let signals = match Messages::receive() {
             Ok(signals) => signals,
@@ -31,11 +33,11 @@ impl Live {
                 return Err(Error::Signals(errno));
             }
         };
-        // It ends with the process: the session ends when the mount does.
+        // Nobody joins this thread: it ends with the process, when the mount ends.
         thread::spawn(move || {
             while poll::wait(&[(signals.as_fd(), Interest::Read)]).is_ok() {
                 if let Ok(Some(signal @ (signal::HANGUP | signal::INTERRUPT | signal::TERMINATE))) = signals.next() {
-                    tracing::debug!(signal, "asked to end");
+                    tracing::debug!(signal, "unmounting because of a signal");
                     unmounter.unmount_or_warn();
                 }
             }
@@ -43,10 +45,10 @@ impl Live {
         Ok(Live { session, _locks: locks })
     }
 
-    /// Answers requests until somebody unmounts.
+    /// Answers requests until the mount is unmounted.
     ///
     /// # Errors
-    /// When a thread that serves fails; the mount is then gone.
+    /// A serving thread failed. The mount is then gone.
     pub(super) fn serve(self) -> Result<(), Error> {
         self.session.serve().map_err(Error::Serve)
     }

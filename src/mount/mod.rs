@@ -1,13 +1,13 @@
 //! The way from directories, an image or a container to a live mount, and the process that serves it.
 //!
 //! ```text
-//!   Source + Options ──Plan──┬─hold──► Live    in view of the user, until somebody unmounts
+//!   Source + Options ──Plan──┬─hold──► Live    in the user's mount namespace, until it is unmounted
 //!                            └─prepare─► Prepared ─serve─► Served    in a mount namespace, while a container runs
 //! ```
 //!
-//! Every command that mounts goes this way. Decided here, and nowhere else: which layers, in which order, with which
-//! tables of contents; as whose files are shown; which permission checks the kernel is to make; which user namespace
-//! serves; what may not be removed while the mount lives.
+//! Every command that mounts uses this module. Only this module decides: which layers, in which order, with which
+//! tables of contents; which owners files show; whether the kernel checks permissions; in which user namespace the
+//! mount is served; what must not be removed while the mount is live.
 //!
 //! Knows nothing of the command line and nothing of what a container does with its root.
 

@@ -3,18 +3,18 @@
 use super::Error;
 use crate::store::{Container, Image, Store};
 
-/// A container that was asked for by name.
+/// A container that the user named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub container: Container,
-    /// There was none of that name.
+    /// Whether it was created by this call.
     pub made_now: bool,
 }
 
-/// Finds the container of `image` called `name`, or makes it.
+/// Finds the container of `image` called `name`, or creates it.
 ///
 /// # Errors
-/// [`Error::OtherImage`] when the name is that of another image's container; those of the store.
+/// [`Error::OtherImage`] when another image's container has the name; any error of the store.
 pub fn named(store: &Store, image: &Image, name: &str) -> Result<Named, Error> {
     match store.containers()?.into_iter().find(|known| known.name == name) {
         None => Ok(Named { container: store.create_container(image, Some(name))?, made_now: true }),

@@ -1,4 +1,4 @@
-//! What is to be mounted and how, and everything that is decided about it before there is a mount.
+//! The plan of a mount: what to mount and how, and all decisions before the mount exists.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,48 +19,48 @@ use crate::union::{Owner, Spec, Tables, Trace, Union, UpperSpec};
 pub enum Source<'a> {
     /// The directories that the options name.
     Directories,
-    /// An image, which nothing changes.
+    /// An image, read-only.
     Image { store: &'a Store, image: &'a Image },
-    /// An image, and what a container of it changed.
+    /// An image and the changes of one of its containers.
     Container {
         store: &'a Store,
         image: &'a Image,
         container: &'a Container,
-        /// It was made for this mount: when [`Plan::hold`] fails before the mount is live, the container is removed.
+        /// Whether it was created for this mount. If so, [`Plan::hold`] removes it when mounting fails.
         made_now: bool,
     },
 }
 
-/// Everything that a mount needs to know, in one value.
+/// Everything that a mount needs, in one value.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     pub source: Source<'a>,
-    /// As they were asked for.
+    /// The user's options.
     pub options: Options,
-    /// One more layer, below those of the image.
+    /// An additional layer below the image's layers.
     pub lowest: Option<PathBuf>,
-    /// Where to note what is read of the lower layers.
+    /// Records reads of the lower layers.
     pub trace: Option<Arc<Trace>>,
 }
 
 /// Which process serves a mount.
 #[derive(Debug)]
 pub enum Holder {
-    /// This one.
+    /// This process.
     Foreground,
-    /// A child in a session of its own, which keeps none of these descriptors open.
+    /// A child in a new session, which closes these descriptors.
     Background(Inherited),
 }
 
-/// What keeps a mount's image or container from being removed, for as long as this lives.
+/// Locks that keep the mount's image and container from being removed; dropping them unlocks.
 #[derive(Debug)]
 pub(super) struct Locks {
     _image: Option<Held>,
     _container: Option<InUse>,
 }
 
-/// Reads mount options, each as `-o` takes it. An image's files give this host's users no rights and no devices,
-/// unless `suid` or `dev` asks for them.
+/// Parses mount options, each in the syntax of `-o`. For an image (no `lowerdir`), `nosuid` and `nodev` are the
+/// default; `suid` and `dev` override them.
 ///
 /// # Errors
 /// As [`Options::add`].
@@ -74,16 +74,16 @@ pub fn options(texts: &[String]) -> Result<Options, OptionError> {
 }
 
 impl<'a> Plan<'a> {
-    /// Shows `source` with `options`, and nothing besides.
+    /// A mount of `source` with `options`, without a lowest layer and without a trace.
     pub fn new(source: Source<'a>, options: Options) -> Plan<'a> {
         Plan { source, options, lowest: None, trace: None }
     }
 
-    /// Mounts at `at`, where the user of this process sees it. Returns when it is live and served in the background,
-    /// or, in the foreground, when somebody has unmounted it. For a process with one thread.
+    /// Mounts at `at`, in the mount namespace of this process's user. In the background, returns when the mount is
+    /// live; in the foreground, when it was unmounted. The process must have one thread.
     ///
     /// # Errors
-    /// What kept the mount from coming about; in the foreground, also how it ended badly.
+    /// The mount failed, or, in the foreground, serving it failed.
     pub fn hold(&self, at: &Path, ids: Option<&IdPrograms>, holder: Holder) -> Result<(), Error> {
         match holder {
             Holder::Foreground => self.mount(at, ids, None).inspect_err(|_| self.undo())?.serve(),
@@ -93,11 +93,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Decides everything, for a mount that this process serves while it does something else. `privilege` is what
-    /// this process entered; whoever calls holds the container's lock.
+    /// Makes all decisions for a mount that a thread of this process serves. `privilege` is what this process has
+    /// entered. The caller holds the container's lock.
     ///
     /// # Errors
-    /// What makes the options or the layers unusable.
+    /// The options or the layers are unusable.
     pub fn prepare(&self, privilege: Privilege) -> Result<Prepared, Error> {
         self.check()?;
         Ok(Prepared { spec: self.spec(privilege)?, options: self.decided_options() })
@@ -113,8 +113,8 @@ impl<'a> Plan<'a> {
             let unmounter = Unmounter::Here(session.at().to_path_buf());
             return Live::new(session, unmounter, locks);
         }
-        // In the user namespace that has the image's owners, this process can neither mount nor unmount where the
-        // user sees it: it mounts first, and a process that stays outside unmounts.
+        // In the user namespace that maps the image's owners, this process can neither mount nor unmount in the user's
+        // mount namespace. So it mounts before it enters, and a process that stays outside unmounts.
         let session = Session::reserve(at, &options)?;
         let unmounter = Unmounter::outside(session.at().to_path_buf(), inherited)?;
         let opened = privilege::enter_to_serve(ids)
@@ -129,7 +129,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// What an image shows, and where its changes are kept, is not for the options to say.
+    /// Refuses `upperdir` and `workdir` for an image or container: the store decides where changes go.
     fn check(&self) -> Result<(), Error> {
         let own_upper = [("upperdir", &self.options.upper), ("workdir", &self.options.work)];
         match (self.source, own_upper.into_iter().find(|(_, dir)| dir.is_some())) {
@@ -138,7 +138,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// While the mount lives, neither the image nor the changes can be removed.
+    /// Keeps image and container from being removed while the mount is live.
     fn lock(&self) -> Result<Locks, StoreError> {
         let (image, container) = match self.source {
             Source::Directories => (None, None),
@@ -148,13 +148,13 @@ impl<'a> Plan<'a> {
         Ok(Locks { _image: image, _container: container })
     }
 
-    /// The options as asked for, and what source and user require of them.
+    /// The user's options, adjusted to the source and the user.
     fn decided_options(&self) -> Options {
         let asked = self.options.clone();
         match self.source {
             Source::Directories => asked,
-            // To an ordinary user files show the owners that they have in the image. Since the kernel would judge
-            // by these, it must leave judging to what the user may do with the files on disk: all of it.
+            // An ordinary user sees the owners from the image. If the kernel checked permissions by these owners, it
+            // would refuse the user access to files that are the user's own on disk. So the kernel must not check.
             Source::Image { .. } | Source::Container { .. } => Options {
                 read_only: asked.read_only || matches!(self.source, Source::Image { .. }),
                 no_permission_checks: asked.no_permission_checks || sys::effective_uid() != 0,
@@ -182,7 +182,7 @@ impl<'a> Plan<'a> {
             upper: container.map(|container| UpperSpec { dir: container.upper(), work: container.work() }),
             owners: policy.owners,
             squash: match privilege {
-                // In a namespace with one user, files of others could not even be read.
+                // With one mapped user, files that show other owners could not even be read.
                 Privilege::Single => Some(Owner { uid: 0, gid: 0 }),
                 _ => asked.squash.map(|to| Owner { uid: to.uid, gid: to.gid }),
             },
@@ -195,17 +195,17 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Removes a container that was made for a mount that did not come about.
+    /// After a failed mount: removes the container that was created for it.
     fn undo(&self) {
         if let Source::Container { store, container, made_now: true, .. } = self.source
             && let Err(error) = store.remove_container(container)
         {
-            tracing::warn!(%error, "the container that was made for the mount stays");
+            tracing::warn!(%error, "cannot remove the container that was created for the mount");
         }
     }
 }
 
-/// A mount about which everything is decided.
+/// A mount that is decided but not yet made.
 #[derive(Debug)]
 pub struct Prepared {
     spec: Spec,
@@ -213,11 +213,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Mounts at `at`, and serves it in a thread of this process, which cannot fork from here on. The mount is seen in
-    /// the mount namespace of this process.
+    /// Mounts at `at` in this process's mount namespace, and serves it in a thread. The process must not fork from now
+    /// on.
     ///
     /// # Errors
-    /// What kept the mount from coming about.
+    /// The mount failed.
     pub fn serve(&self, at: &Path) -> Result<Served, Error> {
         Served::start(Session::mount(Union::open(&self.spec)?, at, &self.options)?)
     }

@@ -1,4 +1,4 @@
-//! A mount that a thread serves while its process does something else.
+//! A mount that a thread serves while the rest of the process does something else.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Served {
 
 impl Served {
     pub(super) fn start(session: Session) -> Result<Served, Error> {
-        // What programs create gets the mode that they ask for, less their own mask.
+        // Each request brings its own umask: that of this process must not change modes as well.
         process::set_umask(0);
         let at = session.at().to_path_buf();
         let serve = move || session.serve();
@@ -25,10 +25,10 @@ impl Served {
         Ok(Served { at, server: Some(server) })
     }
 
-    /// Unmounts. When the mount has no other users, all that was written to it has arrived when this returns.
+    /// Unmounts. If no other process uses the mount, all data written to it has reached the upper layer on return.
     ///
     /// # Errors
-    /// [`Error::Serve`] when the mount was not served to its end.
+    /// [`Error::Serve`] when serving failed before the unmount.
     pub fn end(mut self) -> Result<(), Error> {
         let Some(server) = self.server.take() else { return Ok(()) };
         unmount(&self.at);
@@ -44,7 +44,7 @@ impl Drop for Served {
     }
 }
 
-/// At once, or, while it is in use, when its last user ends.
+/// Unmounts at once, or, if the mount is in use, lazily.
 fn unmount(at: &Path) {
     let result = fuse::unmount(at, false).or_else(|_| fuse::unmount(at, true));
     if let Err(errno) = result {

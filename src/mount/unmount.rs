@@ -1,4 +1,4 @@
-//! Unmounting: by system call or, where only the set-id program fusermount3 may, by that.
+//! Unmounts by system call or, without the privilege for it, by the set-id program fusermount3.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::sys::process::{self, Inherited};
 use crate::sys::signal::Messages;
 use crate::sys::{Channel, Errno, Namespaces};
 
-/// Why something is still mounted.
+/// Why unmounting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UnmountError {
     #[error("nothing is mounted at {at}")]
@@ -23,10 +23,10 @@ pub enum UnmountError {
     NoHelper { at: PathBuf, source: io::Error },
     #[error("unmounting {at}: {message}")]
     Helper { at: PathBuf, message: String },
-    /// The process that unmounts could not be made, asked or heard.
+    /// The process that unmounts could not be started, or communication with it failed.
     #[error("cannot {doing} the process that unmounts")]
     Process { doing: &'static str, source: Errno },
-    /// What that process said.
+    /// The error that this process reported.
     #[error("{0}")]
     Outside(String),
     #[error("the process that unmounts is gone")]
@@ -34,16 +34,17 @@ pub enum UnmountError {
 }
 
 impl UnmountError {
-    /// Whether the mount may be in use, so that a later try can do better. fusermount3 does not tell.
+    /// Whether the mount may be in use, so that a later try can succeed. True for each error of fusermount3, which does
+    /// not report the reason.
     pub fn may_be_busy(&self) -> bool {
         matches!(self, UnmountError::Kernel { source: Errno::BUSY, .. } | UnmountError::Helper { .. })
     }
 }
 
-/// Unmounts what is mounted at `at`; `lazily` also while it is in use.
+/// Unmounts what is mounted at `at`; with `lazily`, even while it is in use.
 ///
 /// # Errors
-/// What the kernel or fusermount3 refused.
+/// Nothing is mounted there, or the kernel or fusermount3 refused.
 pub fn unmount(at: &Path, lazily: bool) -> Result<(), UnmountError> {
     match fuse::unmount(at, lazily) {
         Ok(()) => return Ok(()),
@@ -61,22 +62,22 @@ pub fn unmount(at: &Path, lazily: bool) -> Result<(), UnmountError> {
     Err(UnmountError::Helper { at: at.into(), message })
 }
 
-/// Ends the mount that a process serves, when the process is told to end.
+/// Unmounts the mount that a process serves, when a signal tells the process to end.
 #[derive(Debug)]
 pub(super) enum Unmounter {
+    /// This process unmounts.
     Here(PathBuf),
-    /// A process that stays where the mount was made, since from inside a user namespace it cannot be unmade.
-    /// When this end of the channel closes on a mount that is still there, it unmounts too.
+    /// Another process, which stays outside the user namespace, unmounts: inside, that is not allowed. It also unmounts
+    /// when this end of the channel is closed and the mount is dead (`ENOTCONN`).
     Outside(Channel),
 }
 
 impl Unmounter {
-    /// Starts the process outside, which keeps none of `inherited` open. To be called before a user namespace is
-    /// entered.
+    /// Starts the process outside, which closes `inherited`. To be called before a user namespace is entered.
     pub(super) fn outside(at: PathBuf, inherited: Option<&Inherited>) -> Result<Unmounter, UnmountError> {
         let work = |channel: Channel| {
-            // Who waits for the end of our output does not wait for the end of the mount.
-            // And a signal to all of us is for the process that serves, which then asks.
+            // Closes our output, so that a reader of it need not wait for the end of the mount. Ignores signals, which
+            // a terminal sends to the whole group: the serving process handles them and sends a request here.
             let (Ok(()), Ok(_signals)) = (detach(), Messages::receive()) else { return 1 };
             inherited.cloned().into_iter().for_each(Inherited::close);
             while let Ok(Some(_)) = channel.receive() {
@@ -94,14 +95,14 @@ impl Unmounter {
         Ok(Unmounter::Outside(channel))
     }
 
-    /// Unmounts, also while the mount is in use.
+    /// Unmounts, even while the mount is in use.
     fn unmount(&self) -> Result<(), UnmountError> {
         let failed = |doing| move |source| UnmountError::Process { doing, source };
         match self {
             Unmounter::Here(at) => unmount(at, true),
             Unmounter::Outside(channel) => {
-                channel.send(b"unmount", None).map_err(failed("ask"))?;
-                match channel.receive().map_err(failed("hear from"))? {
+                channel.send(b"unmount", None).map_err(failed("send to"))?;
+                match channel.receive().map_err(failed("receive from"))? {
                     Some((said, _)) if said == b"done" => Ok(()),
                     Some((said, _)) => Err(UnmountError::Outside(String::from_utf8_lossy(&said).into_owned())),
                     None => Err(UnmountError::Gone),
@@ -110,7 +111,7 @@ impl Unmounter {
         }
     }
 
-    /// For who has no one to return the error to, or a graver one to return.
+    /// Unmounts and logs an error. For callers that cannot return it, or that return a more important one.
     pub(super) fn unmount_or_warn(&self) {
         if let Err(error) = self.unmount() {
             tracing::warn!(error = %one_line(&error), "unmounting");

@@ -1,31 +1,31 @@
-//! Why a privilege was refused, and what the host's administrator can do about it.
+//! Why a privilege was refused, and what the host's administrator can change.
 
 use std::fs;
 use std::path::Path;
 
 use crate::sys::Errno;
 
-/// Why this process did not get the privilege that it asked for.
+/// Why this process did not get a privilege.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("this host gives the user no user namespace ({advice})")]
     Refused {
-        /// Which switch allows it.
+        /// Which setting allows it.
         advice: &'static str,
         source: Errno,
     },
     #[error("cannot make a mount namespace")]
     MountNamespace(#[source] Errno),
-    /// The process that hands out ids could not be made, waited for or heard.
+    /// The helper process that sets the id maps could not be started, or communication with it failed.
     #[error("cannot {doing}")]
     Helper { doing: &'static str, source: Errno },
-    /// What `newuidmap` or `newgidmap` answered.
+    /// The error of `newuidmap` or `newgidmap`.
     #[error("{0}")]
     NoIds(String),
 }
 
 impl Error {
-    /// The kernel refused a user namespace: looks up which switch of this host that is.
+    /// The kernel refused a user namespace. Finds the setting of this host that caused it.
     pub(super) fn refused(errno: Errno) -> Error {
         let advice = advice(errno, |path| fs::read_to_string(path).ok());
         Error::Refused { advice, source: errno }
@@ -39,12 +39,12 @@ fn advice(errno: Errno, read: impl Fn(&Path) -> Option<String>) -> &'static str 
     };
     match errno {
         Errno::NOSPC => "too many of them exist: raise the sysctl user.max_user_namespaces",
-        _ if is("user.max_user_namespaces", "0") => "set the sysctl user.max_user_namespaces to 10000, say",
+        _ if is("user.max_user_namespaces", "0") => "set the sysctl user.max_user_namespaces, for example to 10000",
         _ if is("kernel.unprivileged_userns_clone", "0") => "set the sysctl kernel.unprivileged_userns_clone to 1",
         _ if is("kernel.apparmor_restrict_unprivileged_userns", "1") => {
             "set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0, or give overfuse an AppArmor profile"
         }
-        _ => "a sandbox or security module around this process forbids it; root does without",
+        _ => "a sandbox or security module around this process forbids it; root needs no user namespace",
     }
 }
 
@@ -53,10 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_the_switch() {
+    fn a_refusal_names_the_setting() {
         for (errno, file, text, expected) in [
             (Errno::NOSPC, "", "", "raise the sysctl user.max_user_namespaces"),
-            (Errno::PERM, "/proc/sys/user/max_user_namespaces", "0\n", "user.max_user_namespaces to"),
+            (Errno::PERM, "/proc/sys/user/max_user_namespaces", "0\n", "user.max_user_namespaces, for"),
             (Errno::PERM, "/proc/sys/kernel/unprivileged_userns_clone", "0\n", "unprivileged_userns_clone to 1"),
             (Errno::ACCESS, "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "AppArmor"),
             (Errno::PERM, "", "", "sandbox"),

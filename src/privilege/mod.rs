@@ -1,14 +1,14 @@
-//! Privilege: which user this process is, and which it may become.
+//! Privilege: which user this process is, and which user namespace it can enter.
 //!
 //! ```text
 //!   root of the host ─────────────────────────────────────► Root
-//!   a user with subordinate ids ──user namespace, its map──► Subordinate   owners as images have them
-//!   a user without, for a container ──user namespace───────► Single        root, and nobody else
-//!   a user without, for anything else ────────────────────► Ordinary      owners are recorded, not kept
+//!   a user with subordinate ids ──user namespace, id map──► Subordinate   files have the owners of the image
+//!   a user without, for a container ──user namespace──────► Single        maps the user to root, and no other id
+//!   a user without, for anything else ────────────────────► Ordinary      owners are recorded in xattrs only
 //! ```
 //!
-//! Owns user namespaces, their id maps and what `/etc/subuid` and `/etc/subgid` grant. Namespaces are entered for
-//! good, and only by a process with one thread. Where the programs are that hand out ids, the caller says.
+//! Owns user namespaces, their id maps and the grants in `/etc/subuid` and `/etc/subgid`. A process cannot leave a
+//! namespace again, and must have one thread to enter it. The caller finds the programs that set id maps.
 //!
 //! Knows nothing of stores, mounts or containers.
 
@@ -23,24 +23,24 @@ use subordinate::Maps;
 use crate::sys::namespace;
 use crate::sys::{self, Errno, Namespaces};
 
-/// What this process may do about owners.
+/// Which file owners this process can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
-    /// It was root from the start.
+    /// All: it was started as root.
     Root,
-    /// Root of a namespace that has subordinate ids.
+    /// Those of its user namespace, which maps the user's subordinate ids. It is root there.
     Subordinate,
-    /// Root of a namespace that has nobody else.
+    /// Only root, the one user of its user namespace.
     Single,
-    /// The user that it was; owners can only be recorded.
+    /// None: it stays an ordinary user. Owners can only be recorded.
     Ordinary,
 }
 
-/// For a process that changes a store: takes subordinate ids where there are some. Nothing that it mounts is seen
-/// outside.
+/// For a process that changes a store: enters a user namespace with the user's subordinate ids, if there are any. Its
+/// mounts are then invisible to other processes.
 ///
 /// # Errors
-/// Where the kernel or `newuidmap` refuses what the files in `/etc` promise.
+/// The kernel or `newuidmap` refuses what the files in `/etc` grant.
 pub fn enter_for_store(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     let privilege = take_subordinate_ids(programs, Namespaces::USER.and(Namespaces::MOUNT))?;
     if privilege == Privilege::Subordinate {
@@ -49,8 +49,8 @@ pub fn enter_for_store(programs: Option<&IdPrograms>) -> Result<Privilege, Error
     Ok(privilege)
 }
 
-/// For a process that serves a mount: takes subordinate ids where there are some, and stays among the mounts
-/// that its user sees, so that it ends when the user unmounts.
+/// For a process that serves a mount: enters a user namespace with the user's subordinate ids, if there are any. It
+/// stays in the user's mount namespace, so that the mount ends when the user unmounts it.
 ///
 /// # Errors
 /// As [`enter_for_store`].
@@ -58,11 +58,11 @@ pub fn enter_to_serve(programs: Option<&IdPrograms>) -> Result<Privilege, Error>
     take_subordinate_ids(programs, Namespaces::USER)
 }
 
-/// For a process that runs a container: as [`enter_for_store`], and where there are no subordinate ids, a user
-/// namespace with one user.
+/// For a process that runs a container: as [`enter_for_store`], but without subordinate ids it enters a user namespace
+/// with one user.
 ///
 /// # Errors
-/// As [`enter_for_store`]; where this host refuses its users namespaces.
+/// As [`enter_for_store`]; also where this host refuses user namespaces to ordinary users.
 pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     let privilege = enter_for_store(programs)?;
     if privilege != Privilege::Ordinary {
@@ -78,7 +78,7 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     Ok(Privilege::Single)
 }
 
-/// For root: from here on nothing that this process mounts is seen outside.
+/// For root: enters a mount namespace, so that no other process sees what this one mounts from now on.
 ///
 /// # Errors
 /// As `unshare(2)`: `EPERM` in a container without the capability SYS_ADMIN.

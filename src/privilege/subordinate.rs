@@ -1,4 +1,4 @@
-//! Subordinate ids: what `/etc/subuid` and `/etc/subgid` grant a user, and a user namespace that has them.
+//! Subordinate ids: the grants of `/etc/subuid` and `/etc/subgid`, and a user namespace that maps them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,8 +18,8 @@ pub struct IdPrograms {
 }
 
 impl IdPrograms {
-    /// Looks for `newuidmap` and `newgidmap`, each in the first of `dirs` (those of `PATH`) that has it. `None` unless
-    /// both are found; a relative directory is passed over.
+    /// Finds `newuidmap` and `newgidmap`, each in the first of `dirs` (those of `PATH`) that has it. `None` unless both
+    /// are found. Skips relative directories.
     pub fn find(dirs: &[PathBuf]) -> Option<IdPrograms> {
         let dirs = || dirs.iter().filter(|dir| dir.is_absolute());
         let find = |name: &str| dirs().map(|dir| dir.join(name)).find(|program| program.is_file());
@@ -36,7 +36,7 @@ pub(super) struct Maps<'a> {
 }
 
 impl Maps<'_> {
-    /// `None` where the host has no ids for the user.
+    /// `None` where the host grants the user no ids.
     pub(super) fn of_this_host(uid: u32, gid: u32, programs: &IdPrograms) -> Option<Maps<'_>> {
         let name = process::user_name(uid);
         let name = name.as_deref().unwrap_or(OsStr::new(""));
@@ -46,11 +46,11 @@ impl Maps<'_> {
         Some(Maps { users, groups, programs })
     }
 
-    /// Moves this process into new `namespaces`, a user namespace with these maps among them.
+    /// Moves this process into new `namespaces`, which include a user namespace, and sets its maps.
     pub(super) fn enter(&self, namespaces: Namespaces) -> Result<(), Error> {
         let us = id().to_string();
         let failed = |doing| move |source| Error::Helper { doing, source };
-        // Ids are handed out from outside the new namespace: by a child that stays there.
+        // The maps must be set from outside the new user namespace: by a child that does not enter it.
         let work = |channel: Channel| match self.hand_out(&us, &channel) {
             Ok(()) => 0,
             Err(text) => i32::from(channel.send(text.as_bytes(), None).is_err()),
@@ -64,13 +64,13 @@ impl Maps<'_> {
         drop(channel);
         helper.wait().map_err(failed("wait for newuidmap"))?;
         entered.map_err(Error::refused)?;
-        match answer.map_err(failed("hear from newuidmap"))? {
+        match answer.map_err(failed("receive from newuidmap"))? {
             Some((text, _)) => Err(Error::NoIds(String::from_utf8_lossy(&text).into_owned())),
             None => Ok(()),
         }
     }
 
-    /// In the child: sets both maps of the process `pid`, or says why not.
+    /// In the child: sets both maps of the process `pid`, or returns the reason why not.
     fn hand_out(&self, pid: &str, channel: &Channel) -> Result<(), String> {
         match channel.receive() {
             Ok(Some(_)) => {}
@@ -91,7 +91,7 @@ impl Maps<'_> {
     }
 }
 
-/// The id itself as 0, then every subordinate range of the user from 1 on; `None` where there is none.
+/// Maps `own` to 0, and the user's subordinate ranges to 1 and up; `None` where the user has no range.
 ///
 /// Lines are `USER:FIRST:COUNT`, with a name or a number for the user.
 fn map(text: &[u8], name: &OsStr, uid: u32, own: u32) -> Option<Vec<IdRange>> {

@@ -301,7 +301,7 @@ fn no_subject_and_no_result_are_failures() {
     need!(fuse);
     let place = Place::new();
     let exits = place.script("exits", "exit 3");
-    for (subject, said) in [("gone=/no/such/program", "nobody to be measured"), (&exits, "nothing could be measured")] {
+    for (subject, said) in [("gone=/no/such/program", "no subject to measure"), (&exits, "nothing could be measured")] {
         let output = place.run(&["tar", "--subjects", subject, "--runs", "1"]);
         assert_eq!(output.status.code(), Some(125));
         assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
@@ -450,7 +450,7 @@ fn a_page_and_json_are_written_and_bad_files_are_refused_before_measuring() {
         (["--html", "/"], "is a directory"),
         (["--svg", "/no/such/dir/x"], "cannot write /no/such/dir/x"),
         (["--baseline", &path("none.json")], "No such file"),
-        (["--baseline", &path("not.json")], "is not what overfuse bench --json writes"),
+        (["--baseline", &path("not.json")], "was not written by overfuse bench --json"),
         (["--baseline", &path("other.json")], "has format 2"),
     ] {
         let output = place.run(&["tar", args[0], args[1]]);
@@ -467,7 +467,7 @@ fn unknown_names_are_one_line_with_the_nearest() {
         (&["stat-frist"][..], "no workload \"stat-frist\"; did you mean stat-first"),
         (&["xyzzy"], "no workload \"xyzzy\"; overfuse bench --list shows all"),
         (&["stat", "--subjects", "kernel"], "no subject \"kernel\""),
-        (&["stat", "--subjects", "native", "--relative-to", "overfuse"], "it is not among those that are measured"),
+        (&["stat", "--subjects", "native", "--relative-to", "overfuse"], "not one of the measured subjects"),
     ] {
         let output = place.run(args);
         let error = text(&output.stderr);

@@ -99,7 +99,7 @@ fn a_commit_that_is_impossible_is_refused_in_one_line() {
     assert!(refused.contains("wrk") && refused.contains("work"), "{refused}");
     let in_use = bench.container.lock().expect("take the container");
     let refused = bench.refuses(&["commit", "work", "app:v2"]);
-    assert_eq!(refused, "overfuse: a container is committed when nothing uses it: container work is in use");
+    assert_eq!(refused, "overfuse: a container in use cannot be committed: container work is in use");
     drop(in_use);
     build(&bench.container.upper(), "f .wh.x 644 x");
     assert!(bench.refuses(&["commit", "work", "app:v2"]).contains(r#"".wh.x""#));

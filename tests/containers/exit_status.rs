@@ -51,7 +51,7 @@ fn a_failure_of_our_own_is_125_and_leaves_no_container() {
         (&["--workdir", "relative"], "the working directory \"relative\" is not an absolute path"),
         (&["--entrypoint", ""], "the image names no command: give one after the image's name"),
         (&["--volume", "/gone/away:/x"], "volume source /gone/away: No such file or directory (os error 2)"),
-        (&["-i", "-t"], "standard input is no terminal: leave out -t, or -i"),
+        (&["-i", "-t"], "standard input is not a terminal: leave out -t, or -i"),
     ] {
         let output = host.command(flags, &[]).output().unwrap();
         assert_eq!(output.status.code(), Some(125), "{flags:?}");

@@ -181,7 +181,7 @@ fn a_failed_mount_of_an_image_prints_its_reason() {
     std::fs::create_dir(&at).unwrap();
     let at = at.to_str().unwrap();
     let error = bench.refuses(&["mount", "-o", "upperdir=u,workdir=w", "app:v1", at]);
-    assert_eq!(error, "overfuse: option upperdir goes with lowerdir, not with an image");
+    assert_eq!(error, "overfuse: option upperdir is only for lowerdir, not for an image");
     let upper = bench.container("web").upper();
     std::fs::remove_dir_all(&upper).unwrap();
     let error = bench.refuses(&["mount", "--writable", "web", "app:v1", at]);

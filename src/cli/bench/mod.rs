@@ -1,7 +1,7 @@
-//! `overfuse bench`: union filesystems measured side by side, on this machine.
+//! `overfuse bench`: measures union filesystems side by side, on this machine.
 //!
-//! Everything happens in one temporary directory, among mounts that nobody else sees where this process may have such,
-//! and is unmounted and removed at the end, whatever the end.
+//! All files are in one temporary directory. Mounts are in a private mount namespace, where this process may have one.
+//! Everything is unmounted and removed at the end, even after an error or a signal.
 
 mod output;
 mod progress;
@@ -29,22 +29,22 @@ use crate::privilege::{self, Privilege};
 use crate::sys::signal::Messages;
 use crate::sys::{self, orphans};
 
-/// The signal of Ctrl-C, in the exit code that shells give it.
+/// The signal of Ctrl-C; shells exit with 128 plus this number.
 const INTERRUPT: u8 = 2;
-/// The exit code that says that something became slower than the baseline.
+/// The exit code when a row became slower than the baseline.
 const SLOWER: u8 = 1;
-/// What `--quick` may take before no further run is begun; the rest is for what has begun, and for cleaning up.
+/// With `--quick`, no run begins after this time. The rest of the minute is for the current run and for cleaning up.
 const QUICK: Duration = Duration::from_secs(42);
 
 /// Measure union filesystems side by side: medians with their spread, and ratios to one of them.
 ///
 /// Subjects: native (a plain directory), overlayfs (the kernel's, where it may be mounted), overfuse, every
-/// fuse-overlayfs on PATH, unionfs-fuse, and any program that mounts as fuse-overlayfs does, as NAME=PROGRAM. Missing
-/// ones are named and skipped.
+/// fuse-overlayfs on PATH, unionfs-fuse, and NAME=PROGRAM for any program with the command line of fuse-overlayfs.
+/// Missing subjects are reported and skipped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0; 1 when --baseline is given and something became slower beyond the noise; 125 when it could not be
-measured; 130 after Ctrl-C.
+Exit codes: 0; 1 when a row became slower than --baseline beyond the noise; 125 when nothing could be measured;
+130 after Ctrl-C.
 
 Examples:
   overfuse bench --quick
@@ -53,49 +53,49 @@ Examples:
   overfuse bench --subjects overlayfs,overfuse --subjects one=overfuse,threads=1 walk
   overfuse bench --layers 128 --files 20000 --size 1G --html report.html")]
 pub(super) struct BenchArgs {
-    /// Groups, workloads or single rows, as --list names them [default: all that take no special room]
+    /// Groups, workloads or single rows, with the names of --list [default: all except those marked `only when named`]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
-    /// Show the workloads and what they do
+    /// List the workloads and what they do
     #[arg(long)]
     list: bool,
-    /// Who is measured, with commas between; after NAME=PROGRAM come its mount options; may be given several times
+    /// The subjects to measure, separated by commas; mount options follow NAME=PROGRAM; may be given several times
     #[arg(long, value_name = "SUBJECTS")]
     subjects: Vec<String>,
-    /// The subject that the others are compared with [default: overlayfs, else native]
+    /// The subject to compare the others with [default: overlayfs, else native]
     #[arg(long, value_name = "SUBJECT")]
     relative_to: Option<String>,
-    /// Layers of a stack; curves over layers go so far, up to 500 [default: 6; curves to 128]
+    /// Layers of a stack, up to 500; curves over the number of layers end there [default: 6; curves: 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     layers: Option<u32>,
-    /// Files of a tree; curves over names go so far [default: 5000; curves to 10000]
+    /// Files of a tree; curves over the number of names end there [default: 5000; curves: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
     files: Option<u64>,
     /// The largest file: 64M, 1G, 4G [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     size: Option<u64>,
-    /// How often each is measured, after a warm-up [default: 5; with --quick 3]
+    /// Measurements of each row, after a warm-up [default: 5; with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: Option<u16>,
-    /// Small trees and few workloads: done in a minute
+    /// Small trees and few workloads; takes at most a minute
     #[arg(long)]
     quick: bool,
-    /// As root, drop all caches before each measurement; the pages of the lower layers are warm otherwise
+    /// Drop all caches before each measurement (as root); otherwise the pages of the lower layers are cached
     #[arg(long)]
     cold: bool,
-    /// Where the trees are made [default: $TMPDIR, else /var/tmp]
+    /// Make the trees in this directory [default: $TMPDIR, else /var/tmp]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Write everything that was measured as JSON; - is the standard output, in place of the table
+    /// Write all measurements as JSON; - writes them to standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a page with charts, for a browser
+    /// Write an HTML page with charts
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Draw the ratios of each group of workloads as one picture, for a README
+    /// Write one SVG chart with the ratios of each group of workloads
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Compare with what --json wrote before, and say what moved beyond the noise
+    /// Compare with an earlier --json file, and print which rows changed beyond the noise
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 }
@@ -107,17 +107,17 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit> {
     let workloads = args.selected()?;
     let baseline = args.baseline.as_deref().map(output::read).transpose()?;
     let outputs = Outputs::reserve(args.json.as_deref(), args.html.as_deref(), args.svg.as_deref())?;
-    let mut found = Found::look(&args.subjects)?;
+    let mut found = Found::find(&args.subjects)?;
     let user = enter()?;
-    // Until everything is removed, a signal ends the work and not this process.
+    // From here on, a signal ends the measurements but not this process, which must still remove everything.
     let signals = Messages::receive().context("receiving signals")?;
-    orphans::adopt().context("looking after daemons")?;
+    orphans::adopt().context("becoming the parent of orphaned daemons")?;
     let place = place(args.dir.as_deref())?;
     let measured = measure(args, &workloads, &mut found, user, &signals, place.path());
     let path = place.path().to_path_buf();
     let removed = place.close().with_context(|| format!("removing {}", path.display()));
-    // One that came meanwhile has nothing left to end: delivered now, it would kill this process in place of the
-    // exit code.
+    // A signal that arrived since has nothing left to end. Delivered now, it would kill this process and so replace
+    // the exit code.
     signals.until_exit();
     let (report, stopped) = measured?;
     removed?;
@@ -129,7 +129,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Exit> {
             Ok(Exit::Process(128 + INTERRUPT))
         }
         Some(Stopped::TimeUp(workload)) => {
-            eprintln!("overfuse: the minute was over at {workload}: this directory or machine is too slow for more");
+            eprintln!("overfuse: stopped at {workload} after a minute: this directory or machine is too slow for more");
             Ok(Exit::Success)
         }
         Some(Stopped::Full(workload)) => {
@@ -168,7 +168,7 @@ fn measure(
         }
     }
     if found.subjects.is_empty() {
-        bail!("there is nobody to be measured");
+        bail!("there is no subject to measure");
     }
     if args.cold && user != User::Root {
         eprintln!("overfuse: --cold: only root can drop caches; the pages of the lower layers stay warm");
@@ -176,13 +176,13 @@ fn measure(
     let names: Vec<&str> = found.subjects.iter().map(|subject| subject.name.as_str()).collect();
     let relative_to = match &args.relative_to {
         Some(name) if !names.contains(&name.as_str()) => {
-            bail!("--relative-to {name}: it is not among those that are measured: {}", names.join(", "))
+            bail!("--relative-to {name}: not one of the measured subjects: {}", names.join(", "))
         }
         Some(name) => Some(name.clone()),
         None => ["overlayfs", "native"].into_iter().find(|name| names.contains(name)).map(Into::into),
     };
     if args.svg.is_some() && (relative_to.is_none() || names.len() < 2) {
-        bail!("--svg draws ratios, and there is nobody to compare with: name two subjects");
+        bail!("--svg draws ratios, and there is no subject to compare with: name two subjects");
     }
     let runs = args.runs.map_or(if args.quick { 3 } else { 5 }, usize::from);
     let plan = Plan {
@@ -203,7 +203,7 @@ fn measure(
     report.date = begun.to_string();
     report.command = command_line();
     report.method.relative_to = relative_to;
-    // A directory of its own was made there and is gone.
+    // Reports the parent: the benchmark's own directory is removed.
     report.machine.directory = dir.parent().unwrap_or(dir).display().to_string();
     report.subjects.append(&mut found.skipped);
     Ok((report, stopped))
@@ -238,7 +238,8 @@ impl BenchArgs {
     }
 }
 
-/// Who this process is to the file systems, after it became what it can be. To be called before any thread is made.
+/// Enters the namespaces that this process may, and returns how file systems then see its user. To be called before any
+/// thread is started.
 fn enter() -> Result<User> {
     if sys::effective_uid() != 0 {
         return match privilege::enter_to_run(ids::programs().as_ref()) {
@@ -246,7 +247,7 @@ fn enter() -> Result<User> {
             Ok(_) => Ok(User::InNamespace),
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                eprintln!("overfuse: {error:#}; only what fusermount3 mounts is measured");
+                eprintln!("overfuse: {error:#}; only subjects that fusermount3 can mount are measured");
                 Ok(User::Ordinary)
             }
         };
@@ -258,7 +259,7 @@ fn enter() -> Result<User> {
     }
 }
 
-/// A directory of our own on a file system that can hold an upper layer.
+/// Makes a temporary directory on a file system that supports an upper layer.
 fn place(asked: Option<&Path>) -> Result<TempDir> {
     let make = |parent: &Path| -> Result<TempDir> {
         let parent = parent.canonicalize().with_context(|| parent.display().to_string())?;
@@ -279,10 +280,12 @@ fn place(asked: Option<&Path>) -> Result<TempDir> {
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Err(refused.unwrap_or_else(|| anyhow::anyhow!("nowhere to write")).context("--dir names a better place"))
+    Err(refused
+        .unwrap_or_else(|| anyhow::anyhow!("no directory to write to"))
+        .context("name another directory with --dir"))
 }
 
-/// As a user would type it.
+/// The command line of this process, quoted for a shell.
 fn command_line() -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
     let word = |word: std::ffi::OsString| {

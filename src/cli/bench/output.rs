@@ -1,4 +1,4 @@
-//! Where a report goes: the standard output, and files.
+//! Writes a report to standard output and to files.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::bench::baseline::Comparison;
 use crate::bench::result::FORMAT;
 use crate::bench::{Report, html, number};
 
-/// What will be written when everything is measured. That it can be is found out before.
+/// The outputs of a report. They are opened before measuring, so that a file that cannot be written fails early.
 #[derive(Debug)]
 pub(super) struct Outputs {
     json: Option<Target>,
@@ -24,7 +24,7 @@ pub(super) struct Outputs {
 #[derive(Debug)]
 enum Target {
     Standard,
-    /// Replaced as a whole, by what is written beside it.
+    /// A file, and the temporary file beside it that replaces it when written.
     File(NamedTempFile, PathBuf),
     /// A device or a pipe.
     Special(PathBuf),
@@ -65,15 +65,19 @@ impl Target {
 }
 
 impl Outputs {
+    /// Opens the outputs.
+    ///
     /// # Errors
-    /// For a file that cannot be written.
+    /// A file cannot be written.
     pub(super) fn reserve(json: Option<&Path>, html: Option<&Path>, svg: Option<&Path>) -> Result<Outputs> {
         let reserve = |path: Option<&Path>| path.map(Target::reserve).transpose();
         Ok(Outputs { json: reserve(json)?, html: reserve(html)?, svg: reserve(svg)? })
     }
 
+    /// Writes the report to each output, and as a table to standard output unless that is one of the outputs.
+    ///
     /// # Errors
-    /// As `write(2)`.
+    /// As `write(2)`; also when there is no ratio to draw.
     pub(super) fn write(self, report: &Report, comparison: Option<&Comparison>) -> Result<()> {
         let targets = [&self.json, &self.html, &self.svg];
         let to_standard = targets.into_iter().any(|target| matches!(target, Some(Target::Standard)));
@@ -84,7 +88,7 @@ impl Outputs {
             target.write(&html::page(report))?;
         }
         if let Some(target) = self.svg {
-            let picture = html::picture(report).context("--svg: nothing was measured that has a ratio")?;
+            let picture = html::picture(report).context("--svg: no measured row has a ratio")?;
             target.write(&picture)?;
         }
         if to_standard {
@@ -95,25 +99,25 @@ impl Outputs {
     }
 }
 
-/// What `--json` wrote.
+/// Reads a file that `--json` wrote.
 ///
 /// # Errors
-/// For what is none of it.
+/// The file cannot be read, is not such a file, or has another format version.
 pub(super) fn read(path: &Path) -> Result<Report> {
     #[derive(serde::Deserialize)]
     struct Format {
         format: u32,
     }
     let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let not_ours = || format!("{} is not what overfuse bench --json writes", path.display());
+    let not_ours = || format!("{} was not written by overfuse bench --json", path.display());
     let Format { format } = serde_json::from_slice(&text).with_context(not_ours)?;
     if format != FORMAT {
-        bail!("{} has format {format}, and this is version {FORMAT}: measure it anew", path.display());
+        bail!("{} has format {format}, but this program reads format {FORMAT}: measure again", path.display());
     }
     serde_json::from_slice(&text).with_context(not_ours)
 }
 
-/// What moved, in lines.
+/// Lines about every row that changed.
 fn moved(comparison: &Comparison) -> String {
     let mut text = format!(
         "\nOf {} figures {} moved beyond the noise of the baseline, {} of them to slower.\n",

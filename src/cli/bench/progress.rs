@@ -1,4 +1,4 @@
-//! How far a benchmark is: a bar on a terminal, and a line for what fails.
+//! Shows the progress of a benchmark: a bar on a terminal, and a line for each failure.
 
 use std::io::{self, IsTerminal};
 
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::super::output::harmless;
 use crate::bench::Observer;
 
-/// Shows it on the standard error.
+/// A progress bar on standard error.
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
 
@@ -21,7 +21,7 @@ impl Progress {
         Progress(ProgressBar::new(0).with_style(style.progress_chars("=> ")))
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }

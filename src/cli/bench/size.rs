@@ -1,8 +1,8 @@
-//! Sizes, read as people write them.
+//! Parses sizes with units.
 
 use anyhow::{Result, bail};
 
-/// A size as people write it: `4096`, `4k`, `100M`, `1GiB`.
+/// Parses a size in bytes: `4096`, `4k`, `100M`, `1GiB`. Units are powers of 1024, and case does not matter.
 pub(super) fn parse(text: &str) -> Result<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_have_units_or_none() {
         for (text, bytes) in [("4096", 4096), ("4k", 4096), ("100M", 100 << 20), ("1GiB", 1 << 30), ("2 TB", 2 << 40)] {
             assert_eq!(parse(text).ok(), Some(bytes), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Which subjects this host has.
+//! Finds the subjects of a benchmark on this host.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,29 +10,29 @@ use anyhow::{Context, Result, bail};
 use crate::bench::result::{self, State};
 use crate::bench::{Kind, Subject};
 
-/// The words of `--subjects`; programs are named by `NAME=/path`.
+/// The names that `--subjects` takes besides `NAME=PROGRAM`.
 const WORDS: [&str; 5] = ["native", "overlayfs", "overfuse", "fuse-overlayfs", "unionfs-fuse"];
 
-/// Those that were asked for.
+/// The requested subjects.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub subjects: Vec<Subject>,
-    /// With the reason.
+    /// Subjects that this host lacks, with the reason.
     pub skipped: Vec<result::Subject>,
 }
 
 impl Found {
-    /// Looks for those that `asked` names, or for all.
+    /// Finds the subjects that `asked` names; all of them if it is empty.
     ///
     /// # Errors
-    /// For a word that is no subject.
-    pub(super) fn look(asked: &[String]) -> Result<Found> {
+    /// A name is not a subject.
+    pub(super) fn find(asked: &[String]) -> Result<Found> {
         let mut found = Found::default();
         if asked.is_empty() {
             WORDS.iter().try_for_each(|word| found.add(word))?;
         }
         for value in asked {
-            // After a program come its mount options, with their commas.
+            // Everything after NAME=PROGRAM is mount options, which contain commas too.
             let (words, program) = match value.find('=') {
                 Some(equals) => value.split_at(value[..equals].rfind(',').map_or(0, |comma| comma + 1)),
                 None => (value.as_str(), ""),
@@ -56,7 +56,7 @@ impl Found {
                 self.subjects.push(Subject { name: word.into(), version, kind: Kind::Overlayfs });
             }
             "overfuse" => {
-                let program = std::env::current_exe().context("where this program is")?;
+                let program = std::env::current_exe().context("finding the path of this program")?;
                 let kind = Kind::Program { program, options: String::new() };
                 self.subjects.push(Subject { name: word.into(), version: env!("CARGO_PKG_VERSION").into(), kind });
             }
@@ -128,7 +128,7 @@ impl Found {
     }
 }
 
-/// All programs of that name, each once, whatever ways lead to it.
+/// All programs of that name on `PATH`. A program that several links lead to is listed once.
 fn on_path(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut known = HashSet::new();
@@ -140,25 +140,26 @@ fn on_path(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What `PROGRAM --version` names as its version, on whichever stream.
+/// The version that `PROGRAM --version` prints to either stream.
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let said = [output.stdout, output.stderr].concat();
     own_version(&String::from_utf8_lossy(&said), &program.file_name()?.to_string_lossy())
 }
 
-/// Where several lines have one, that of the line that begins with the program's name: libraries name theirs too.
+/// The version in the line that begins with the program's name, else the first one: programs print the versions of
+/// their libraries too.
 fn own_version(said: &str, name: &str) -> Option<String> {
     said.lines().filter(|line| line.starts_with(name)).chain(said.lines()).find_map(number)
 }
 
-/// The first word of a line that is a version.
+/// The first version number in a line.
 fn number(line: &str) -> Option<String> {
     let words = line.split(|c: char| c.is_whitespace() || c == ',').map(|word| word.trim_start_matches('v'));
     words.filter(|word| word.contains('.')).find(|word| word.starts_with(|c: char| c.is_ascii_digit())).map(Into::into)
 }
 
-/// Its first two numbers.
+/// The first two numbers of a version.
 fn short(version: &str) -> String {
     version.split('.').take(2).collect::<Vec<_>>().join(".")
 }
@@ -185,23 +186,23 @@ mod tests {
 
     #[test]
     fn subjects_are_words_and_programs_with_their_options() {
-        let look = |asked: &[&str]| {
+        let find = |asked: &[&str]| {
             let asked: Vec<String> = asked.iter().map(|word| (*word).to_owned()).collect();
-            Found::look(&asked)
+            Found::find(&asked)
         };
-        let found = look(&["native,mine=/bin/true,a=1,b", "overlayfs"]).expect("subjects");
+        let found = find(&["native,mine=/bin/true,a=1,b", "overlayfs"]).expect("subjects");
         let names: Vec<&str> = found.subjects.iter().map(|subject| subject.name.as_str()).collect();
         assert_eq!(names, ["native", "mine", "overlayfs"]);
         assert!(matches!(&found.subjects[1].kind, Kind::Program { options, .. } if options == "a=1,b"));
-        let found = look(&["tuned=overfuse,threads=1", "sh=sh", "fuse-overlayfs-0.0"]).expect("subjects");
+        let found = find(&["tuned=overfuse,threads=1", "sh=sh", "fuse-overlayfs-0.0"]).expect("subjects");
         let kinds: Vec<&Kind> = found.subjects.iter().map(|subject| &subject.kind).collect();
         let own = std::env::current_exe().expect("this program");
         assert!(matches!(kinds[0], Kind::Program { program, options } if *program == own && options == "threads=1"));
         assert!(matches!(kinds[1], Kind::Program { program, .. } if program.is_absolute()));
         assert_eq!(found.skipped[0].name, "fuse-overlayfs-0.0");
-        let found = look(&["mine=/no/such/program"]).expect("subjects");
+        let found = find(&["mine=/no/such/program"]).expect("subjects");
         assert!(matches!(&found.skipped[0].state, State::Skipped(why) if why.contains("/no/such/program")));
-        assert!(look(&["nonsense"]).is_err());
-        assert!(look(&["=/bin/true"]).is_err());
+        assert!(find(&["nonsense"]).is_err());
+        assert!(find(&["=/bin/true"]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! A report as a table: medians with spread, and ratios to one subject.
+//! Formats a report as tables: medians with spread, and ratios to one subject.
 
 use crate::bench::number;
 use crate::bench::result::{Outcome, Report, Row, State};
@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
-/// Where and how, in a line.
+/// One line about the machine and the method.
 fn machine(report: &Report) -> String {
     let (machine, method) = (&report.machine, &report.method);
     let caches = if method.cold { "caches dropped" } else { "lower pages warm" };
@@ -52,7 +52,7 @@ fn times(report: &Report, group: &str, rows: &[&Row]) -> String {
     table.render()
 }
 
-/// `12.3 µs ±4% 3.2×`
+/// Median, spread and ratio: `12.3 µs ±4% 3.2×`.
 fn cell(report: &Report, row: &Row, subject: &str) -> String {
     let Some(outcome) = row.outcome(subject) else { return "–".into() };
     let mut text = match Summary::of(&outcome.seconds) {
@@ -73,13 +73,13 @@ fn cell(report: &Report, row: &Row, subject: &str) -> String {
     text
 }
 
-/// To the subject that others are compared with; none for itself.
+/// The ratio to the subject that others are compared with; `None` for that subject itself.
 fn ratio(report: &Report, row: &Row, outcome: &Outcome) -> Option<Ratio> {
     let other = report.method.relative_to.as_deref().filter(|other| *other != outcome.subject)?;
     Ratio::of(&outcome.seconds, &row.outcome(other)?.seconds)
 }
 
-/// Requests and system calls of an operation, where they were counted.
+/// Requests and system calls per operation, where they were counted.
 fn counted(report: &Report) -> String {
     let mut table = Table::new(&["PER OPERATION", "", "REQUESTS", "SYSCALLS", "WHICH", ""]);
     let mut any = false;
@@ -107,7 +107,7 @@ fn counted(report: &Report) -> String {
 /// Memory and descriptors of the daemons.
 fn served(report: &Report) -> String {
     let size = |bytes: u64| number::bytes(bytes as f64);
-    // Parts of one measurement have one answer.
+    // Rows of one measurement share these values.
     let rows = report.rows.iter().filter(|row| !is_repeated(report, row));
     by_subject(report, "DAEMON AFTER IT: RESIDENT, PEAK, DESCRIPTORS", rows, |outcome| {
         let daemon = outcome.daemon?;
@@ -115,7 +115,7 @@ fn served(report: &Report) -> String {
     })
 }
 
-/// A table of what `cell` says of each subject's outcome, of the rows of which it says something.
+/// A table with `cell` of each subject's outcome. Leaves out rows without any cell.
 fn by_subject<'a>(
     report: &Report,
     title: &str,
@@ -136,7 +136,7 @@ fn by_subject<'a>(
     if any { table.render() + "\n" } else { String::new() }
 }
 
-/// Whether the row after this one is of the same measurement: then that one says what was at its end.
+/// Whether the next row is of the same measurement. Its values are the same then, and only the last row shows them.
 fn is_repeated(report: &Report, row: &Row) -> bool {
     let at = report.rows.iter().position(|other| std::ptr::eq(other, row));
     let next = at.and_then(|at| report.rows.get(at + 1));
@@ -144,14 +144,14 @@ fn is_repeated(report: &Report, row: &Row) -> bool {
     next.is_some_and(|next| daemons(next) == daemons(row))
 }
 
-/// Disk amplification.
+/// A table of the bytes in the upper layer, compared with the bytes that were changed.
 fn written(report: &Report) -> String {
     by_subject(report, "IN THE UPPER LAYER, OF WHAT WAS CHANGED", report.rows.iter(), |outcome| {
         number::amplification(outcome.written?)
     })
 }
 
-/// What a reader must know beside the figures.
+/// Notes below the tables: failures, skipped subjects, uncertain ratios, and the meaning of the signs.
 fn remarks(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut failures: Vec<(&str, &str, Vec<&str>)> = Vec::new();
@@ -178,13 +178,13 @@ fn remarks(report: &Report) -> String {
     let unsure =
         unsure.filter(|(row, outcome)| ratio(report, row, outcome).is_some_and(|r| r.is_meaningless())).count();
     if unsure > 0 {
-        lines.push(format!("~ {unsure} ratios are too uncertain to be quoted: more --runs, or a quieter machine"));
+        lines.push(format!("~ {unsure} ratios are too uncertain to quote: use more --runs, or a quieter machine"));
     }
     if let Some(other) = &report.method.relative_to {
         lines.push(format!("× times of {other}; ± half of the 95 % interval of the median"));
     }
     if report.interrupted {
-        lines.push("not complete".into());
+        lines.push("not complete: some rows were not measured".into());
     }
     lines.iter().map(|line| format!("{}\n", harmless(line))).collect()
 }

@@ -1,6 +1,6 @@
-//! What a program needs to start: its interpreter and its libraries, found as the dynamic linker finds them.
+//! Finds what a program needs to start, its interpreter and libraries, as the dynamic linker does.
 //!
-//! Reads files, and runs none: `ldd` would.
+//! Only reads files. `ldd` would run the program.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,22 +11,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use goblin::elf::Elf;
 
-/// Where libraries are when nothing else says so.
+/// The default directories of libraries.
 const DEFAULT_DIRS: [&str; 5] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
 
-/// What a program loads before its own code runs.
+/// The files that a program loads before its own code runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Where the program says its interpreter is; none for a static program.
+    /// The interpreter that the program names; `None` for a static program.
     pub interpreter: Option<PathBuf>,
-    /// By the name under which they are asked for.
+    /// Paths by the name that programs use.
     pub libraries: BTreeMap<String, PathBuf>,
 }
 
-/// The dynamic linker's ways to find a library on this host.
+/// Finds libraries of this host as the dynamic linker does.
 #[derive(Debug)]
 pub(super) struct Linker {
-    /// What `ldconfig` found: name and path.
+    /// The cache that `ldconfig` wrote: names and paths.
     cache: Vec<(String, PathBuf)>,
 }
 
@@ -45,10 +45,10 @@ impl Linker {
         Linker { cache: fs::read("/etc/ld.so.cache").map(|bytes| parse_cache(&bytes)).unwrap_or_default() }
     }
 
-    /// Everything that `program` loads, and that this loads in turn.
+    /// Everything that `program` and its libraries load.
     ///
     /// # Errors
-    /// For what is no ELF file, and for a library that is nowhere.
+    /// `program` is not an ELF file, or a library is missing.
     pub(super) fn needs(&self, program: &Path) -> Result<Needs> {
         let first = Object::read(program)?;
         let mut needs = Needs { interpreter: first.interpreter.clone(), ..Needs::default() };
@@ -87,11 +87,11 @@ impl Linker {
 impl Object {
     fn read(path: &Path) -> Result<Object> {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let elf = Elf::parse(&bytes).with_context(|| format!("{} is no ELF file", path.display()))?;
+        let elf = Elf::parse(&bytes).with_context(|| format!("{} is not an ELF file", path.display()))?;
         if elf.header.e_type != goblin::elf::header::ET_EXEC && elf.header.e_type != goblin::elf::header::ET_DYN {
             bail!("{} is neither a program nor a library", path.display());
         }
-        // `$ORIGIN` is where the file really is.
+        // `$ORIGIN` is the directory of the file after links are resolved.
         let real = path.canonicalize().unwrap_or_else(|_| path.into());
         let origin = real.parent().unwrap_or(Path::new("/"));
         let search = elf.rpaths.iter().chain(&elf.runpaths).flat_map(|list| list.split(':'));
@@ -110,8 +110,8 @@ fn expand(dir: &str, origin: &Path) -> PathBuf {
     dir.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin).into()
 }
 
-/// The names and paths in `/etc/ld.so.cache`, in the format that glibc has written since 2.2, which can follow an
-/// older one: a head with the count, entries of 24 bytes, and strings at offsets from the head.
+/// Reads names and paths from `/etc/ld.so.cache`, in the format of glibc 2.2 and later: a header with the count,
+/// entries of 24 bytes, and strings at offsets from the header. A cache in the older format can precede it.
 fn parse_cache(bytes: &[u8]) -> Vec<(String, PathBuf)> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEAD: usize = 48;
@@ -121,7 +121,7 @@ fn parse_cache(bytes: &[u8]) -> Vec<(String, PathBuf)> {
     let number = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);
     let text = |at: usize| bytes.get(at..)?.split(|&b| b == 0).next();
     let entry = |at: usize| {
-        // Libraries for particular processors come again without.
+        // Skips libraries for particular processors: each is also listed without that restriction.
         let plain = bytes.get(at + 16..at + ENTRY)?.iter().all(|&b| b == 0);
         let name = std::str::from_utf8(text(number(at + 4)?)?).ok()?;
         let path = PathBuf::from(OsStr::from_bytes(text(number(at + 8)?)?));
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_is_read_also_behind_an_older_one() {
+    fn a_cache_is_read_even_after_an_older_one() {
         let mut cache = b"glibc-ld.so.cache1.1".to_vec();
         for number in [2u32, 0, 0, 0, 0, 0, 0] {
             cache.extend(number.to_ne_bytes());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_cache_is_as_good_as_none() {
+    fn a_damaged_cache_is_ignored() {
         let mut cache = b"glibc-ld.so.cache1.1".to_vec();
         cache.extend([0xff; 200]);
         assert_eq!(parse_cache(&cache), []);

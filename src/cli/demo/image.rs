@@ -1,4 +1,4 @@
-//! The demo's image: five layers of this host's own files, written as an OCI image layout.
+//! The demo's image: five layers of this host's files, written as an OCI image layout.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::layer::{Policy, whiteout};
 use crate::sys::{Dir, Name};
 use crate::tar;
 
-/// What the process of the demo runs. It stays in the container, and so says what it does itself.
+/// The script that the demo's container runs. It prints what it does.
 const SCRIPT: &str = "\
 set -e
 echo \"   I am process $$ of a container, and the mount is my root.\"
@@ -26,15 +26,15 @@ echo '   add     /app/out/report.txt'
 mkdir /app/out
 cat /etc/motd /etc/app.conf > /app/out/report.txt
 ";
-/// Where the script stands in the image.
+/// The path of the script in the image.
 pub(super) const SCRIPT_PATH: &str = "/app/run.sh";
 const TOOLS: [&str; 5] = ["cat", "ls", "mkdir", "rm", "sleep"];
 
-/// One layer to be.
+/// The content of a layer to build.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub name: &'static str,
-    /// What it holds, in a few words.
+    /// Its content, in a few words.
     pub holds: String,
     entries: Vec<Entry>,
 }
@@ -45,14 +45,14 @@ enum Entry {
     /// A path in the image, and the file of this host that it copies.
     Copy(PathBuf, PathBuf),
     Text(&'static str, &'static str),
-    /// Nothing any more, whatever the layers below have.
+    /// Hides this path of the layers below.
     Whiteout(&'static str),
 }
 
 /// The five layers, bottom first.
 ///
 /// # Errors
-/// When this host lacks a tool, or a library that it needs.
+/// This host lacks a tool, or a library that a tool needs.
 pub(super) fn layers() -> Result<Vec<Layer>> {
     let linker = Linker::of_this_host();
     let mut present = BTreeSet::new();
@@ -65,7 +65,7 @@ pub(super) fn layers() -> Result<Vec<Layer>> {
     let layer = |name, holds: &str, entries| Layer { name, holds: holds.into(), entries };
     Ok(vec![
         layer("shell", "/bin/sh and the libraries that it loads", shell),
-        layer("tools", &format!("/bin/{{{}}} and theirs", TOOLS.join(",")), tools),
+        layer("tools", &format!("/bin/{{{}}} and their libraries", TOOLS.join(",")), tools),
         layer(
             "settings",
             "/etc/app.conf, /etc/motd",
@@ -85,17 +85,17 @@ pub(super) fn layers() -> Result<Vec<Layer>> {
         ),
         layer(
             "release",
-            "/etc/motd anew, a whiteout of draft.txt",
+            "a new /etc/motd, a whiteout of draft.txt",
             vec![Entry::Text("/etc/motd", "Welcome to the second edition.\n"), Entry::Whiteout("/app/draft.txt")],
         ),
     ])
 }
 
-/// Adds a program of this host as `/bin/NAME`, and of what it loads what is not `present` yet.
+/// Adds a program of this host as `/bin/NAME`, and the files that it loads and that are not `present` yet.
 fn program(name: &str, linker: &Linker, present: &mut BTreeSet<PathBuf>, to: &mut Vec<Entry>) -> Result<()> {
     let path = find(name).with_context(|| format!("this host has no program `{name}`"))?;
     let needs = linker.needs(&path)?;
-    // Programs ask for the interpreter as a library, too, and find the one that runs them.
+    // Leaves out the interpreter, which programs also list as a library: it is already loaded when they start.
     let interpreter_name = needs.interpreter.as_deref().and_then(Path::file_name);
     let libraries = needs.libraries.iter().filter_map(|(name, path)| {
         let name = Path::new(name).file_name().filter(|name| Some(*name) != interpreter_name)?;
@@ -111,7 +111,7 @@ fn program(name: &str, linker: &Linker, present: &mut BTreeSet<PathBuf>, to: &mu
     Ok(())
 }
 
-/// A program on the path of this process, or where programs are.
+/// Finds a program on `PATH`, or else in `/bin` or `/usr/bin`.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute());
@@ -119,11 +119,11 @@ fn find(name: &str) -> Option<PathBuf> {
     dirs.chain(usual).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Writes `layers` to the directory `layout`, which is made, as an image called `name`. Layers are built in
-/// `scratch`, and have the format that `policy` gives an upper directory.
+/// Writes `layers` as an image called `name` to the directory `layout`, which it creates. Builds the layers in
+/// `scratch`, in the format that `policy` gives an upper directory.
 ///
 /// # Errors
-/// When a file cannot be read or written.
+/// A file cannot be read or written.
 pub(super) fn write(layers: &[Layer], name: &str, layout: &Path, scratch: &Path, policy: Policy) -> Result<()> {
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).context("making the image layout")?;
@@ -157,7 +157,7 @@ pub(super) fn write(layers: &[Layer], name: &str, layout: &Path, scratch: &Path,
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).context("writing oci-layout")
 }
 
-/// How to run the image: its libraries are all in one place, wherever they come from.
+/// How to run the image. All libraries are in `/lib`, so `LD_LIBRARY_PATH` names it.
 fn changes() -> Vec<Change> {
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     vec![
@@ -173,7 +173,7 @@ fn empty_config() -> Vec<u8> {
 }
 
 impl Layer {
-    /// Makes the layer's tree in `dir`, as an upper directory would hold it.
+    /// Makes the layer's tree in `dir`, in the format of an upper directory.
     fn build(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir)?;
         let at = |path: &Path| -> Result<PathBuf> {
@@ -200,16 +200,16 @@ impl Layer {
         Ok(())
     }
 
-    /// How many files it holds, whiteouts not counted.
+    /// The number of its files, without whiteouts.
     pub(super) fn files(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry, Entry::Copy(..) | Entry::Text(..))).count()
     }
 }
 
-/// What identifies a tree: the digest of its archive.
+/// Identifies a tree by the digest of its archive.
 ///
 /// # Errors
-/// When the tree cannot be read.
+/// The tree cannot be read.
 pub(super) fn digest(tree: &Path, policy: Policy) -> Result<Digest> {
     Ok(tar::pack(tar::Over::nothing(&Dir::open_host(tree)?), policy, image::Hasher::default())?.finish())
 }

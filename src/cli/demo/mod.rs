@@ -1,8 +1,8 @@
-//! `overfuse demo`: the whole way from an image to a changed container, with this host's own files.
+//! `overfuse demo`: makes an image of this host's files, runs a container of it, and shows what the container changed.
 //!
-//! Needs no network, no root and no package. Everything happens in one temporary directory, which this
-//! process removes when the one that it started is done, has failed or was interrupted; mounts are in a
-//! namespace of that process, and end with it.
+//! Needs no network, no root and no package. A child process does the work in its own mount namespace, so that its
+//! mounts end with it. This process removes the temporary directory when the child is done, has failed or was
+//! interrupted.
 
 mod elf;
 mod image;
@@ -29,33 +29,33 @@ use crate::sys::poll::{self, Interest};
 use crate::sys::signal::{self, Messages};
 use crate::sys::{Dir, Namespaces, namespace, process};
 
-/// The image's name, and the container's.
+/// The name of the image and of the container.
 const NAME: &str = "demo";
 
-/// The signal of Ctrl-C, in the exit code that shells give it.
+/// The signal of Ctrl-C; shells exit with 128 plus this number.
 const INTERRUPT: u8 = 2;
 
-/// Show the whole way on this host's own files: an image of five layers, a mount, a process, its changes.
+/// Make an image of five layers from this host's files, run a process in it, and show what the process changed.
 ///
-/// Works in a temporary directory and removes it; needs no network, no root and no package.
+/// Works in a temporary directory and removes it. Needs no network, no root and no package.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {}
 
 pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
     check_fuse()?;
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
-    // Until everything is removed, a signal ends the work and not this process.
+    // From here on, a signal ends the work but not this process, which must still remove everything.
     let signals = Messages::receive_with_children().context("receiving signals")?;
     let place = place()?;
     let path = place.path().to_path_buf();
     let ended = supervise(&signals, || perform(privilege, &path))?;
     place.close().with_context(|| format!("removing {}", path.display()))?;
-    // One that came meanwhile has nothing left to end: delivered now, it would kill this process in place of the
-    // exit code that says that everything is removed.
+    // A signal that arrived since has nothing left to end. Delivered now, it would kill this process and so replace
+    // the exit code.
     signals.until_exit();
     match ended {
         Ended::Done(0) => {
-            output::print(&format!("\n{} is removed, and with it everything.\n", path.display()))?;
+            output::print(&format!("\n{} and everything in it is removed.\n", path.display()))?;
             Ok(Exit::Success)
         }
         Ended::Done(code) => Ok(Exit::Process(code)),
@@ -66,7 +66,7 @@ pub(super) fn run(_args: &DemoArgs) -> Result<Exit> {
     }
 }
 
-/// Says before anything is built what would fail later.
+/// Checks that `/dev/fuse` can be opened, before anything is built.
 fn check_fuse() -> Result<()> {
     let Err(error) = File::options().read(true).write(true).open("/dev/fuse") else { return Ok(()) };
     let what_to_do = match error.kind() {
@@ -76,7 +76,7 @@ fn check_fuse() -> Result<()> {
     Err(anyhow::Error::new(error).context(format!("cannot open /dev/fuse ({what_to_do})")))
 }
 
-/// A temporary directory on a file system that can hold an upper layer.
+/// Makes a temporary directory on a file system that supports an upper layer.
 fn place() -> Result<TempDir> {
     let candidates = [std::env::temp_dir(), "/var/tmp".into(), "/dev/shm".into(), ".".into()];
     let fits = |dir: &TempDir| Policy::check_upper(&Dir::open_host(dir.path())?);
@@ -88,20 +88,19 @@ fn place() -> Result<TempDir> {
     candidates.iter().find_map(make).with_context(|| {
         let tried = candidates.map(|dir| dir.display().to_string()).join(", ");
         format!(
-            "nowhere to write: none of {tried} can hold extended attributes and whiteouts; set TMPDIR to one that can"
+            "none of {tried} is writable and supports extended attributes and whiteouts; set TMPDIR to one that does"
         )
     })
 }
 
 /// How the work ended.
 enum Ended {
-    /// With an exit code, after it has said why when that is not 0.
+    /// It ended with this exit code. If that is not 0, the reason was printed.
     Done(u8),
     Interrupted,
 }
 
-/// Does `work` in a process with a mount namespace of its own, so that nothing is left of it when it ends,
-/// however it ends.
+/// Runs `work` in a child process with its own mount namespace, so that its mounts end with it even if it is killed.
 fn supervise(signals: &Messages, work: impl FnOnce() -> Result<()>) -> Result<Ended> {
     let child = process::spawn(Namespaces::MOUNT, || {
         let prepared = signal::reset_all().and_then(|()| namespace::keep_mounts_inside());
@@ -122,7 +121,7 @@ fn supervise(signals: &Messages, work: impl FnOnce() -> Result<()>) -> Result<En
             Some(signal::CHILD_ENDED) => break,
             Some(signal::HANGUP | signal::INTERRUPT | signal::TERMINATE) => {
                 interrupted = true;
-                // When it has just ended by itself, that is as good.
+                // Ignores the error: it means that the child has just ended.
                 let _ = child.kill();
             }
             _ => {}
@@ -177,7 +176,7 @@ fn perform(privilege: Privilege, dir: &Path) -> Result<()> {
     if digests_before == digests_after { Ok(()) } else { Err(anyhow!("a layer was changed: this must not happen")) }
 }
 
-/// Topmost first, as they lie on each other.
+/// A table of the layers, topmost first.
 fn layers_table(layers: &[image::Layer], image: &Image, store: &Store) -> String {
     let mut table = Table::new(&["LAYER", "FILES", "SIZE", "HOLDS"]);
     for (layer, diff_id) in layers.iter().zip(&image.layers).rev() {

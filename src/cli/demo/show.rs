@@ -1,4 +1,4 @@
-//! The trees of the demo, and where each of their files comes from.
+//! Shows the trees of the demo, and the layer that each file comes from.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use anyhow::Result;
 
 use super::super::output::{self, Table};
 
-/// Longer names are counted instead of listed.
+/// A longer list of names is replaced by their number.
 const NAMES_WIDTH: usize = 36;
 
-/// A directory in which a file can be, and what to call it.
+/// A layer's directory, and its name in the output.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     pub name: String,
@@ -20,7 +20,7 @@ pub(super) struct Source {
 /// Every file, and the name of the layer that it comes from.
 pub(super) type Tree = BTreeMap<PathBuf, String>;
 
-/// Which of `sources`, topmost first, each of the `files` comes from.
+/// Finds for each of `files` the first of `sources`, topmost first, that has it.
 pub(super) fn tree(files: Vec<PathBuf>, sources: &[Source]) -> Tree {
     let name = |path: &Path| {
         let source = sources.iter().find(|source| source.dir.join(path).symlink_metadata().is_ok());
@@ -29,7 +29,7 @@ pub(super) fn tree(files: Vec<PathBuf>, sources: &[Source]) -> Tree {
     files.into_iter().map(|path| (path.clone(), name(&path))).collect()
 }
 
-/// Both trees side by side; files of one directory that fared alike share a line.
+/// A table of both trees. Files of one directory with the same cells share a line.
 pub(super) fn comparison(before: &Tree, after: &Tree) -> String {
     let mut groups: Vec<(Row<'_>, Vec<String>)> = Vec::new();
     let mut paths: Vec<&PathBuf> = before.keys().chain(after.keys()).collect();
@@ -70,15 +70,15 @@ fn in_short(names: &[String]) -> String {
     }
 }
 
-/// A heading, with a line of space before it.
+/// Prints a heading after an empty line.
 ///
 /// # Errors
-/// When standard output is gone.
+/// Standard output cannot be written to.
 pub(super) fn heading(number: u8, text: &str) -> Result<()> {
     output::print(&format!("\n{number}. {text}\n"))
 }
 
-/// `text` as what belongs to a heading.
+/// Indents `text` below a heading.
 pub(super) fn indent(text: &str) -> String {
     text.lines().map(|line| format!("   {line}\n")).collect()
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_one_directory_that_fared_alike_share_a_line() {
+    fn files_of_one_directory_with_the_same_cells_share_a_line() {
         let tree = |files: &[(&str, &str)]| {
             files.iter().map(|&(path, layer)| (PathBuf::from(path), layer.to_owned())).collect::<Tree>()
         };

@@ -1,7 +1,7 @@
-//! The run of the demo's container, and what its mount shows before and after.
+//! Runs the demo's container, and lists its mount before and after.
 //!
-//! Who serves a mount must not use it: killed, it would wait for itself for ever. So a process of its own
-//! looks at the trees.
+//! A process that serves a mount must not use it: if killed during a request, it would wait for its own answer for
+//! ever. So another process lists the trees.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::store::{Container, Image, Store};
 use crate::sys::process::{self, Status};
 use crate::sys::{Channel, Namespaces};
 
-/// The image's command, to be run in a container.
+/// The image and container to run.
 pub(super) struct Run<'a> {
     pub store: &'a Store,
     pub container: &'a Container,
@@ -30,18 +30,19 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Mounts `sources`, topmost first, looks, runs, looks again, and unmounts.
+    /// Mounts the container, lists its files, runs it, lists them again, and unmounts. `sources` are its layers,
+    /// topmost first.
     ///
     /// # Errors
-    /// What kept the process from running to a good end.
+    /// A step failed, or the container's command failed.
     pub(super) fn watch(&self, sources: &[Source]) -> Result<(Tree, Tree)> {
         let at = self.container.merged();
         let watcher = Watcher::start(&at)?;
         let launched = Launched::new(self.plan()?)?;
         let served = self.files().prepare(self.privilege)?.serve(&at)?;
-        let before = tree(watcher.look()?, sources);
+        let before = tree(watcher.list()?, sources);
         let status = launched.run()?;
-        let after = tree(watcher.look()?, sources);
+        let after = tree(watcher.list()?, sources);
         served.end()?;
         match status {
             Status::Exited(0) => Ok((before, after)),
@@ -74,17 +75,17 @@ impl Run<'_> {
     }
 }
 
-/// A process that lists the files of a directory whenever it is asked. It ends with its asker.
+/// A child process that lists the files of a directory on request. It ends with its parent.
 struct Watcher(Channel);
 
-const LOOK: &[u8] = b"look";
-/// What the answer begins with: a path, one a message; or what went wrong; or, alone, that this was all.
+const LIST: &[u8] = b"list";
+/// The first byte of each message of the answer: a path, an error, or the end.
 const PATH: u8 = b'/';
 const ERROR: u8 = b'!';
 const END: u8 = b'.';
 
 impl Watcher {
-    /// For a process with one thread.
+    /// Starts the child. This process must have one thread.
     fn start(at: &Path) -> Result<Watcher> {
         let work = |channel: Channel| {
             while let Ok(Some(_)) = channel.receive() {
@@ -98,9 +99,9 @@ impl Watcher {
         Ok(Watcher(channel))
     }
 
-    /// The files, relative to the directory.
-    fn look(&self) -> Result<Vec<PathBuf>> {
-        self.0.send(LOOK, None).context("asking for the files of the mount")?;
+    /// The files below the directory, as relative paths.
+    fn list(&self) -> Result<Vec<PathBuf>> {
+        self.0.send(LIST, None).context("asking for the files of the mount")?;
         let mut files = Vec::new();
         loop {
             let message = self.0.receive().context("listing the files of the mount")?;

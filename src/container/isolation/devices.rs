@@ -1,6 +1,6 @@
-//! Devices: the few that every container has, and those of the host that one is given.
+//! Devices: those that every container has, and those of the host that the user adds.
 //!
-//! `/dev` is a tmpfs of our own, reached by its descriptor alone: no path of the image leads there.
+//! `/dev` is a new tmpfs. The launcher uses its descriptor, never a path, so a link in the image cannot redirect it.
 
 use std::ffi::{CStr, OsStr};
 use std::path::{Path, PathBuf};
@@ -25,27 +25,28 @@ const LINKS: [(&str, &str); 6] = [
     ("core", "/proc/kcore"),
 ];
 
-/// A device of the host that a container is given.
+/// A device of the host that a container gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
+    /// Path on the host.
     pub source: PathBuf,
-    /// In the container; absolute.
+    /// Absolute path in the container.
     pub target: PathBuf,
 }
 
-/// Why a text names no device.
+/// Why a text is not a valid `--device` value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    #[error("{0:?} is no device: expected SOURCE or SOURCE:TARGET, both absolute paths")]
+    #[error("{0:?} is not a device: expected SOURCE or SOURCE:TARGET, both absolute paths")]
     Form(String),
-    #[error("{0:?}: a device is given whole (rwm), since no device cgroup limits how it is used")]
+    #[error("{0:?}: a device is given with all rights (rwm), because no device cgroup limits its use")]
     Rights(String),
 }
 
 impl FromStr for Device {
     type Err = DeviceError;
 
-    /// `SOURCE[:TARGET][:rwm]`, as docker has it.
+    /// `SOURCE[:TARGET][:rwm]`, docker's syntax.
     fn from_str(text: &str) -> std::result::Result<Device, DeviceError> {
         let mut parts: Vec<&str> = text.split(':').collect();
         if let [_, .., last] = parts[..]
@@ -71,7 +72,7 @@ impl FromStr for Device {
     }
 }
 
-/// Makes `/dev` and answers its directory.
+/// Makes and mounts `/dev`; returns its directory.
 pub(in crate::container) fn mount(root: &Root) -> Result<Dir> {
     // Not EXECUTION: programs map /dev/zero to get memory that they execute.
     let dev = Detached::new(c"tmpfs", &[("mode", "755"), ("size", "65536k")], Refuse::SET_ID).doing("make /dev")?;
@@ -96,7 +97,7 @@ pub(in crate::container) fn mount(root: &Root) -> Result<Dir> {
     Ok(dev)
 }
 
-/// The device itself, or where this user may not make it, the host's.
+/// Makes the device node or, where this user may not, bind-mounts the host's node.
 fn device(dev: &Dir, name: &str, major: u8, minor: u8) -> std::result::Result<(), Errno> {
     let checked = Name::new(name)?;
     let number = u64::from(major) << 8 | u64::from(minor);
@@ -110,7 +111,8 @@ fn device(dev: &Dir, name: &str, major: u8, minor: u8) -> std::result::Result<()
     }
 }
 
-/// Terminals belong to group 5, which is `tty` everywhere; where that group is not mapped, to their user's.
+/// A new devpts. Terminals belong to group 5 (`tty` on all distributions), or to their user's group where 5 is not
+/// mapped.
 fn terminals() -> std::result::Result<Detached, Errno> {
     const KIND: &CStr = c"devpts";
     let refuse = Refuse::SET_ID.and(Refuse::EXECUTION);
@@ -129,7 +131,7 @@ fn inside(dev: &Dir, name: &str, mount: &Detached) -> Result<()> {
     attach().doing(format!("mount /dev/{name}"))
 }
 
-/// Shows one device of the host; with the host's own rights, which are not changed by it.
+/// Bind-mounts one device of the host. It keeps the host's owner and mode.
 pub(in crate::container) fn give(root: &Root, device: &Device) -> Result<()> {
     let (source, target) = (device.source.display(), device.target.display());
     let mount = Detached::bind_host(&device.source).doing(format!("bind {source}"))?;

@@ -1,7 +1,7 @@
-//! What of `/proc` and `/sys` a container does not see, or does not change.
+//! Masks: the parts of `/proc` and `/sys` that a container cannot read, or cannot change.
 //!
-//! Every path is resolved below the root of a mount that this launcher made, so that what is masked is that file system's
-//! own file, whatever the image has under such a name.
+//! Every path is resolved below the root of a procfs or sysfs mount that this launcher made. So the mask always covers
+//! the kernel's file, even when the image has a file or link of the same name.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ type Result<T> = std::result::Result<T, LaunchError>;
 
 pub(in crate::container) const HARMLESS: Refuse = Refuse::SET_ID.and(Refuse::DEVICES).and(Refuse::EXECUTION);
 
-/// What tells of the host, or lets it be changed, and is no business of a container. The lists are docker's.
+/// Files that reveal facts of the host or allow changing it. The lists are docker's.
 const MASKED_IN_PROC: [&str; 10] = [
     "acpi",
     "asound",
@@ -30,7 +30,7 @@ const MASKED_IN_SYS: [&str; 2] = ["devices/virtual/powercap", "firmware"];
 
 const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
-/// Masks what `proc`, the root of a procfs, and `sys`, that of a sysfs, should not tell.
+/// Masks paths below `proc`, the root of a procfs, and `sys`, the root of a sysfs.
 pub(in crate::container) fn apply(proc: &Root, sys: &Root) -> Result<()> {
     for path in MASKED_IN_PROC {
         mask(proc, "/proc", path)?;
@@ -44,7 +44,7 @@ pub(in crate::container) fn apply(proc: &Root, sys: &Root) -> Result<()> {
     Ok(())
 }
 
-/// An empty directory over a directory, `/dev/null` over a file; what is not there needs no mask.
+/// Mounts an empty directory over a directory, or `/dev/null` over a file. A missing path needs no mask.
 pub(in crate::container) fn mask(below: &Root, name: &str, path: &str) -> Result<()> {
     let doing = || format!("mask {name}/{path}");
     let at = match below.open_path(path) {
@@ -54,7 +54,7 @@ pub(in crate::container) fn mask(below: &Root, name: &str, path: &str) -> Result
     let cover = if at.stat().doing(doing())?.kind == Kind::Directory {
         Detached::new(c"tmpfs", &[("mode", "555")], HARMLESS.and(Refuse::WRITING))
     } else {
-        // The host's: this namespace still has the host's root, and nothing of the container runs yet.
+        // This is the host's /dev/null: the process has not yet switched to the container's root.
         Detached::bind_host(Path::new("/dev/null"))
     };
     cover.doing(doing())?.attach(at).doing(doing())

@@ -1,6 +1,6 @@
-//! What stands between a container and the host's kernel beside namespaces: capabilities, devices, masks, keys.
+//! Isolation from the host's kernel besides namespaces: capabilities, system calls, devices, masks.
 //!
-//! Owns the defaults, which are docker's where nothing else is said, and what turns them off.
+//! Owns the defaults, which are docker's unless stated otherwise, and the options that change them.
 #![doc = include_str!("isolation.md")]
 
 pub(super) mod devices;
@@ -15,20 +15,20 @@ pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 use super::plan::{Isolation, Network, Sandbox};
 use crate::sys::Capabilities;
 
-/// How far a container is kept from the kernel.
+/// The security settings of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Security {
-    /// All that is below is off: every capability, no masks, device nodes work.
+    /// Turns isolation off: every capability, no masks, no default filter, device nodes work.
     pub privileged: bool,
-    /// Set-id programs and file capabilities give nothing.
+    /// Set-id programs and file capabilities grant nothing.
     pub no_new_privileges: bool,
     pub seccomp: Seccomp,
-    /// Devices of the host that the container has beside the usual ones.
+    /// Devices of the host that the container gets in addition to the default ones.
     pub devices: Vec<Device>,
 }
 
 impl Security {
-    /// Takes an option of `--security-opt` into account.
+    /// Applies one `--security-opt` option.
     ///
     /// # Errors
     /// A profile that cannot be read.
@@ -42,7 +42,7 @@ impl Security {
         Ok(())
     }
 
-    /// What filters system calls: nothing where all is allowed, unless a profile is asked for.
+    /// The system call filter: none for a privileged container, unless the user gave a profile.
     pub(super) fn filter(&self) -> &Seccomp {
         match &self.seccomp {
             Seccomp::Default if self.privileged => &Seccomp::Unconfined,
@@ -50,13 +50,13 @@ impl Security {
         }
     }
 
-    /// Whether the device nodes of an image, a volume or a program work.
+    /// Whether device nodes in the image, in volumes or made by programs can be opened.
     pub(super) fn allows_nodes(&self) -> bool {
         self.privileged
     }
 
-    /// What root may do. Docker's set, but for two: nobody makes device nodes, since no device cgroup limits which; and on
-    /// the host's network nobody sends or reads raw packets.
+    /// The capabilities of the container's root. Docker's set without two: no device nodes may be made, because no
+    /// device cgroup limits which; and no raw packets on the host's network.
     pub(super) fn capabilities(&self, isolation: &Isolation) -> Capabilities {
         if self.privileged {
             return Capabilities::ALL;

@@ -1,29 +1,29 @@
-//! What `--security-opt` takes: pure.
+//! Parses `--security-opt`. Pure.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// One option, as docker writes it.
+/// One option, in docker's syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityOption {
     NoNewPrivileges(bool),
     /// No filter of system calls.
     Unconfined,
-    /// The usual one.
+    /// The default filter.
     Builtin,
-    /// One of the user's own, in docker's format.
+    /// A file with the user's own filter, in docker's format.
     Profile(PathBuf),
 }
 
-/// A text that is no option.
+/// The text is not a security option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no security option: expected no-new-privileges, seccomp=unconfined or seccomp=FILE")]
+#[error("{0:?} is not a security option: expected no-new-privileges, seccomp=unconfined or seccomp=FILE")]
 pub struct SecurityOptionError(String);
 
 impl FromStr for SecurityOption {
     type Err = SecurityOptionError;
 
-    /// Docker separates by `=`, and took `:` before.
+    /// Docker separates name and value by `=`; older versions used `:`.
     fn from_str(text: &str) -> Result<SecurityOption, SecurityOptionError> {
         let (name, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
         match (name, value) {

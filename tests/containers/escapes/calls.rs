@@ -88,7 +88,7 @@ fn a_profile_that_is_none_is_refused_in_one_line() {
             (
                 "notify",
                 Some(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#),
-                "seccomp profile: \"SCMP_ACT_NOTIFY\" is no action",
+                "seccomp profile: \"SCMP_ACT_NOTIFY\" is not a supported action",
             ),
             (
                 "index",
@@ -96,7 +96,7 @@ fn a_profile_that_is_none_is_refused_in_one_line() {
                     r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"],
                 "action": "SCMP_ACT_LOG", "args": [{"index": 9, "value": 1, "op": "SCMP_CMP_EQ"}]}]}"#,
                 ),
-                "the seccomp profile makes no filter: ",
+                "cannot make a filter of the seccomp profile: ",
             ),
         ] {
             if let Some(text) = text {

@@ -65,7 +65,7 @@ fn a_device_that_is_given_works() {
             assert_eq!(printed, "3", "{host}: {device}");
         }
         for (device, said) in [
-            ("/etc/passwd", "/etc/passwd is no device"),
+            ("/etc/passwd", "/etc/passwd is not a device"),
             ("/dev/gone", "cannot bind /dev/gone: No such file or directory (os error 2)"),
         ] {
             let output = host.run(&["--device", device], &["-c", "true"]);

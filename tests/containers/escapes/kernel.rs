@@ -63,13 +63,13 @@ fn privileges_are_not_gained_where_that_is_asked_for() {
         }
         let output = host.run(&["--security-opt", "nonsense"], &["-c", "true"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("\"nonsense\" is no security option"), "{said}");
+        assert!(!output.status.success() && said.contains("\"nonsense\" is not a security option"), "{said}");
     }
 }
 
 #[test]
 fn a_number_that_the_kernel_takes_for_none_is_no_user() {
-    let too_high = |id: &str| format!("overfuse: {id} is no user or group: numbers go up to 2147483647\n");
+    let too_high = |id: &str| format!("overfuse: {id} is not a valid user or group: numbers go up to 2147483647\n");
     for host in hosts() {
         for (user, id) in [("4294967295", "4294967295"), ("2147483648", "2147483648"), ("0:4294967295", "4294967295")] {
             let output = host.run(&["-u", user], &["-c", "id"]);

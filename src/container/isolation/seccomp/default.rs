@@ -1,12 +1,12 @@
-//! What a container may call where nobody says otherwise: docker's default, as data.
+//! The default profile: docker's, as data.
 //!
-//! The facts are those of `seccomp/default.json` in <https://github.com/moby/profiles> (Apache-2.0) at commit cd3bed8061c7,
-//! for the processors that this crate knows, written anew. Everything that is not named fails with `EPERM`, and calls
-//! newer than all of these with `ENOSYS`.
+//! It allows the same calls as `seccomp/default.json` in <https://github.com/moby/profiles> (Apache-2.0) at commit
+//! cd3bed8061c7, for the processors that this crate supports. The code is our own. All other calls fail with `EPERM`,
+//! and calls newer than all of these with `ENOSYS`.
 
 use super::profile::{Action, Argument, Compare, Filter, Profile, Rule, Width};
 
-/// What every container may call.
+/// The calls that every container may make.
 pub(super) const ALWAYS: &str = "\
     _llseek _newselect accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod \
     chown chown32 clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime \
@@ -49,7 +49,7 @@ pub(super) const ALWAYS: &str = "\
     ugetrlimit umask uname unlink unlinkat uretprobe utime utimensat utimensat_time64 utimes vfork \
     vmsplice wait4 waitid waitpid write writev";
 
-/// What root may call beside, by the capability that it needs for it.
+/// Further calls, each allowed to a container with the capability named beside it.
 pub(super) const BY_CAPABILITY: &[(&str, &str)] = &[
     ("CAP_DAC_READ_SEARCH", "open_by_handle_at"),
     (
@@ -73,19 +73,19 @@ pub(super) const BY_CAPABILITY: &[(&str, &str)] = &[
     ("CAP_PERFMON", "perf_event_open"),
 ];
 
-/// What only some processors have.
+/// Calls that only some processors have.
 const BY_PROCESSOR: &[(&str, &str)] = &[
     ("arm64", "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2"),
     ("amd64", "arch_prctl modify_ldt"),
 ];
 
-/// Address families of sockets: all but AF_ALG and AF_VSOCK.
+/// The allowed address families of sockets: all except AF_ALG (38) and AF_VSOCK (40).
 const FAMILIES: [(Compare, u64); 3] = [(Compare::Less, 38), (Compare::Equal, 39), (Compare::Greater, 40)];
 
-/// Values of `personality`: Linux, with the low bits for 32-bit and UNAME26, and "tell me".
+/// The allowed values of `personality`: Linux, optionally with PER_LINUX32 and UNAME26, and the query 0xffffffff.
 const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/// Bits of the flags of `clone` that ask for namespaces.
+/// The `CLONE_NEW*` flags of `clone`.
 const NEW_NAMESPACES: u64 = 0x7e02_0000;
 
 const ENOSYS: u32 = 38;
@@ -107,7 +107,7 @@ pub(super) fn profile() -> Profile {
     rules.extend(FAMILIES.map(|(compare, value)| with("socket", compare, value)));
     rules.extend(PERSONALITIES.map(|value| with("personality", Compare::Equal, value)));
     rules.push(Rule { excludes: only("CAP_SYS_ADMIN"), ..with("clone", Compare::Masked { mask: NEW_NAMESPACES }, 0) });
-    // Its flags are behind a pointer. C libraries use clone where there is no such call.
+    // A filter cannot read clone3's flags, which are behind a pointer. On ENOSYS, C libraries use clone instead.
     rules.push(Rule { excludes: only("CAP_SYS_ADMIN"), ..Rule::new("clone3", Action::Errno(ENOSYS)) });
     Profile { default: Action::Errno(EPERM), other_widths: true, rules }
 }

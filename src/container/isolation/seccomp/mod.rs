@@ -1,7 +1,7 @@
-//! Which system calls a container's programs may make: from a profile to the filters that the kernel runs.
+//! Compiles a profile of allowed system calls into the BPF filters that the kernel runs.
 //!
-//! The crate seccompiler makes a filter of one action beside its default, for one processor. A profile with more becomes
-//! several; where they disagree, the kernel takes the strictest.
+//! A filter of the crate seccompiler has one action besides its default, and covers one processor. A profile with more
+//! actions becomes several filters; where they disagree, the kernel takes the strictest action.
 
 mod default;
 mod profile;
@@ -22,12 +22,12 @@ use profile::{Action, Argument, Compare, File, Filter, Rule, Width};
 
 use crate::sys::{Capabilities, kernel_release};
 
-/// The most that is read of a profile, in bytes.
+/// At most this many bytes of a profile are read.
 const PROFILE_MAX: u64 = 4 << 20;
 
 const ENOSYS: u32 = 38;
 
-/// What filters system calls.
+/// The filter of system calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seccomp {
     /// Docker's default.
@@ -37,19 +37,20 @@ pub enum Seccomp {
     Profile(Profile),
 }
 
-/// Why there is no filter.
+/// Why a profile could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("the seccomp profile makes no filter: {0}")]
+#[error("cannot make a filter of the seccomp profile: {0}")]
 pub struct FilterError(String);
 
 /// A way of numbering system calls.
 struct Abi {
-    /// As the kernel's audit names it.
+    /// The kernel's `AUDIT_ARCH_*` number.
     audit: u32,
+    /// The number of the call of that name, if there is one.
     number: fn(&str) -> Option<u32>,
 }
 
-/// This processor as libseccomp and as Go name it, and the two ways in which its programs number system calls.
+/// The names of this processor in libseccomp and in Go, and how its 64-bit and 32-bit programs number system calls.
 struct Processor {
     name: &'static str,
     sibling_name: &'static str,
@@ -80,10 +81,10 @@ const PROCESSOR: Processor = Processor {
 };
 
 impl Profile {
-    /// Reads a profile as docker writes it.
+    /// Reads a profile in docker's JSON format.
     ///
     /// # Errors
-    /// A file that cannot be read, that is no profile, or that asks for what there is not.
+    /// The file cannot be read, is not a profile, or uses an unknown action or comparison.
     pub fn read(path: &Path) -> Result<Profile, ProfileError> {
         let mut text = Vec::new();
         let read = std::fs::File::open(path).and_then(|file| file.take(PROFILE_MAX).read_to_end(&mut text));
@@ -95,10 +96,10 @@ impl Profile {
 }
 
 impl Seccomp {
-    /// The filters for a container that may have `capabilities`, in the order in which they are installed.
+    /// The filters for a container with `capabilities`, in the order of installation.
     ///
     /// # Errors
-    /// A profile that is too long for the kernel, or asks for an argument that no call has.
+    /// The profile is too long for the kernel, or tests an argument that no call has.
     pub(in crate::container) fn filters(&self, capabilities: Capabilities) -> Result<Vec<BpfProgram>, FilterError> {
         match self {
             Seccomp::Default => compile(&default::profile(), capabilities),
@@ -123,7 +124,7 @@ fn compile(profile: &Profile, capabilities: Capabilities) -> Result<Vec<BpfProgr
     let exceptions: BTreeSet<Action> = rules.iter().map(|rule| rule.action).filter(|a| *a != Action::Allow).collect();
     for abi in abis {
         if profile.default != Action::Allow {
-            // Whatever has an action of its own passes here, and meets it below.
+            // Calls with their own action pass here; one of the filters below handles them.
             let mut filter = filter(abi, &rules, Action::Allow, profile.default)?;
             if matches!(profile.default, Action::Errno(_)) {
                 filter.splice(0..0, newer_calls_are_missing(abi, &rules));
@@ -152,14 +153,14 @@ fn excludes(filter: &Filter, capabilities: Capabilities) -> bool {
         || filter.capabilities.iter().any(|name| capabilities.has(name))
 }
 
-/// `action` for what `rules` are about, and `other` for all else; calls of other processors pass.
+/// A filter with `action` for the calls that `rules` match and `other` for all others. Calls with another ABI pass.
 fn filter(abi: &Abi, rules: &[&Rule], action: Action, other: Action) -> Result<BpfProgram, FilterError> {
     let failed = |error: seccompiler::BackendError| FilterError(error.to_string());
-    // By number: no alternatives means that every call is meant.
+    // By call number. An empty list matches every call of that number.
     let mut chains: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let mut always = BTreeSet::new();
     for rule in rules {
-        // A name that this processor does not have cannot be called.
+        // Skips names that do not exist on this processor.
         for number in rule.names.iter().filter_map(|name| (abi.number)(name)).map(i64::from) {
             let chain = chains.entry(number).or_default();
             if rule.arguments.is_empty() {
@@ -173,7 +174,7 @@ fn filter(abi: &Abi, rules: &[&Rule], action: Action, other: Action) -> Result<B
     for number in always {
         chains.insert(number, Vec::new());
     }
-    // The crate kills what comes from another processor. Here each has its own filters.
+    // The crate kills calls of another processor. Here each ABI has its own filters, so such calls must pass.
     let filter = SeccompFilter::new(chains, of(other), of(action), PROCESSOR.target).map_err(failed)?;
     let mut program = BpfProgram::try_from(filter).map_err(failed)?;
     match &mut program[..] {
@@ -181,7 +182,7 @@ fn filter(abi: &Abi, rules: &[&Rule], action: Action, other: Action) -> Result<B
             is_native.k = abi.audit;
             kill.k = SeccompAction::Allow.into();
         }
-        _ => return Err(FilterError("its compiler begins in an unknown way".into())),
+        _ => return Err(FilterError("the compiler's output begins in an unknown way".into())),
     }
     Ok(program)
 }
@@ -221,7 +222,7 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_GREATER: u16 = 0x25;
 const RETURN: u16 = 0x06;
 
-/// Where `struct seccomp_data` has the number of the call, and the processor.
+/// Offsets in `struct seccomp_data`: the number of the call, and the architecture.
 const NUMBER: u32 = 0;
 const AUDIT: u32 = 4;
 
@@ -229,7 +230,7 @@ fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-/// Kills programs that number their calls in a way that there are no filters for.
+/// Kills programs whose ABI has no filter.
 fn known_only(abis: &[&Abi]) -> BpfProgram {
     let mut program = vec![instruction(LOAD, AUDIT, 0, 0)];
     for abi in abis {
@@ -240,8 +241,8 @@ fn known_only(abis: &[&Abi]) -> BpfProgram {
     program
 }
 
-/// A C library that tries a call which the profile is too old to know goes another way only when told that there is no
-/// such call. As runc does it.
+/// Answers `ENOSYS` to calls newer than all that the profile names: a C library falls back to an older call on
+/// `ENOSYS`, but not on `EPERM`. runc does the same.
 fn newer_calls_are_missing(abi: &Abi, rules: &[&Rule]) -> BpfProgram {
     let names = rules.iter().flat_map(|rule| &rule.names);
     let Some(newest) = names.filter_map(|name| (abi.number)(name)).max() else { return Vec::new() };

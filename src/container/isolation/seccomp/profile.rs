@@ -1,17 +1,17 @@
-//! Profiles as docker writes them (`--security-opt seccomp=FILE`): pure, from JSON to rules.
+//! Parses seccomp profiles in docker's JSON format (`--security-opt seccomp=FILE`) into rules. Pure.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// The number that a call answers where a profile gives none: EPERM.
+/// The errno of a refused call where the profile gives none.
 const EPERM: u32 = 1;
 
-/// What happens at each system call.
+/// Which action the kernel takes for each system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     pub(super) default: Action,
-    /// Programs for the 32-bit sibling of this processor are held to the same rules; else they are killed.
+    /// Whether programs for the 32-bit sibling of this processor get the same rules; otherwise they are killed.
     pub(super) other_widths: bool,
     pub(super) rules: Vec<Rule>,
 }
@@ -28,12 +28,12 @@ pub(super) enum Action {
     KillProcess,
 }
 
-/// An action for calls of these names whose arguments are so.
+/// An action for calls of these names whose arguments match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) names: Vec<String>,
     pub(super) action: Action,
-    /// All of them.
+    /// All of these must match.
     pub(super) arguments: Vec<Argument>,
     pub(super) includes: Filter,
     pub(super) excludes: Filter,
@@ -47,7 +47,7 @@ pub(super) struct Argument {
     pub(super) value: u64,
 }
 
-/// How much of an argument counts: where the kernel takes 32 bits, the others may be anything.
+/// How many bits of an argument are compared. Where the kernel uses only 32 bits, the upper bits can hold anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Width {
     Low32,
@@ -65,42 +65,42 @@ pub(super) enum Compare {
     Masked { mask: u64 },
 }
 
-/// For which containers a rule is.
+/// The containers that a rule applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Filter {
     #[serde(rename = "caps")]
     pub(super) capabilities: Vec<String>,
-    /// As Go calls them.
+    /// Go's names (`amd64`, `arm64`).
     #[serde(rename = "arches")]
     pub(super) processors: Vec<String>,
-    /// `MAJOR.MINOR`
+    /// The oldest kernel, as `MAJOR.MINOR`.
     #[serde(rename = "minKernel")]
     pub(super) kernel: Option<String>,
 }
 
-/// Why a profile is of no use.
+/// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     #[error("seccomp profile {}: {error}", path.display())]
     Read { path: PathBuf, error: std::io::Error },
     #[error("seccomp profile {}: {error}", path.display())]
     Json { path: PathBuf, error: serde_json::Error },
-    #[error("seccomp profile: {0:?} is no action that there is here")]
+    #[error("seccomp profile: {0:?} is not a supported action")]
     Action(String),
-    #[error("seccomp profile: {0:?} is no comparison")]
+    #[error("seccomp profile: {0:?} is not a comparison")]
     Compare(String),
 }
 
 impl Rule {
-    /// Without conditions; the names are separated by white space.
+    /// A rule without conditions. `names` is separated by white space.
     pub(super) fn new(names: &str, action: Action) -> Rule {
         let names = names.split_whitespace().map(str::to_owned).collect();
         Rule { names, action, arguments: Vec::new(), includes: Filter::default(), excludes: Filter::default() }
     }
 }
 
-/// As the file has it.
+/// The JSON file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct File {
@@ -123,7 +123,7 @@ struct Architecture {
 struct Calls {
     #[serde(default)]
     names: Vec<String>,
-    /// What docker wrote before there were several.
+    /// The older form of `names`, with one name.
     name: Option<String>,
     action: String,
     errno_ret: Option<u32>,
@@ -143,7 +143,7 @@ struct Condition {
 }
 
 impl File {
-    /// `own` and `sibling` are what libseccomp calls this processor and its 32-bit sibling.
+    /// `own` and `sibling` are libseccomp's names of this processor and its 32-bit sibling.
     pub(super) fn profile(self, own: &str, sibling: &str) -> Result<Profile, ProfileError> {
         let listed = self.architectures.unwrap_or_default();
         let mapped = self.arch_map.unwrap_or_default();
@@ -225,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_named() {
+    fn an_unknown_action_or_comparison_is_named() {
         for (text, said) in [
-            (r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#, "\"SCMP_ACT_NOTIFY\" is no action"),
+            (r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#, "\"SCMP_ACT_NOTIFY\" is not a supported action"),
             (
                 r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [], "action": "SCMP_ACT_LOG",
                     "args": [{"index": 0, "value": 0, "op": "?"}]}]}"#,
-                "\"?\" is no comparison",
+                "\"?\" is not a comparison",
             ),
         ] {
             assert!(read(text).unwrap_err().to_string().contains(said), "{text}");
