@@ -1,9 +1,9 @@
 //! Attributes: what `stat` shows and what `chmod`, `chown`, `truncate` and `utimensat` change.
 
-use crate::sys::{Errno, Result, SetTime, Stat};
+use crate::sys::{Errno, Kind, Result, SetTime, Stat};
 
 use super::Union;
-use super::copy_up::Need;
+use super::copy_up::{Need, UpperFile};
 use super::node::{Node, NodeId};
 
 /// A node and what users see of it. The inode number in `stat` is the host's; users see `id`.
@@ -48,10 +48,12 @@ impl Union {
         Ok(Attr { id: node.id, stat })
     }
 
-    /// Copies up what is not in the upper layer yet and changes it.
+    /// Copies up what is not in the upper layer yet and changes it. The size comes first, since a program without rights
+    /// loses set-id bits by changing it.
     ///
     /// # Errors
-    /// As the calls that it stands for; `EROFS` without an upper layer.
+    /// As the calls that it stands for; `EROFS` without an upper layer. Nothing has changed then, but the size where other
+    /// attributes are to change too: what a file held behind its new end cannot be brought back.
     pub fn change(&self, id: NodeId, change: Change) -> Result<Attr> {
         let node = self.node(id)?;
         self.upper()?;
@@ -66,8 +68,11 @@ impl Union {
             if node.is_dir() {
                 return Err(Errno::ISDIR);
             }
-            let need = if size == 0 { Need::Nothing } else { Need::Data };
-            self.upper_data(&node, need)?.set_len(size)?;
+            // A file that is copied up to be empty is empty when it arrives.
+            if size != 0 || node.kind != Kind::Regular || !self.copy_up_as(&node, Need::Nothing, None)? {
+                let need = if size == 0 { Need::Nothing } else { Need::Data };
+                self.upper_data(&node, need)?.set_len(size)?;
+            }
         }
         // A change of nothing is `chown` to nobody: it takes set-id bits and capabilities as any other does.
         let changes_owner = change.changes_owner() || change == Change::default();
@@ -77,7 +82,7 @@ impl Union {
             if !changes_owner && self.copy_up_as(&node, Need::Metadata, perm)? {
                 perm = None;
             }
-            self.change_upper(&node, |file| {
+            let set = |file: &UpperFile<'_>| {
                 if changes_owner {
                     file.set_owner(change.uid, change.gid)?;
                 }
@@ -88,7 +93,9 @@ impl Union {
                     file.set_times(change.atime, change.mtime)?;
                 }
                 Ok(())
-            })?;
+            };
+            let is_one = [changes_owner, perm.is_some(), change.sets_times()].into_iter().filter(|is| *is).count() <= 1;
+            self.change_upper(&node, |file| if is_one { set(file) } else { file.set_several(set) })?;
             node.forget_inherited();
             node.attributes_changed();
         }

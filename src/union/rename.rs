@@ -63,7 +63,8 @@ impl Union {
     /// Moves `from` to `to`, and leaves there what a union file system in this one takes for a whiteout.
     ///
     /// Where `to` is free, the whiteout is made there, where it hides nothing, and one rename makes the two change places.
-    /// Over an entry it takes two steps.
+    /// Over an entry it takes two steps: no system call moves three things, and a whiteout of this layer, which
+    /// `RENAME_WHITEOUT` would leave, would hide the name in place of showing a device.
     ///
     /// # Errors
     /// As `renameat2(2)`; `EIO` when the entry was moved and no whiteout could be left.
