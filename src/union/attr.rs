@@ -1,9 +1,9 @@
 //! Attributes: those that `stat` shows and that `chmod`, `chown`, `truncate` and `utimensat` change.
 
-use crate::sys::{Errno, Result, SetTime, Stat};
+use crate::sys::{Errno, Kind, Result, SetTime, Stat};
 
 use super::Union;
-use super::copy_up::Need;
+use super::copy_up::{Need, UpperFile};
 use super::node::{Node, NodeId};
 
 /// A node and the attributes that users see. Exception: `stat` has the inode number of the host; users see `id`.
@@ -50,10 +50,13 @@ impl Union {
         Ok(Attr { id: node.id, stat })
     }
 
-    /// Copies the node up if it is not in the upper layer yet, and changes its attributes.
+    /// Copies the node up if it is not in the upper layer yet, and changes its attributes. The size comes first: a change
+    /// of the size takes set-id bits from an unprivileged program's file.
     ///
     /// # Errors
-    /// As `chmod(2)`, `chown(2)`, `truncate(2)` and `utimensat(2)`; `EROFS` without an upper layer.
+    /// As `chmod(2)`, `chown(2)`, `truncate(2)` and `utimensat(2)`; `EROFS` without an upper layer. Nothing has changed
+    /// then. Exception: a new size stays when another attribute of the same call fails, since the content behind the new
+    /// end cannot be restored.
     pub fn change(&self, id: NodeId, change: Change) -> Result<Attr> {
         let node = self.node(id)?;
         self.upper()?;
@@ -68,8 +71,11 @@ impl Union {
             if node.is_dir() {
                 return Err(Errno::ISDIR);
             }
-            let need = if size == 0 { Need::Nothing } else { Need::Data };
-            self.upper_data(&node, need)?.set_len(size)?;
+            // A file that is copied up to be empty is empty when it arrives.
+            if size != 0 || node.kind != Kind::Regular || !self.copy_up_as(&node, Need::Nothing, None)? {
+                let need = if size == 0 { Need::Nothing } else { Need::Data };
+                self.upper_data(&node, need)?.set_len(size)?;
+            }
         }
         // A change of nothing is `chown(-1, -1)`: like any chown it removes set-id bits and capabilities.
         let changes_owner = change.changes_owner() || change == Change::default();
@@ -79,7 +85,7 @@ impl Union {
             if !changes_owner && self.copy_up_as(&node, Need::Metadata, perm)? {
                 perm = None;
             }
-            self.change_upper(&node, |file| {
+            let set = |file: &UpperFile<'_>| {
                 if changes_owner {
                     file.set_owner(change.uid, change.gid)?;
                 }
@@ -90,7 +96,9 @@ impl Union {
                     file.set_times(change.atime, change.mtime)?;
                 }
                 Ok(())
-            })?;
+            };
+            let is_one = [changes_owner, perm.is_some(), change.sets_times()].into_iter().filter(|is| *is).count() <= 1;
+            self.change_upper(&node, |file| if is_one { set(file) } else { file.set_several(set) })?;
             node.forget_inherited();
             node.attributes_changed();
         }

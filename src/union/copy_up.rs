@@ -8,10 +8,11 @@ use std::ffi::OsStr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use crate::layer::{LayerDir, Mark, Origin, Owners, Recorded, Staged, whiteout};
 use crate::sys::xattr::{self, Of, Set};
-use crate::sys::{self, Errno, File, FileHandle, Kind, PathFd, Rename, Result, SetTime, Stat};
+use crate::sys::{self, Errno, File, FileHandle, Kind, PathFd, Rename, Result, SetTime, Stat, Timestamp};
 
 use super::Union;
 use super::clone_attributes::{Bring, clone_attributes, make_like};
@@ -89,6 +90,35 @@ impl UpperFile<'_> {
         self.at.set_times(atime, mtime)
     }
 
+    /// Makes a change of several attributes. When one fails, those before it are set back.
+    pub(super) fn set_several(&self, change: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let before = self.at.stat()?;
+        let of = self.at.of();
+        let record = match self.owners {
+            Owners::Recorded => Some(Recorded::of_stat(&self.owners.stat(of, before)?)),
+            Owners::Real => None,
+        };
+        let key = OsStr::new(CAPABILITY);
+        let capability = if before.kind == Kind::Regular { xattr::get(of, key)? } else { None };
+        change(self).inspect_err(|_| {
+            let undo = || match record {
+                Some(record) if matches!(before.kind, Kind::Regular | Kind::Directory) => record.write(of),
+                Some(_) => Ok(()),
+                None => {
+                    self.at.set_owner(Some(before.uid), Some(before.gid))?;
+                    if before.kind != Kind::Symlink {
+                        // A change of owner takes bits of the mode.
+                        self.at.set_perm(before.perm)?;
+                    }
+                    capability.map_or(Ok(()), |value| xattr::set(of, key, &value, Set::Any))
+                }
+            };
+            if let Err(error) = undo() {
+                tracing::error!(%error, "a change of attributes was made in part");
+            }
+        })
+    }
+
     pub(super) fn set_xattr(&self, key: &OsStr, value: &[u8], how: Set) -> Result<()> {
         xattr::set(self.at.of(), key, value, how)
     }
@@ -161,7 +191,7 @@ impl Union {
         self.copy_up_as(node, need, None).map(drop)
     }
 
-    /// As [`copy_up`](Self::copy_up), but the copy gets the mode `perm`. Returns whether a copy was made.
+    /// As [`copy_up`](Self::copy_up), but the copy gets the mode `perm`. Returns whether anything was copied up.
     pub(super) fn copy_up_as(&self, node: &Arc<Node>, need: Need, perm: Option<u32>) -> Result<bool> {
         self.upper()?;
         let missing = || {
@@ -177,10 +207,11 @@ impl Union {
         if brings {
             self.bring(node, need, perm)?;
         }
-        if missing().1 {
+        let brings_data = missing().1;
+        if brings_data {
             self.bring_data(node, need)?;
         }
-        Ok(brings)
+        Ok(brings || brings_data)
     }
 
     /// Copies up the parent directories of a node, topmost first. A loop, since recursion could overflow the stack.
@@ -208,6 +239,9 @@ impl Union {
         let origin = if node.is_dir() { None } else { self.origin(&from, node, &stat) };
         let like = from.shown(self.stack.owners, stat)?;
         let like = Stat { perm: perm.unwrap_or(like.perm), ..like };
+        // To be emptied is a change of content, unlike being copied up.
+        let now = || Timestamp::from(SystemTime::now());
+        let like = if need == Need::Nothing { Stat { mtime: now(), ..like } } else { like };
         let is_bare = node.is_bare() || self.record(node).is_some_and(|record| record.is_bare());
         let (staged, (file, real)) = upper.stage(|dir, name| {
             let content = match (&data, need) {
@@ -356,8 +390,12 @@ impl Union {
         let mut state = node.state.write();
         if let Err(error) = self.stack.namespace.clear(Of::fd(&*fd), Mark::Metacopy) {
             // Undoes the truncation: a metadata-only file has the size of its data.
+            let undo = || {
+                file.set_len(stat.size)?;
+                fd.set_times(SetTime::To(stat.atime), SetTime::To(stat.mtime))
+            };
             if need == Need::Nothing
-                && let Err(error) = file.set_len(stat.size)
+                && let Err(error) = undo()
             {
                 tracing::error!(id = node.id.0, %error, "a failed truncation left a file empty");
             }

@@ -59,8 +59,15 @@ impl Union {
     pub fn set_flags(&self, id: NodeId, flags: FileFlags) -> Result<()> {
         let node = self.node(id)?;
         self.copy_up(&node, Need::Metadata)?;
-        self.open_for_flags(&node)?.set_flags(flags.with(false, false))?;
-        self.protect(&node, Protection { immutable: flags.immutable(), append_only: flags.append_only() })
+        let (file, flags_of_file) = (self.open_for_flags(&node)?, flags.with(false, false));
+        let before = file.flags()?;
+        let protection = Protection { immutable: flags.immutable(), append_only: flags.append_only() };
+        let changes = before != flags_of_file;
+        // One step where one is enough.
+        if changes || protection == node.protection() {
+            file.set_flags(flags_of_file)?;
+        }
+        self.protect(&node, protection, || if changes { file.set_flags(before) } else { Ok(()) })
     }
 
     /// As [`flags`](Self::flags), with the project ID and extent size.
@@ -80,15 +87,30 @@ impl Union {
     pub fn set_extended_flags(&self, id: NodeId, flags: &ExtendedFlags) -> Result<()> {
         let node = self.node(id)?;
         self.copy_up(&node, Need::Metadata)?;
-        self.open_for_flags(&node)?.set_extended_flags(&flags.with(false, false))?;
-        self.protect(&node, Protection { immutable: flags.immutable(), append_only: flags.append_only() })
+        let (file, flags_of_file) = (self.open_for_flags(&node)?, flags.with(false, false));
+        let before = file.extended_flags()?;
+        let protection = Protection { immutable: flags.immutable(), append_only: flags.append_only() };
+        let changes = before != flags_of_file;
+        if changes || protection == node.protection() {
+            file.set_extended_flags(&flags_of_file)?;
+        }
+        self.protect(&node, protection, || if changes { file.set_extended_flags(&before) } else { Ok(()) })
     }
 
-    fn protect(&self, node: &Arc<Node>, protection: Protection) -> Result<()> {
+    /// Writes the mark that protects a node. When that fails, `undo` sets back the flags that were set before it.
+    fn protect(&self, node: &Arc<Node>, protection: Protection, undo: impl FnOnce() -> Result<()>) -> Result<()> {
+        if protection == node.protection() {
+            return Ok(());
+        }
         let namespace = self.stack.namespace;
-        self.at_upper(node, |at| match protection.encode() {
+        let marked = self.at_upper(node, |at| match protection.encode() {
             Some(value) => namespace.set(at.of(), Mark::Protection, value),
             None => namespace.clear(at.of(), Mark::Protection),
+        });
+        marked.inspect_err(|_| {
+            if let Err(error) = undo() {
+                tracing::error!(id = node.id.0, %error, "flags of a file were set in part");
+            }
         })?;
         node.set_protection(protection);
         Ok(())

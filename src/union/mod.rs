@@ -45,6 +45,17 @@
 //! of a replaced entry) only logs its failure. So an error means that nothing has changed, and success that all has.
 //! With the feature `faults`, `tests/faults` tests this for every system call of every operation.
 //!
+//! These take several steps. An error sets back the earlier ones; a process that dies between two leaves some of them:
+//!
+//! | operation | steps | what stays |
+//! |---|---|---|
+//! | a change of several attributes at once | size, owner, mode, times | a changed size, even after an error |
+//! | emptying a metacopy | its data goes, then the mark | after a death: an empty file, whose data the kernel's overlayfs still reads |
+//! | `chattr` of protection and other flags at once | the other flags, then the mark | after a death: the other flags |
+//! | [`rename_leaving_whiteout`](Union::rename_leaving_whiteout) | the whiteout at the target, then the exchange | after a death: a whiteout that hides nothing |
+//! | the same over an entry | the rename, then the whiteout | the rename, with `EIO` |
+//! | a rename where the file system has no `RENAME_WHITEOUT`, over an entry | the rename, then the whiteout | what is below shows again (logged) |
+//!
 //! # Lock order
 //!
 //! `renaming` (for moves between two directories) → `Node::copying` → `Node::state` of a directory →

@@ -64,7 +64,9 @@ impl Union {
     /// its layers in this one.
     ///
     /// If `to` is free, the whiteout is made there, where it hides nothing, and one rename exchanges the two. If `to`
-    /// exists, it takes two steps: the move, then the whiteout.
+    /// exists, it takes two steps: the move, then the whiteout. No system call moves three things, and the upper file
+    /// system's own `RENAME_WHITEOUT` would leave a whiteout of this layer, which hides the name instead of showing a
+    /// device.
     ///
     /// # Errors
     /// As `renameat2(2)`; `EIO` if the entry was moved but the whiteout could not be made.

@@ -1,12 +1,13 @@
 //! Where the sweep runs: lower layers that stay, and an upper that is made anew for each point.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
 use overfuse::union::{Spec, Union, UpperSpec};
 use tempfile::TempDir;
 
-use crate::operations::prepare;
+use crate::operations::{Operation, prepare};
 use crate::support::{Layers, Subject, scratch};
 use crate::tree;
 
@@ -24,6 +25,20 @@ impl Mode {
         Mode { volatile: false, user_marks: true },
         Mode { volatile: true, user_marks: true },
     ];
+}
+
+impl Mode {
+    /// Whether nothing is synced.
+    pub fn is_volatile(self) -> bool {
+        self.volatile
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (durable, marks) = (if self.volatile { "volatile" } else { "synced" }, self.user_marks);
+        write!(f, "{durable}, {}", if marks { "userxattr" } else { "trusted" })
+    }
 }
 
 pub struct Ground {
@@ -67,18 +82,23 @@ impl Ground {
         Ground { mode, place, layers }
     }
 
-    fn upper(&self) -> (PathBuf, PathBuf) {
+    pub fn upper(&self) -> (PathBuf, PathBuf) {
         self.layers.upper.clone().expect("the layers have an upper")
     }
 
     /// Puts the upper into the state in which every operation begins.
     pub fn renew(&self) {
+        self.clear();
+        prepare(&self.open()).expect("prepare the upper");
+    }
+
+    /// Empties the upper.
+    pub fn clear(&self) {
         let (upper, work) = self.upper();
         for dir in [&upper, &work] {
             let _ = fs::remove_dir_all(dir);
             fs::create_dir(dir).expect("make a directory");
         }
-        prepare(&self.open()).expect("prepare the upper");
     }
 
     pub fn open(&self) -> Union {
@@ -98,7 +118,7 @@ impl Ground {
     }
 
     /// Opens the layers again, and mounts them with the kernel: both show one of `expected`, and the same.
-    pub fn check_again(&self, expected: &[&str]) -> Result<(), String> {
+    pub fn check_again(&self, expected: &[&str], operation: &Operation) -> Result<(), String> {
         let again = self.open();
         let found = tree::of_union(&again);
         if self.left() > 0 {
@@ -109,12 +129,12 @@ impl Ground {
             let first = tree::compare(expected[0], &found);
             return first.map_err(|diff| format!("again:\n{diff}"));
         }
-        if self.mode.user_marks {
+        if self.mode.user_marks || operation.is_ours {
             return Ok(());
         }
         let mounted = Subject::Kernel.try_mount(&self.layers, &self.place.path().join("at"))?;
         let kernel = tree::of_mount(mounted.at());
         mounted.unmount();
-        tree::compare(&found, &kernel).map_err(|diff| format!("kernel:\n{diff}"))
+        tree::compare(&tree::without_flags(&found), &kernel).map_err(|diff| format!("kernel:\n{diff}"))
     }
 }

@@ -6,13 +6,30 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use overfuse::sys::{Kind, Name};
+use overfuse::sys::{FileFlags, Kind, Name};
 use overfuse::union::{NodeId, Union};
 
 use crate::support::tree::{is_mark, read, target, walk, word, xattrs};
 
 /// What was modified since is new: the layers are older.
 const NEW: i64 = 1_500_000_000;
+
+/// Before the flags of `chattr`, at the end of a line.
+const FLAGS: &str = " flags=";
+
+/// The same without the flags: a mount is not asked for them.
+pub fn without_flags(text: &str) -> String {
+    text.lines().map(|line| line.split(FLAGS).next().unwrap_or(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The same without the counts of links.
+pub fn without_links(text: &str) -> String {
+    let cut = |line: &str| match line.split_once(" links=") {
+        Some((before, after)) => format!("{before} {}\n", after.split_once(' ').map_or("", |(_, rest)| rest)),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(cut).collect()
+}
 
 /// One line an entry: mode, owner, links, size, content or target, time of modification, extended attributes. Of a
 /// directory neither links nor time: its times are set back as far as that succeeds.
@@ -85,8 +102,14 @@ fn into_union(
             .collect();
         keys.sort();
         let mode = stat.perm | kind_bits(stat.kind);
-        lines
-            .insert(path.clone(), line(mode, (stat.uid, stat.gid), stat.nlink, stat.mtime.sec, body.as_deref(), &keys));
+        let owner = (stat.uid, stat.gid);
+        let mut line = line(mode, owner, stat.nlink, stat.mtime.sec, body.as_deref(), &keys);
+        if matches!(stat.kind, Kind::Regular | Kind::Directory)
+            && let Ok(FileFlags(flags @ 1..)) = union.flags(attr.id)
+        {
+            let _ = write!(line, "{FLAGS}{flags:#x}");
+        }
+        lines.insert(path.clone(), line);
         if stat.kind == Kind::Directory {
             into_union(union, attr.id, &path, lines, files);
         } else {
