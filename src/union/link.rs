@@ -7,11 +7,12 @@ use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
 use super::content_location::UpperAt;
-use super::node::{NodeId, Place};
+use super::node::{Anchor, Content, NodeId, Place};
 use super::{Attr, Union};
 
 impl Union {
-    /// Gives the file `id` the further name `name` in `dir`; counts one lookup of it.
+    /// Gives the file `id` the further name `name` in `dir`, or the first one if it was made without; counts one lookup
+    /// of it.
     ///
     /// # Errors
     /// As `link(2)`.
@@ -44,7 +45,16 @@ impl Union {
         } else {
             upper.link_fd(&*file, name)?;
         }
-        node.state.write().places.push(Place { parent: Arc::clone(&dir), name: name.to_owned() });
+        {
+            let mut state = node.state.write();
+            state.places.push(Place { parent: Arc::clone(&dir), name: name.to_owned() });
+            if let Content::Upper(content) = &mut state.content
+                && matches!(content.at, Anchor::Unlinked(_))
+            {
+                // Made without a name: this is its first.
+                content.at = Anchor::Place;
+            }
+        }
         dir.listing_add(name, node.kind, node.id);
         drop(state);
         self.table.hold(&dir);

@@ -11,7 +11,7 @@
 //! | `hardlinks` | files of several names, and the index that holds them together |
 //! | `copy_up` | the only maker of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `clone_attributes` | what of a file a copy of it takes over |
-//! | `create`, `remove`, `rename`, `before_rename`, `link` | the changing side |
+//! | `create`, `tmpfile`, `remove`, `rename`, `before_rename`, `link` | the changing side |
 //!
 //! # Semantics
 //!
@@ -70,6 +70,7 @@ mod remove;
 mod rename;
 mod set_id;
 mod table;
+mod tmpfile;
 mod trace;
 mod xattr;
 

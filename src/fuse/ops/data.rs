@@ -10,7 +10,7 @@ use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::{self, FOR_EVER};
 use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, OFlags, Result, SeekTo};
-use crate::union::{Mode, New, NodeId};
+use crate::union::{Attr, Mode, New, NodeId, Union};
 
 use super::opens::{Opened, WORTH_PASSING, mappable};
 use super::server::Server;
@@ -59,20 +59,41 @@ impl Server {
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
         let mode = Mode { perm: mode & 0o7777, umask };
+        let attr = self.union()?.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
+        self.created(&attr, |union| opens.open(union, attr.id, flags, &self.device, || {}), to)
+    }
+
+    /// A file without a name, open. It is always asked for so, also where no open is told.
+    pub(in crate::fuse) fn tmpfile(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        // What follows as its name is none.
+        let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let attr = self.union()?.create_unnamed(self.owner(&request), request.node(), mode)?;
+        let open = |union: &Union| match &self.opens {
+            Some(opens) => opens.open(union, attr.id, flags, &self.device, || {}),
+            None => Ok(Opened::Unasked),
+        };
+        self.created(&attr, open, to)
+    }
+
+    /// Answers with a new file, opened by `open`.
+    fn created(&self, attr: &Attr, open: impl FnOnce(&Union) -> Result<Opened>, to: &mut Answer<'_>) -> Result<()> {
         let union = self.union()?;
-        let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
-        // The file is there now: an error for which the request is done again must not come from here.
-        let opened = opens.open(union, attr.id, flags, &self.device, || {}).map_err(not_for_want_of_room);
+        // The file is there now: an error for which the request is done again must not come from here. The kernel does
+        // not get to know the node, and so never forgets it.
+        let opened = open(union).map_err(not_for_want_of_room).inspect_err(|_| {
+            union.forget(attr.id, 1);
+        });
         let open = match opened? {
             // No file was backed before this one, and none can be.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
             opened => open_out(opened)?,
         };
         // It is empty: before a program can write through a map the kernel will have asked for its attributes.
-        to.put(&abi::CreateOut { entry: convert::entry(&attr, FOR_EVER), open })
+        to.put(&abi::CreateOut { entry: convert::entry(attr, FOR_EVER), open })
     }
 
-    /// Where opening is not asked, of files that were created: those the kernel takes for opened.
+    /// Where opening is not asked, of files that were created without a name: those the kernel takes for opened.
     pub(in crate::fuse) fn release(&self, request: Request<'_>) -> Result<()> {
         if let Some(opens) = &self.opens {
             opens.release(request.node(), &self.device);

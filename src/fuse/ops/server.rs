@@ -140,6 +140,7 @@ impl Server {
             Opcode::Setxattr => self.setxattr(request),
             Opcode::Statfs => to.stat_fs(&self.union()?.stat_fs()?),
             Opcode::Symlink => self.symlink(request, to),
+            Opcode::Tmpfile => self.tmpfile(request, to),
             Opcode::Unlink => self.remove(request, Remove::File),
             Opcode::Write => self.write(request, to),
             // The kernel's last word.

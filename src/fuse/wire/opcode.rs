@@ -59,6 +59,7 @@ opcodes! {
     Setxattr = 21 "SETXATTR",
     Statfs = 17 "STATFS",
     Symlink = 6 "SYMLINK",
+    Tmpfile = 51 "TMPFILE",
     Unlink = 10 "UNLINK",
     Write = 16 "WRITE",
 }
@@ -76,7 +77,7 @@ impl Opcode {
     pub(in crate::fuse) fn may_be_repeated(self) -> bool {
         use Opcode::{
             CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,
-            Setxattr, Symlink, Unlink, Write,
+            Setxattr, Symlink, Tmpfile, Unlink, Write,
         };
         matches!(
             self,
@@ -88,6 +89,7 @@ impl Opcode {
                 | Rename2
                 | Rmdir
                 | Symlink
+                | Tmpfile
                 | Unlink
                 | CopyFileRange
                 | Fallocate
