@@ -28,6 +28,8 @@ pub struct Options {
     pub volatile: bool,
     /// The kernel asks for what programs read, to the page, and for no more.
     pub no_read_ahead: bool,
+    /// Programs that want to know when a file was made are told.
+    pub birth_time: bool,
     /// Unset, like the two that follow: as the layers' policy has it.
     pub redirect: Option<RedirectDir>,
     pub metacopy: Option<bool>,
@@ -151,6 +153,7 @@ impl Options {
             "allow_other" => self.allow_other = true,
             "remount" => self.remount = true,
             "volatile" => self.volatile = true,
+            "birth_time" => self.birth_time = true,
             "fsync" => self.volatile = value == Some("0"),
             "redirect_dir" => {
                 let ways = [

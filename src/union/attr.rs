@@ -1,8 +1,9 @@
 //! Attributes: what `stat` shows and what `chmod`, `chown`, `truncate` and `utimensat` change.
 
-use crate::sys::{Errno, Result, SetTime, Stat};
+use crate::sys::{Errno, Result, SetTime, Stat, Timestamp};
 
 use super::Union;
+use super::content_location::At;
 use super::copy_up::Need;
 use super::node::{Node, NodeId};
 
@@ -37,6 +38,15 @@ impl Union {
     pub fn attr(&self, id: NodeId) -> Result<Attr> {
         let node = self.node(id)?;
         self.attr_of(&node)
+    }
+
+    /// When the file that a node's attributes are in was made, where its file system knows: a copy-up makes a new one.
+    ///
+    /// # Errors
+    /// As `statx(2)`.
+    pub fn birth_time(&self, id: NodeId) -> Result<Option<Timestamp>> {
+        let node = self.node(id)?;
+        self.at(&node, At::birth_time)
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {

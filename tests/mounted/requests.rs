@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use overfuse::fuse::stats;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::need;
-use crate::support::{At, check};
+use crate::support::{At, Layers, check, mount_with, scratch};
 
 /// A file without a name: not every kind of mount has it, and every program must live without.
 #[test]
@@ -101,6 +102,23 @@ fn whole_file_systems_are_synced() {
         };
         at.note("sync_file_range", range()).gives("ok");
     });
+}
+
+/// The kernel has a request for it, and keeps it to itself: it goes to virtiofs and to `fuseblk` only. Should it ever come,
+/// it is to be answered.
+#[test]
+fn of_a_sync_of_the_whole_file_system_nothing_is_heard() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n f u 644 u\n lower:\n");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "rw");
+    let counted = || stats(mounted.at()).expect("the counts of the mount").requests;
+    let file = File::open(mounted.at().join("u")).expect("open");
+    let before = counted();
+    rustix::fs::syncfs(&file).expect("syncfs");
+    assert_eq!(counted(), before);
+    drop(file);
+    mounted.unmount();
 }
 
 /// A handle that could be opened later must name the file for ever: neither kind of mount has such by default.

@@ -30,6 +30,8 @@ pub(in crate::fuse) struct Server {
     pub(in crate::fuse) no_atime: bool,
     /// The kernel is to have what programs read, and no more.
     pub(in crate::fuse) no_read_ahead: bool,
+    /// Programs that want to know when a file was made are told.
+    pub(in crate::fuse) birth_time: bool,
     /// Everything that is created belongs to root: the only user there is.
     pub(in crate::fuse) all_root: bool,
     /// Where files are passed through.
@@ -139,6 +141,7 @@ impl Server {
             Opcode::Setattr => self.setattr(request, to),
             Opcode::Setxattr => self.setxattr(request),
             Opcode::Statfs => to.stat_fs(&self.union()?.stat_fs()?),
+            Opcode::Statx => self.statx(request, to),
             Opcode::Symlink => self.symlink(request, to),
             Opcode::Tmpfile => self.tmpfile(request, to),
             Opcode::Unlink => self.remove(request, Remove::File),
@@ -147,7 +150,9 @@ impl Server {
             Opcode::Destroy => Ok(()),
             // Asked once, and after this answer never again. What polls a regular file finds it ready; requests are
             // not interrupted.
-            Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll => Err(Errno::NOSYS),
+            //
+            // SYNCFS is known so that it would be counted: up to Linux 6.18 only virtiofs and `fuseblk` are asked.
+            Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll | Opcode::Syncfs => Err(Errno::NOSYS),
             // It came first, and comes once.
             Opcode::Init => Err(Errno::IO),
         }

@@ -2,7 +2,7 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::sys::{Errno, FsStat, Result};
+use crate::sys::{Errno, FsStat, Result, Timestamp};
 use crate::union::Attr;
 
 use super::abi;
@@ -84,6 +84,12 @@ impl<'a> Answer<'a> {
     /// A node's attributes, which may be kept for `valid` seconds.
     pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr) })
+    }
+
+    /// As [`attr`](Self::attr), with the time at which the node was made if that is known.
+    pub(in crate::fuse) fn statx(&mut self, attr: &Attr, birth: Option<Timestamp>, valid: u64) -> Result<()> {
+        let stat = convert::statx(attr, birth);
+        self.put(&abi::StatxOut { attr_valid: valid, attr_valid_nsec: 0, flags: 0, _spare: [0; 2], stat })
     }
 
     /// A name that leads to a node, for ever; the attributes may be kept for `valid` seconds.
