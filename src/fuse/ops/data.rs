@@ -151,12 +151,20 @@ impl Server {
         to.put(&abi::LseekOut { offset: self.union()?.seek(request.node(), what, offset)? })
     }
 
-    pub(in crate::fuse) fn copy_file_range(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn copy_file_range(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        written(self.copy(request)?, to)
+    }
+
+    /// The same, since Linux 6.18, with a count that needs no limit: it has ours all the same.
+    pub(in crate::fuse) fn copy_file_range_64(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        to.put(&abi::CopyFileRangeOut { bytes_copied: self.copy(request)? as u64 })
+    }
+
+    fn copy(&self, mut request: Request<'_>) -> Result<usize> {
         let abi::CopyFileRangeIn { off_in, nodeid_out, off_out, len, .. } = request.take()?;
         let target = NodeId(nodeid_out);
         self.drop_set_id(target, &request)?;
-        let len = len.min(COPY_MOST);
-        written(self.union()?.copy_range((request.node(), off_in), (target, off_out), len)?, to)
+        self.union()?.copy_range((request.node(), off_in), (target, off_out), len.min(COPY_MOST))
     }
 }
 

@@ -111,6 +111,7 @@ impl Server {
             Opcode::Access => self.access(request),
             Opcode::BatchForget => self.forget_many(request),
             Opcode::CopyFileRange => self.copy_file_range(request, to),
+            Opcode::CopyFileRange64 => self.copy_file_range_64(request, to),
             Opcode::Create => self.create(request, to),
             Opcode::Fallocate => self.fallocate(request),
             Opcode::Forget => {

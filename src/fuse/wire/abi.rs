@@ -155,6 +155,8 @@ layout! {
         _fh_in: u64, off_in: u64, nodeid_out: u64, _fh_out: u64, off_out: u64, len: u64, _flags: u64,
     }
 
+    struct CopyFileRangeOut { bytes_copied: u64, }
+
     struct Dirent { ino: u64, off: u64, namelen: u32, kind: u32, }
     struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
     struct NotifyStoreOut { nodeid: u64, offset: u64, size: u32, _padding: u32, }

@@ -25,6 +25,7 @@ opcodes! {
     Access = 34 "ACCESS",
     BatchForget = 42 "BATCH_FORGET",
     CopyFileRange = 47 "COPY_FILE_RANGE",
+    CopyFileRange64 = 53 "COPY_FILE_RANGE_64",
     Create = 35 "CREATE",
     Destroy = 38 "DESTROY",
     Fallocate = 43 "FALLOCATE",
@@ -78,8 +79,8 @@ impl Opcode {
     /// `fsync` may not: the kernel reports a failed write once, and a second call would answer that all is well.
     pub(in crate::fuse) fn may_be_repeated(self) -> bool {
         use Opcode::{
-            CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,
-            Setxattr, Symlink, Tmpfile, Unlink, Write,
+            CopyFileRange, CopyFileRange64, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2,
+            Rmdir, Setattr, Setxattr, Symlink, Tmpfile, Unlink, Write,
         };
         matches!(
             self,
@@ -94,6 +95,7 @@ impl Opcode {
                 | Tmpfile
                 | Unlink
                 | CopyFileRange
+                | CopyFileRange64
                 | Fallocate
                 | Ioctl
                 | Removexattr
