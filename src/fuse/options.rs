@@ -28,6 +28,8 @@ pub struct Options {
     pub volatile: bool,
     /// The kernel reads only the pages that programs read.
     pub no_read_ahead: bool,
+    /// Programs see when a file was made, at the cost of one more request for each file.
+    pub birth_time: bool,
     /// As [`Spec::redirect`].
     pub redirect: Option<RedirectDir>,
     /// As [`Spec::metacopy`].
@@ -152,6 +154,7 @@ impl Options {
             "allow_other" => self.allow_other = true,
             "remount" => self.remount = true,
             "volatile" => self.volatile = true,
+            "birth_time" => self.birth_time = true,
             "fsync" => self.volatile = value == Some("0"),
             "redirect_dir" => {
                 let ways = [

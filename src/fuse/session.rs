@@ -110,6 +110,7 @@ impl Session {
             rings: agreed.rings,
             no_atime: options.no_atime,
             no_read_ahead: options.no_read_ahead,
+            birth_time: options.birth_time,
             all_root: options.no_permission_checks || options.squash.is_some(),
             opens: agreed.passthrough.then(Opens::new),
             counters: Counters::default(),

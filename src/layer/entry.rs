@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use crate::sys::xattr::{self, Of};
-use crate::sys::{self, Errno, File, FileHandle, NameBuf, OFlags, Result, Stat};
+use crate::sys::{self, Errno, File, FileHandle, NameBuf, OFlags, Result, Stat, Timestamp};
 
 use super::lower::OpenLowerDir;
 use super::marks::visible_xattrs;
@@ -60,6 +60,14 @@ impl LayerEntry {
             Some(name) => self.dir().stat(name.as_name()),
             None => self.dir().stat_self(),
         }
+    }
+
+    /// When it was made, where its file system knows.
+    ///
+    /// # Errors
+    /// As `statx(2)`.
+    pub fn birth_time(&self) -> Result<Option<Timestamp>> {
+        sys::birth_time(self.of())
     }
 
     /// The attributes that users see; `stat` is what [`stat`](Self::stat) returned.

@@ -1,11 +1,13 @@
 //! Reading, writing and syncing an open file.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self as rfs, FallocateFlags, Mode, SeekFrom};
+use rustix::fs::{self as rfs, AtFlags, FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::retry_on_intr;
 
 use super::count::{Call, account};
+use super::path_fd::{PathFd, change_owner, proc_path};
 use super::{Errno, Result, Stat};
 
 /// The smallest page size of Linux, in bytes.
@@ -99,6 +101,21 @@ impl File {
     pub fn set_len(&self, size: u64) -> Result<()> {
         account(Call::Truncate)?;
         retry_on_intr(|| rfs::ftruncate(&self.0, size))
+    }
+
+    /// # Errors
+    /// As `fchown(2)`.
+    pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        change_owner(self.as_fd(), OsStr::new(""), (uid, gid), AtFlags::EMPTY_PATH)
+    }
+
+    /// An `O_PATH` descriptor of the same file.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn to_path_fd(&self) -> Result<PathFd> {
+        account(Call::Open)?;
+        rfs::open(proc_path(self.as_fd()), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(PathFd::from)
     }
 
     /// # Errors

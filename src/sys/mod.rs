@@ -6,6 +6,7 @@
 //! the host. Knows nothing of layers, unions or FUSE.
 #![allow(unsafe_code)]
 
+mod birth;
 mod capability;
 mod channel;
 pub mod copy;
@@ -42,6 +43,7 @@ pub mod signal;
 mod stat;
 pub mod xattr;
 
+pub use birth::birth_time;
 pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
 pub use count::{Calls, Tally};

@@ -1,8 +1,9 @@
 //! Attributes: those that `stat` shows and that `chmod`, `chown`, `truncate` and `utimensat` change.
 
-use crate::sys::{Errno, Kind, Result, SetTime, Stat};
+use crate::sys::{Errno, Kind, Result, SetTime, Stat, Timestamp};
 
 use super::Union;
+use super::content_location::At;
 use super::copy_up::{Need, UpperFile};
 use super::node::{Node, NodeId};
 
@@ -39,6 +40,15 @@ impl Union {
     pub fn attr(&self, id: NodeId) -> Result<Attr> {
         let node = self.node(id)?;
         self.attr_of(&node)
+    }
+
+    /// When the file that a node's attributes are in was made, where its file system knows: a copy-up makes a new one.
+    ///
+    /// # Errors
+    /// As `statx(2)`.
+    pub fn birth_time(&self, id: NodeId) -> Result<Option<Timestamp>> {
+        let node = self.node(id)?;
+        self.at(&node, At::birth_time)
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {

@@ -12,7 +12,7 @@ use crate::layer::{
     Policy, Verdict,
 };
 use crate::sys::xattr::{self, Of};
-use crate::sys::{Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat};
+use crate::sys::{self, Errno, File, NameBuf, OFlags, PathFd, Result, SetTime, Stat, Timestamp};
 
 use super::node::{Anchor, Content, Node, NodeId, Place, Real, State, UpperPart};
 use super::{Owner, Union};
@@ -37,6 +37,14 @@ impl At {
         match self {
             At::Lower(entry) => entry.stat(),
             At::Upper(at) => at.stat(),
+        }
+    }
+
+    /// When it was made, where its file system knows.
+    pub(super) fn birth_time(&self) -> Result<Option<Timestamp>> {
+        match self {
+            At::Lower(entry) => entry.birth_time(),
+            At::Upper(at) => sys::birth_time(at.of()),
         }
     }
 

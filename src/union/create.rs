@@ -47,10 +47,10 @@ pub struct Mode {
 }
 
 /// A new entry with its final owner and mode, including what it inherits from its directory.
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     new: New<'a>,
-    owner: Owner,
-    perm: u32,
+    pub(super) owner: Owner,
+    pub(super) perm: u32,
 }
 
 impl Union {
@@ -66,13 +66,7 @@ impl Union {
         let mut state = dir.state.write();
         let content = state.dir_mut().ok_or(Errno::NOTDIR)?;
         let inherit = self.inherit(content, &upper)?;
-        let is_dir = matches!(new, New::Dir);
-        let perm = if inherit.default_acl { mode.perm } else { mode.perm & !mode.umask };
-        let plan = Plan {
-            new,
-            owner: Owner { uid: owner.uid, gid: inherit.group.unwrap_or(owner.gid) },
-            perm: if is_dir && inherit.group.is_some() { perm | SET_GROUP_ID } else { perm } & 0o7777,
-        };
+        let plan = Plan::of(new, owner, mode, inherit);
         let removed = matches!(content.upper, UpperPart::Removed(_));
         let is_free_below =
             !removed && matches!(self.lookup_in(None, content, name), Ok(Resolved { is: Resolution::Missing, .. }));
@@ -162,7 +156,7 @@ impl Union {
     }
 
     /// What new entries inherit from a directory; cached in its content.
-    fn inherit(&self, content: &mut DirContent, upper: &UpperDir) -> Result<Inherit> {
+    pub(super) fn inherit(&self, content: &mut DirContent, upper: &UpperDir) -> Result<Inherit> {
         if let Some(known) = content.inherit {
             return Ok(known);
         }
@@ -176,10 +170,25 @@ impl Union {
     }
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    pub(super) fn of(new: New<'a>, owner: Owner, mode: Mode, inherit: Inherit) -> Plan<'a> {
+        let perm = if inherit.default_acl { mode.perm } else { mode.perm & !mode.umask };
+        let hands_on_group = matches!(new, New::Dir) && inherit.group.is_some();
+        Plan {
+            new,
+            owner: Owner { uid: owner.uid, gid: inherit.group.unwrap_or(owner.gid) },
+            perm: if hands_on_group { perm | SET_GROUP_ID } else { perm } & 0o7777,
+        }
+    }
+
+    /// The mode with which this process makes the file.
+    pub(super) fn perm_at_birth(&self, owners: Owners) -> u32 {
+        if owners == Owners::Recorded { self.perm & 0o777 | 0o600 } else { self.perm }
+    }
+
     /// Makes the entry with one system call; this process owns it.
     fn make_bare(&self, dir: &Dir, name: Name<'_>, owners: Owners) -> Result<Option<File>> {
-        let perm = if owners == Owners::Recorded { self.perm & 0o777 | 0o600 } else { self.perm };
+        let perm = self.perm_at_birth(owners);
         match self.new {
             New::File => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;

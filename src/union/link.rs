@@ -7,11 +7,12 @@ use crate::sys::xattr::Of;
 use crate::sys::{Errno, Name, Rename, Result};
 
 use super::content_location::UpperAt;
-use super::node::{NodeId, Place};
+use super::node::{Anchor, Content, NodeId, Place};
 use super::{Attr, Union};
 
 impl Union {
-    /// Links the file `id` as `name` in `dir`; counts one lookup of its node.
+    /// Links the file `id` as `name` in `dir`; a file made by [`create_unnamed`](Self::create_unnamed) gets its first name
+    /// so. Counts one lookup of its node.
     ///
     /// # Errors
     /// As `link(2)`.
@@ -44,7 +45,16 @@ impl Union {
         } else {
             upper.link_fd(&*file, name)?;
         }
-        node.state.write().places.push(Place { parent: Arc::clone(&dir), name: name.to_owned() });
+        {
+            let mut state = node.state.write();
+            state.places.push(Place { parent: Arc::clone(&dir), name: name.to_owned() });
+            if let Content::Upper(content) = &mut state.content
+                && matches!(content.at, Anchor::Unlinked(_))
+            {
+                // Made without a name: this is its first.
+                content.at = Anchor::Place;
+            }
+        }
         dir.listing_add(name, node.kind, node.id);
         drop(state);
         self.table.hold(&dir);

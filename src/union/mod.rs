@@ -11,7 +11,7 @@
 //! | `hardlinks` | copy-up of files with several names, through the hard link index |
 //! | `copy_up` | copy-up: the only constructors of `UpperDir`, `UpperFile` and `UpperData`, which every change needs |
 //! | `clone_attributes` | making a copy: owner, mode, times and extended attributes |
-//! | `create`, `remove`, `rename`, `before_rename`, `link` | changes of names |
+//! | `create`, `tmpfile`, `remove`, `rename`, `before_rename`, `link` | changes of names |
 //!
 //! # Semantics
 //!
@@ -83,6 +83,7 @@ mod remove;
 mod rename;
 mod set_id;
 mod table;
+mod tmpfile;
 mod trace;
 mod xattr;
 

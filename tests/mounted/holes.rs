@@ -1,9 +1,10 @@
 //! Space: allocation, holes, and copies made by the kernel.
 
+use overfuse::fuse::stats;
 use rustix::fs::FallocateFlags;
 
 use crate::need;
-use crate::support::check;
+use crate::support::{At, Layers, check, mount_with, scratch};
 
 #[test]
 fn space_is_allocated_at_the_end_and_behind_it() {
@@ -70,4 +71,34 @@ fn a_range_is_copied_within_one_file() {
         at.copy_range("l", "l", (0, 8192), 4096).gives("4096");
         at.copy_range("l", "l", (0, 100), 4096).gives("EINVAL");
     });
+}
+
+#[test]
+fn a_range_is_copied_far_into_a_file_when_more_than_there_is_is_asked_for() {
+    need!(fuse, overlay);
+    const FAR: u64 = 5 << 30;
+    check("upper:\n f m 644 m\n lower:\n f l 644 20000*L", |at| {
+        at.truncate("m", FAR).gives("ok");
+        at.copy_range("l", "m", (10_000, FAR), FAR as usize).gives("10000");
+        at.copy_range("m", "l", (FAR + 5000, 20_000), FAR as usize).gives("5000");
+        at.read("l");
+        at.truncate("m", 1).gives("ok");
+    });
+}
+
+/// Linux asks with a 64-bit count from 6.18 on, and with the other one before; never one after the other.
+#[test]
+fn a_copy_is_asked_for_once() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n f u 644 20000*U\n lower:\n f l 644 20000*L");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "rw");
+    let at = At::new(mounted.at());
+    for index in 0..5 {
+        at.copy_range("l", "u", (0, index * 20_000), 20_000).gives("20000");
+    }
+    let requests = stats(mounted.at()).expect("the counts of the mount").requests;
+    let [narrow, wide] = ["COPY_FILE_RANGE", "COPY_FILE_RANGE_64"].map(|name| requests.get(name).copied());
+    assert!([(None, Some(5)), (Some(5), None)].contains(&(narrow, wide)), "{requests:?}");
+    mounted.unmount();
 }

@@ -54,6 +54,7 @@ mod statfs;
 mod symlink;
 mod threads;
 mod times;
+mod tmpfile;
 mod truncate;
 mod unlink;
 mod unlinked;

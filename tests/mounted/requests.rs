@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use overfuse::fuse::stats;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::need;
-use crate::support::{At, check};
+use crate::support::{At, Layers, check, mount_with, scratch};
 
 /// `O_TMPFILE`: not every kind of mount supports it, and programs fall back to a named file.
 #[test]
@@ -101,6 +102,21 @@ fn whole_file_systems_are_synced() {
         };
         at.note("sync_file_range", range()).gives("ok");
     });
+}
+
+/// Linux 6.18 sends FUSE_SYNCFS only to virtiofs and `fuseblk`. When this test fails, the request must be answered.
+#[test]
+fn the_kernel_sends_no_request_for_syncfs() {
+    need!(fuse);
+    let dir = scratch();
+    let layers = Layers::build(dir.path(), "upper:\n f u 644 u\n lower:\n");
+    let mounted = mount_with(&layers, &dir.path().join("at"), "rw");
+    let counted = || stats(mounted.at()).expect("the counts of the mount").requests;
+    let file = File::open(mounted.at().join("u")).expect("open");
+    rustix::fs::syncfs(&file).expect("syncfs");
+    assert_eq!(counted().get("SYNCFS"), None);
+    drop(file);
+    mounted.unmount();
 }
 
 /// A handle that can be opened later must name the file for ever. By default neither kind of mount gives such handles.

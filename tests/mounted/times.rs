@@ -3,14 +3,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, XattrFlags};
 
 use crate::mmap::Map;
 use crate::need;
-use crate::support::{At, Layers, Subject, check, mount_with, scratch};
+use crate::support::{At, Layers, Mounted, Subject, check, mount_with, scratch};
 
 /// Atime, mtime and ctime.
 type Times = [(i64, i64); 3];
@@ -362,4 +363,40 @@ fn a_descriptor_shows_the_times_that_the_path_shows() {
             at.note(format_args!("same times of {name}"), Ok(same.to_string())).gives("true");
         }
     });
+}
+
+/// Whether each of some files was made before or after `then`, or does not say.
+fn births(at: &At, then: SystemTime) -> String {
+    let born = |name: &str| match fs::symlink_metadata(at.path(name)).and_then(|meta| meta.created()) {
+        Ok(born) if born < then => "before",
+        Ok(_) => "after",
+        Err(_) => "?",
+    };
+    ["u", "l", "merged", "below", "s", "p", "copied", "new"].map(|name| format!("{name} {}", born(name))).join(", ")
+}
+
+#[test]
+fn the_time_of_birth_is_that_of_the_file_in_its_layer_where_it_is_asked_for() {
+    need!(fuse, overlay);
+    let seen = |mount: &dyn Fn(&Layers, &Path) -> Mounted| {
+        let dir = scratch();
+        let text = "upper:\n f u 644 u\n d merged 755\n lower:\n f l 644 l\n f copied 644 c\n d merged 755\n \
+                    d below 755\n l s l\n p p 644";
+        let layers = Layers::build(dir.path(), text);
+        let mounted = mount(&layers, &dir.path().join("at"));
+        let at = At::new(mounted.at());
+        sleep(Duration::from_millis(15));
+        let then = SystemTime::now();
+        sleep(Duration::from_millis(15));
+        at.append("copied", "+").gives("ok");
+        at.create("new", 0o644, "x").gives("ok");
+        let seen = births(&at, then);
+        mounted.unmount();
+        seen
+    };
+    let by_kernel = seen(&|layers, at| Subject::Kernel.mount(layers, at));
+    assert_eq!(seen(&|layers, at| mount_with(layers, at, "birth_time")), by_kernel);
+    assert!(by_kernel.contains("l before") && by_kernel.contains("copied after"), "{by_kernel}");
+    let without = seen(&|layers, at| mount_with(layers, at, "rw"));
+    assert_eq!(without.matches('?').count(), 8, "{without}");
 }

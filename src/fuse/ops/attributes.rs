@@ -19,6 +19,21 @@ impl Server {
         to.attr(&attr, self.lifetime(attr.id))
     }
 
+    /// Asked instead of GETATTR when a program wants to know when a file was made; the kernel keeps the first answer.
+    ///
+    /// Neither LOOKUP nor READDIRPLUS tells that time, so programs that always ask for it (all in Rust, all on Node) cost a
+    /// request for each file. Refused once, this is never asked again.
+    pub(in crate::fuse) fn statx(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        if !self.birth_time {
+            return Err(Errno::NOSYS);
+        }
+        let abi::StatxIn { mask, .. } = request.take()?;
+        let (union, node) = (self.union()?, request.node());
+        let attr = union.attr(node)?;
+        let birth = if mask & abi::statx::BTIME != 0 { union.birth_time(node)? } else { None };
+        to.statx(&attr, birth, self.lifetime(attr.id))
+    }
+
     pub(in crate::fuse) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
         let change = convert::change(&request.take()?);
         // An empty change is a `chown` that names no owner, or a write that the kernel itself makes to a set-id file.

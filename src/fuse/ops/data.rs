@@ -10,7 +10,7 @@ use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::{self, FOR_EVER};
 use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, OFlags, Result, SeekTo};
-use crate::union::{Mode, New, NodeId};
+use crate::union::{Attr, Mode, New, NodeId, Union};
 
 use super::opens::{Opened, WORTH_PASSING, mappable};
 use super::server::Server;
@@ -60,10 +60,31 @@ impl Server {
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
         let mode = Mode { perm: mode & 0o7777, umask };
+        let attr = self.union()?.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
+        self.created(&attr, |union| opens.open(union, attr.id, flags, &self.device, || {}), to)
+    }
+
+    /// A file without a name, open. It is always asked for so, also where no open is told.
+    pub(in crate::fuse) fn tmpfile(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        // What follows as its name is none.
+        let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
+        let mode = Mode { perm: mode & 0o7777, umask };
+        let attr = self.union()?.create_unnamed(self.owner(&request), request.node(), mode)?;
+        let open = |union: &Union| match &self.opens {
+            Some(opens) => opens.open(union, attr.id, flags, &self.device, || {}),
+            None => Ok(Opened::Unasked),
+        };
+        self.created(&attr, open, to)
+    }
+
+    /// Answers with a new file, opened by `open`.
+    fn created(&self, attr: &Attr, open: impl FnOnce(&Union) -> Result<Opened>, to: &mut Answer<'_>) -> Result<()> {
         let union = self.union()?;
-        let attr = union.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
-        // The file exists now, so the request must not be repeated: no error from here may cause that.
-        let opened = opens.open(union, attr.id, flags, &self.device, || {}).map_err(not_for_want_of_room);
+        // The file exists now, so the request must not be repeated: no error from here may cause that. When opening fails,
+        // the kernel never learns of the node, so it never sends FORGET for it.
+        let opened = open(union).map_err(not_for_want_of_room).inspect_err(|_| {
+            union.forget(attr.id, 1);
+        });
         let open = match opened? {
             // The kernel takes no backing files at all.
             Opened::Unasked => abi::OpenOut { fh: 0, open_flags: abi::FOPEN_KEEP_CACHE, backing_id: 0 },
@@ -71,10 +92,10 @@ impl Server {
         };
         // The attributes may be kept: the file is empty, so the kernel asks for them again before a program can write
         // through a map.
-        to.put(&abi::CreateOut { entry: convert::entry(&attr, FOR_EVER), open })
+        to.put(&abi::CreateOut { entry: convert::entry(attr, FOR_EVER), open })
     }
 
-    /// When OPEN is answered `ENOSYS`, this still comes for files that CREATE opened.
+    /// When OPEN is answered `ENOSYS`, this still comes for files that CREATE or TMPFILE opened.
     pub(in crate::fuse) fn release(&self, request: Request<'_>) -> Result<()> {
         if let Some(opens) = &self.opens {
             opens.release(request.node(), &self.device);
@@ -132,12 +153,20 @@ impl Server {
         to.put(&abi::LseekOut { offset: self.union()?.seek(request.node(), what, offset)? })
     }
 
-    pub(in crate::fuse) fn copy_file_range(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+    pub(in crate::fuse) fn copy_file_range(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        written(self.copy(request)?, to)
+    }
+
+    /// The same, since Linux 6.18, with a count that needs no limit: it has ours all the same.
+    pub(in crate::fuse) fn copy_file_range_64(&self, request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
+        to.put(&abi::CopyFileRangeOut { bytes_copied: self.copy(request)? as u64 })
+    }
+
+    fn copy(&self, mut request: Request<'_>) -> Result<usize> {
         let abi::CopyFileRangeIn { off_in, nodeid_out, off_out, len, .. } = request.take()?;
         let target = NodeId(nodeid_out);
         self.drop_set_id(target, &request)?;
-        let len = len.min(COPY_MOST);
-        written(self.union()?.copy_range((request.node(), off_in), (target, off_out), len)?, to)
+        self.union()?.copy_range((request.node(), off_in), (target, off_out), len.min(COPY_MOST))
     }
 }
 

@@ -30,6 +30,8 @@ pub(in crate::fuse) struct Server {
     pub(in crate::fuse) no_atime: bool,
     /// The kernel gets only the pages that programs read.
     pub(in crate::fuse) no_read_ahead: bool,
+    /// Answers STATX, so that programs see birth times.
+    pub(in crate::fuse) birth_time: bool,
     /// All new files belong to root, because the mount has no other user.
     pub(in crate::fuse) all_root: bool,
     /// Set when files can be passed through.
@@ -110,6 +112,7 @@ impl Server {
             Opcode::Access => self.access(request),
             Opcode::BatchForget => self.forget_many(request),
             Opcode::CopyFileRange => self.copy_file_range(request, to),
+            Opcode::CopyFileRange64 => self.copy_file_range_64(request, to),
             Opcode::Create => self.create(request, to),
             Opcode::Fallocate => self.fallocate(request),
             Opcode::Forget => {
@@ -140,14 +143,17 @@ impl Server {
             Opcode::Setattr => self.setattr(request, to),
             Opcode::Setxattr => self.setxattr(request),
             Opcode::Statfs => to.stat_fs(&self.union()?.stat_fs()?),
+            Opcode::Statx => self.statx(request, to),
             Opcode::Symlink => self.symlink(request, to),
+            Opcode::Tmpfile => self.tmpfile(request, to),
             Opcode::Unlink => self.remove(request, Remove::File),
             Opcode::Write => self.write(request, to),
             // Sent at unmount; nothing is left to do.
             Opcode::Destroy => Ok(()),
             // After ENOSYS the kernel does not send these again. It then reports regular files as always ready to poll,
-            // and interrupts no requests.
-            Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll => Err(Errno::NOSYS),
+            // and interrupts no requests. Linux 6.18 sends SYNCFS only to virtiofs and `fuseblk`; it is listed so that
+            // `stats` would count it.
+            Opcode::Flush | Opcode::Interrupt | Opcode::Opendir | Opcode::Poll | Opcode::Syncfs => Err(Errno::NOSYS),
             // The handshake has answered the only INIT.
             Opcode::Init => Err(Errno::IO),
         }

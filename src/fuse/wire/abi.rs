@@ -62,6 +62,12 @@ pub(in crate::fuse) mod fattr {
     pub(in crate::fuse) const MTIME_NOW: u32 = 1 << 8;
 }
 
+/// Which fields of a [`Statx`] are meant.
+pub(in crate::fuse) mod statx {
+    pub(in crate::fuse) const BASIC_STATS: u32 = 0x7ff;
+    pub(in crate::fuse) const BTIME: u32 = 0x800;
+}
+
 /// The write comes from the page cache.
 pub(in crate::fuse) const WRITE_CACHE: u32 = 1 << 0;
 /// The write removes set-id bits.
@@ -99,6 +105,15 @@ layout! {
         attr: Attr,
     }
     struct AttrOut { attr_valid: u64, attr_valid_nsec: u32, _padding: u32, attr: Attr, }
+
+    struct StatxIn { _getattr_flags: u32, _reserved: u32, _fh: u64, _flags: u32, mask: u32, }
+    struct StatxTime { sec: i64, nsec: u32, _reserved: i32, }
+    struct Statx {
+        mask: u32, blksize: u32, attributes: u64, nlink: u32, uid: u32, gid: u32, mode: u16, _spare0: u16, ino: u64,
+        size: u64, blocks: u64, attributes_mask: u64, atime: StatxTime, btime: StatxTime, ctime: StatxTime,
+        mtime: StatxTime, rdev_major: u32, rdev_minor: u32, dev_major: u32, dev_minor: u32, _spare2: [u64; 14],
+    }
+    struct StatxOut { attr_valid: u64, attr_valid_nsec: u32, flags: u32, _spare: [u64; 2], stat: Statx, }
 
     struct ForgetIn { nlookup: u64, }
     struct BatchForgetIn { count: u32, _padding: u32, }
@@ -140,6 +155,8 @@ layout! {
         _fh_in: u64, off_in: u64, nodeid_out: u64, _fh_out: u64, off_out: u64, len: u64, _flags: u64,
     }
 
+    struct CopyFileRangeOut { bytes_copied: u64, }
+
     struct Dirent { ino: u64, off: u64, namelen: u32, kind: u32, }
     struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
     struct NotifyStoreOut { nodeid: u64, offset: u64, size: u32, _padding: u32, }
@@ -176,6 +193,9 @@ mod tests {
             (size_of::<Attr>(), 88),
             (size_of::<EntryOut>(), 128),
             (size_of::<AttrOut>(), 104),
+            (size_of::<StatxIn>(), 24),
+            (size_of::<Statx>(), 256),
+            (size_of::<StatxOut>(), 288),
             (size_of::<SetattrIn>(), 88),
             (size_of::<OpenOut>(), 16),
             (size_of::<CreateOut>(), 144),

@@ -2,7 +2,7 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::sys::{Errno, FsStat, Result};
+use crate::sys::{Errno, FsStat, Result, Timestamp};
 use crate::union::Attr;
 
 use super::abi;
@@ -88,6 +88,12 @@ impl<'a> Answer<'a> {
     /// Appends a node's attributes, which the kernel may cache for `valid` seconds.
     pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
         self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr) })
+    }
+
+    /// As [`attr`](Self::attr), with the time at which the node was made if that is known.
+    pub(in crate::fuse) fn statx(&mut self, attr: &Attr, birth: Option<Timestamp>, valid: u64) -> Result<()> {
+        let stat = convert::statx(attr, birth);
+        self.put(&abi::StatxOut { attr_valid: valid, attr_valid_nsec: 0, flags: 0, _spare: [0; 2], stat })
     }
 
     /// Appends the node of a name. The kernel may cache the name for ever, and the attributes for `valid` seconds.

@@ -1,9 +1,9 @@
 //! Conversions between types of the union and the kernel's messages.
 
-use crate::sys::{Errno, Result, SetTime, Timestamp};
+use crate::sys::{Errno, Result, SetTime, Timestamp, device_major, device_minor};
 use crate::union::{Attr, Change, How};
 
-use super::abi::{self, fattr};
+use super::abi::{self, fattr, statx};
 
 /// A lifetime in seconds: lower layers never change, and only this process changes the upper.
 pub(in crate::fuse) const FOR_EVER: u64 = u32::MAX as u64;
@@ -27,6 +27,36 @@ pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
         rdev: u32::try_from(stat.rdev).unwrap_or(u32::MAX),
         blksize: stat.block_size,
         flags: 0,
+    }
+}
+
+/// As [`attr`], with the time at which the file was made if that is known.
+pub(in crate::fuse) fn statx(attr: &Attr, birth: Option<Timestamp>) -> abi::Statx {
+    let stat = &attr.stat;
+    let time = |time: Timestamp| abi::StatxTime { sec: time.sec, nsec: time.nsec, _reserved: 0 };
+    abi::Statx {
+        mask: statx::BASIC_STATS | birth.map_or(0, |_| statx::BTIME),
+        blksize: stat.block_size,
+        attributes: 0,
+        nlink: stat.nlink,
+        uid: stat.uid,
+        gid: stat.gid,
+        // Twelve bits, and four of the kind.
+        mode: (stat.kind.mode_bits() | stat.perm) as u16,
+        _spare0: 0,
+        ino: attr.id.0,
+        size: stat.size,
+        blocks: stat.blocks,
+        attributes_mask: 0,
+        atime: time(stat.atime),
+        btime: time(birth.unwrap_or_default()),
+        ctime: time(stat.ctime),
+        mtime: time(stat.mtime),
+        rdev_major: device_major(stat.rdev),
+        rdev_minor: device_minor(stat.rdev),
+        dev_major: 0,
+        dev_minor: 0,
+        _spare2: [0; 14],
     }
 }
 

@@ -25,6 +25,7 @@ opcodes! {
     Access = 34 "ACCESS",
     BatchForget = 42 "BATCH_FORGET",
     CopyFileRange = 47 "COPY_FILE_RANGE",
+    CopyFileRange64 = 53 "COPY_FILE_RANGE_64",
     Create = 35 "CREATE",
     Destroy = 38 "DESTROY",
     Fallocate = 43 "FALLOCATE",
@@ -58,7 +59,10 @@ opcodes! {
     Setattr = 4 "SETATTR",
     Setxattr = 21 "SETXATTR",
     Statfs = 17 "STATFS",
+    Statx = 52 "STATX",
     Symlink = 6 "SYMLINK",
+    Syncfs = 50 "SYNCFS",
+    Tmpfile = 51 "TMPFILE",
     Unlink = 10 "UNLINK",
     Write = 16 "WRITE",
 }
@@ -77,8 +81,8 @@ impl Opcode {
     /// `fsync` may not be repeated: the kernel reports a failed write once, and a second call would report success.
     pub(in crate::fuse) fn may_be_repeated(self) -> bool {
         use Opcode::{
-            CopyFileRange, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2, Rmdir, Setattr,
-            Setxattr, Symlink, Unlink, Write,
+            CopyFileRange, CopyFileRange64, Create, Fallocate, Ioctl, Link, Mkdir, Mknod, Removexattr, Rename, Rename2,
+            Rmdir, Setattr, Setxattr, Symlink, Tmpfile, Unlink, Write,
         };
         matches!(
             self,
@@ -90,8 +94,10 @@ impl Opcode {
                 | Rename2
                 | Rmdir
                 | Symlink
+                | Tmpfile
                 | Unlink
                 | CopyFileRange
+                | CopyFileRange64
                 | Fallocate
                 | Ioctl
                 | Removexattr
