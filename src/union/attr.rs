@@ -81,10 +81,14 @@ impl Union {
             if node.is_dir() {
                 return Err(Errno::ISDIR);
             }
-            // A file that is copied up to be empty is empty when it arrives.
-            if size != 0 || node.kind != Kind::Regular || !self.copy_up_as(&node, Need::Nothing, None)? {
-                let need = if size == 0 { Need::Nothing } else { Need::Data };
-                self.upper_data(&node, need)?.set_len(size)?;
+            let emptied = size == 0 && node.kind == Kind::Regular && self.copy_up_as(&node, Need::Nothing, None)?;
+            let need = if size == 0 { Need::Nothing } else { Need::Data };
+            match self.upper_data(&node, need).and_then(|data| data.set_len(size)) {
+                // It arrived empty; this call only takes set-id bits, as it does for any other file.
+                Err(error) if emptied => {
+                    tracing::warn!(id = node.id.0, %error, "a file was emptied and keeps its mode")
+                }
+                other => other?,
             }
         }
         // A change of nothing is `chown(-1, -1)`: like any chown it removes set-id bits and capabilities.
