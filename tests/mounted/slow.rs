@@ -6,11 +6,12 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use overfuse::fuse::stats;
+use parking_lot::{Condvar, Mutex};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::need;
@@ -59,22 +60,38 @@ impl SlowDir {
         let gate = Arc::<Gate>::default();
         let of_server = gate.clone();
         let server = thread::spawn(move || serve(&device, &of_server));
+        // A program that waits for a read cannot be killed. So the reads are answered even when a test that failed never
+        // gets to its release: while it waits to unmount, for example.
+        let (of_watchdog, watched) = (gate.clone(), at.clone());
+        thread::spawn(move || {
+            let mut state = of_watchdog.state.lock();
+            of_watchdog.changed.wait_while_for(&mut state, |state| !state.open, 2 * PATIENCE);
+            drop(state);
+            of_watchdog.open(&watched);
+        });
         SlowDir { at, gate, server: Some(server) }
     }
 
     /// Waits until so many reads are held.
     #[track_caller]
     fn wait_for_readers(&self, count: usize) {
-        let state = self.gate.state.lock().expect("lock");
-        let (state, _) =
-            self.gate.changed.wait_timeout_while(state, PATIENCE, |state| state.held.len() < count).expect("lock");
+        let mut state = self.gate.state.lock();
+        self.gate.changed.wait_while_for(&mut state, |state| state.held.len() < count, PATIENCE);
         assert_eq!(state.held.len(), count, "reads that are held");
     }
 
     fn release(&self) {
-        self.gate.state.lock().expect("lock").open = true;
+        self.gate.open(&self.at);
+    }
+}
+
+impl Gate {
+    /// Answers the reads that wait below `at`, and all later ones.
+    fn open(&self, at: &Path) {
+        self.state.lock().open = true;
+        self.changed.notify_all();
         // Wakes the server, which waits for a request.
-        let _ = fs::symlink_metadata(self.at.join("wake"));
+        let _ = fs::symlink_metadata(at.join("wake"));
     }
 }
 
@@ -137,7 +154,7 @@ fn serve(mut device: &File, gate: &Gate) {
             14 | 27 => Ok([0, 1].iter().flat_map(|n: &u64| n.to_ne_bytes()).collect()),
             // READ.
             15 => {
-                let mut state = gate.state.lock().expect("lock");
+                let mut state = gate.state.lock();
                 let offset = u64::from_ne_bytes(number(message, 48));
                 let size = u32::from_ne_bytes(number(message, 56)).min(SIZE.saturating_sub(offset) as u32);
                 state.held.push((unique, size));
@@ -171,7 +188,7 @@ fn serve(mut device: &File, gate: &Gate) {
 }
 
 fn release_held(device: &File, gate: &Gate) {
-    let mut state = gate.state.lock().expect("lock");
+    let mut state = gate.state.lock();
     if state.open {
         for (unique, size) in state.held.drain(..) {
             send(device, unique, 0, &vec![b'x'; size as usize]);

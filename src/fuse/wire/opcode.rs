@@ -119,6 +119,7 @@ mod tests {
         repeated.sort_unstable();
         let expected = [
             "COPY_FILE_RANGE",
+            "COPY_FILE_RANGE_64",
             "CREATE",
             "FALLOCATE",
             "IOCTL",
@@ -132,6 +133,7 @@ mod tests {
             "SETATTR",
             "SETXATTR",
             "SYMLINK",
+            "TMPFILE",
             "UNLINK",
             "WRITE",
         ];
