@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Exit, Global, output, root};
+use crate::container::{State, Status};
 use crate::image::Reference;
 use crate::store::{Container, Image, Store, StoreError};
 
@@ -38,7 +39,7 @@ pub(super) fn run(global: &Global, args: &InspectArgs) -> Result<Exit> {
 
 fn inspect(store: &Store, name: &str) -> Result<Value> {
     let of_container = match store.container(name) {
-        Ok(found) => return Ok(container(store, &found)),
+        Ok(found) => return container(store, &found),
         Err(StoreError::UnknownContainer { nearest, .. }) => nearest,
         Err(error) => return Err(error.into()),
     };
@@ -79,25 +80,27 @@ fn image(store: &Store, image: &Image) -> Value {
     })
 }
 
-fn container(store: &Store, container: &Container) -> Value {
+fn container(store: &Store, container: &Container) -> Result<Value> {
     let image = store.image(&container.image.to_string()).ok();
     let mut config = json!(image.as_ref().and_then(|image| image.config.config().clone()).unwrap_or_default());
     config["Image"] = json!(container.image_name);
-    let in_use = container.is_in_use();
+    let state = State::of(container)?;
     let (path, arguments) = match container.command.split_first() {
         Some((path, arguments)) => (path.as_str(), arguments),
         None => ("", &[][..]),
     };
-    json!({
+    Ok(json!({
         "Id": container.id,
         "Name": format!("/{}", container.name),
         "Created": container.created,
         "Path": path,
         "Args": arguments,
         "State": {
-            "Status": super::ps::status(container).to_lowercase(),
-            "Running": in_use,
-            "ExitCode": container.exit_status.unwrap_or(0),
+            "Status": state.status,
+            "Running": state.status == Status::Running,
+            "ExitCode": state.exit_code.unwrap_or(0),
+            "StartedAt": state.started,
+            "FinishedAt": state.finished,
         },
         "Image": container.image,
         "Config": config,
@@ -105,7 +108,7 @@ fn container(store: &Store, container: &Container) -> Value {
             "Name": "overfuse",
             "Data": image.as_ref().map(|image| directories(store, image, Some(container))),
         },
-    })
+    }))
 }
 
 /// The directories of the union. Bytes of a path that are not UTF-8 are replaced.

@@ -1,28 +1,19 @@
 //! The command line: parses arguments, runs commands and prints results.
 //!
-//! One file for each command. Only this module prints and reads the environment; the library does neither.
+//! One file for each command; those about containers and about images are in `container` and `image`. Only this module prints and reads the environment; the library does neither.
 
 mod bench;
-mod commit;
 mod completion;
+mod container;
 mod demo;
-mod diff;
 mod exit;
-mod history;
 mod ids;
-mod images;
+mod image;
 mod inspect;
-mod load;
 mod mount;
 mod output;
-mod protect;
-mod ps;
-mod rm;
-mod rmi;
 mod root;
-mod run;
 mod stats;
-mod trace;
 mod umount;
 
 use std::ffi::OsString;
@@ -33,6 +24,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
+
+use container::{commit, diff, ps, rm, run, trace};
+use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
 #[derive(Debug, Parser)]
@@ -85,7 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     log_to_stderr();
-    match run(&cli) {
+    match execute(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("overfuse: {error:#}");
@@ -121,7 +115,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
-fn run(cli: &Cli) -> anyhow::Result<Exit> {
+fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Bench(args) => bench::run(args),
         Command::Commit(args) => commit::run(&cli.global, args),

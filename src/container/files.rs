@@ -44,7 +44,7 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Volume>, LaunchError> {
+pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Volume>, LaunchError> {
     let of_host = |path: &str| fs::read(path).ok();
     let hosts = match network {
         Network::Host => of_host("/etc/hosts"),

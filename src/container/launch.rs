@@ -5,7 +5,7 @@ use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
 use crate::sys::Channel;
-use crate::sys::process::{self, Child, Status};
+use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::signal::Messages;
 
 /// A container whose first process waits for its root to be served.
@@ -32,6 +32,11 @@ impl Launched {
         let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
         let (child, channel) = spawned.doing("make the container's namespaces")?;
         Ok(Launched { child, channel, messages, input })
+    }
+
+    /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
+    pub fn process(&self) -> Option<ProcessId> {
+        ProcessId::of(self.child.id())
     }
 
     /// Lets the first process continue and relays until it ends. The root must be served by now.

@@ -23,16 +23,19 @@ mod plan;
 mod relay;
 mod rootfs;
 mod serve;
+mod settings;
 mod spec;
+mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
-pub use files::{name_files, skeleton};
+pub use files::skeleton;
 pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
-pub use relay::host_window;
 pub use serve::{RunError, run};
+pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
+pub use state::{State, Status};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::isolation::Security;
 use super::spec::Process;
 use crate::sys::pty::WindowSize;
@@ -48,22 +50,23 @@ pub enum First {
 }
 
 /// The network that a container uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
+    #[default]
     Host,
     /// Its own network namespace, with only the loopback interface.
     None,
 }
 
 /// Whether a mount can be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     ReadWrite,
     ReadOnly,
 }
 
 /// A file or directory of the host that is mounted in the container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Path on the host.
     pub source: PathBuf,

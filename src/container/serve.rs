@@ -4,7 +4,7 @@ use super::error::LaunchError;
 use super::launch::Launched;
 use super::plan::Plan;
 use crate::mount;
-use crate::sys::process::Status;
+use crate::sys::process::{ProcessId, Status};
 
 /// Why a container did not run to its end.
 #[derive(Debug, thiserror::Error)]
@@ -18,14 +18,15 @@ pub enum RunError {
 /// Mounts `files` at the plan's root, runs the plan in it, and unmounts. The process must have one thread.
 ///
 /// The mount appears in this process's mount namespace. If that is private, no other process sees the mount, and it
-/// ends with this process.
+/// ends with this process. `started` is called with the container's first process before it runs the command.
 ///
 /// # Errors
 /// The command could not start, or the mount failed. The command's own failure is a [`Status`].
-pub fn run(files: &mount::Prepared, plan: Plan) -> Result<Status, RunError> {
+pub fn run(files: &mount::Prepared, plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
     let at = plan.root.clone();
     let launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
+    started(launched.process());
     let status = launched.run();
     // No process uses the mount any more, so this also writes back what the kernel still caches.
     let served = served.end();

@@ -7,6 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
+use serde::{Deserialize, Serialize};
 
 use super::account::UserSpec;
 
@@ -14,7 +15,8 @@ use super::account::UserSpec;
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The user's wishes. `None` and empty values keep the image's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Wishes {
     /// Arguments after the image's name.
     pub command: Vec<OsString>,
@@ -24,11 +26,10 @@ pub struct Wishes {
     pub workdir: Option<PathBuf>,
     pub user: Option<String>,
     pub terminal: bool,
-    pub hostname: String,
 }
 
 /// A change of the environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Variable {
     Set(OsString, OsString),
     Unset(OsString),
@@ -63,13 +64,13 @@ pub enum SpecError {
 }
 
 impl Process {
-    /// Combines the image's configuration and the user's wishes.
+    /// Combines the image's configuration and the user's wishes. `hostname` is the value of `HOSTNAME`.
     ///
     /// # Errors
     /// Neither names a command, or a value is invalid.
-    pub fn new(image: Option<&Config>, wishes: &Wishes) -> Result<Process, SpecError> {
+    pub fn new(image: Option<&Config>, wishes: &Wishes, hostname: &str) -> Result<Process, SpecError> {
         let args = arguments(image, wishes)?;
-        let env = environment(image, wishes)?;
+        let env = environment(image, wishes, hostname)?;
         let strings = args.iter().chain(env.iter().flat_map(|(name, value)| [name, value]));
         if let Some(bad) = strings.into_iter().find(|s| s.as_bytes().contains(&0)) {
             return Err(SpecError::Nul(bad.clone()));
@@ -111,8 +112,12 @@ fn arguments(image: Option<&Config>, wishes: &Wishes) -> Result<Vec<OsString>, S
 }
 
 /// The default variables, the image's, then the user's. A later value replaces an earlier one in its place.
-fn environment(image: Option<&Config>, wishes: &Wishes) -> Result<Vec<(OsString, OsString)>, SpecError> {
-    let mut env = vec![("PATH".into(), DEFAULT_PATH.into()), ("HOSTNAME".into(), OsString::from(&wishes.hostname))];
+fn environment(
+    image: Option<&Config>,
+    wishes: &Wishes,
+    hostname: &str,
+) -> Result<Vec<(OsString, OsString)>, SpecError> {
+    let mut env = vec![("PATH".into(), DEFAULT_PATH.into()), ("HOSTNAME".into(), OsString::from(hostname))];
     if wishes.terminal {
         env.push(("TERM".into(), "xterm".into()));
     }
@@ -179,9 +184,9 @@ mod tests {
     }
 
     fn process(image: &Config, change: impl FnOnce(&mut Wishes)) -> Result<Process, SpecError> {
-        let mut wishes = Wishes { hostname: "h".into(), command: vec!["x".into()], ..Wishes::default() };
+        let mut wishes = Wishes { command: vec!["x".into()], ..Wishes::default() };
         change(&mut wishes);
-        Process::new(Some(image), &wishes)
+        Process::new(Some(image), &wishes, "h")
     }
 
     #[test]

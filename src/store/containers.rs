@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{io, thread};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Result, StoreError, io_at};
@@ -32,10 +33,8 @@ pub struct Container {
     pub image_name: String,
     /// When the container was made.
     pub created: Instant,
-    /// The last command that ran in it; empty before the first run.
+    /// The command that it runs; empty for one that is only mounted.
     pub command: Vec<String>,
-    /// The exit status of that command; `None` until it has ended.
-    pub exit_status: Option<u8>,
     dir: PathBuf,
 }
 
@@ -44,6 +43,17 @@ pub struct Container {
 #[derive(Debug)]
 pub struct InUse {
     _file: File,
+}
+
+/// What a new container is made with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewContainer<'a> {
+    /// `None`: a generated name.
+    pub name: Option<&'a str>,
+    /// The command that it runs, as listings show it.
+    pub command: &'a [String],
+    /// Documents for [`Container::read_document`]: name and JSON. They are there from the start.
+    pub documents: &'a [(&'a str, Vec<u8>)],
 }
 
 /// The content of `config.json`.
@@ -56,8 +66,6 @@ struct Record {
     created: Instant,
     #[serde(default)]
     command: Vec<String>,
-    #[serde(default)]
-    exit_status: Option<u8>,
 }
 
 impl Container {
@@ -107,30 +115,31 @@ impl Container {
         file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Records the command that starts to run.
+    /// Reads a document that another module keeps in the container's directory; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], also when it is not a `T`.
+    pub fn read_document<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.dir.join(name);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => {
+                let json = read.map_err(io_at("read", &path))?;
+                serde_json::from_slice(&json).map(Some).map_err(io_at("read", &path))
+            }
+        }
+    }
+
+    /// Replaces a document in the container's directory by one rename.
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn record_command(&mut self, command: &[String]) -> Result<()> {
-        self.command = command.to_vec();
-        self.exit_status = None;
-        self.write()
-    }
-
-    /// Records the exit status of the command.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn record_exit(&mut self, status: u8) -> Result<()> {
-        self.exit_status = Some(status);
-        self.write()
-    }
-
-    /// Replaces `config.json` by one rename.
-    fn write(&self) -> Result<()> {
-        let path = self.dir.join("config.json");
-        let next = self.dir.join("config.json.next");
-        fs::write(&next, self.to_json()?).map_err(io_at("write", &next))?;
+    pub fn write_document<T: Serialize>(&self, name: &str, document: &T) -> Result<()> {
+        let path = self.dir.join(name);
+        let json = serde_json::to_vec_pretty(document).map_err(io_at("write", &path))?;
+        // A name of its own, because another process may write the same document at the same time.
+        let next = self.dir.join(format!("{name}.{}", std::process::id()));
+        fs::write(&next, json).map_err(io_at("write", &next))?;
         fs::rename(&next, &path).map_err(io_at("write", &path))
     }
 
@@ -142,7 +151,6 @@ impl Container {
             image_name: self.image_name.clone(),
             created: self.created,
             command: self.command.clone(),
-            exit_status: self.exit_status,
         };
         serde_json::to_vec_pretty(&record).map_err(io_at("write", &self.dir))
     }
@@ -151,8 +159,8 @@ impl Container {
         let path = dir.join("config.json");
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
-        let Record { id, name, image, image_name, created, command, exit_status } = record;
-        Ok(Container { id, name, image, image_name, created, command, exit_status, dir })
+        let Record { id, name, image, image_name, created, command } = record;
+        Ok(Container { id, name, image, image_name, created, command, dir })
     }
 }
 
@@ -160,9 +168,18 @@ impl Store {
     /// Makes a container of `image`, with the given name or else a generated one.
     ///
     /// # Errors
+    /// As [`create_container_with`](Self::create_container_with).
+    pub fn create_container(&self, image: &Image, name: Option<&str>) -> Result<Container> {
+        self.create_container_with(image, NewContainer { name, ..NewContainer::default() })
+    }
+
+    /// Makes a container of `image`.
+    ///
+    /// # Errors
     /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
-    pub fn create_container(&self, image: &Image, name: Option<&str>) -> Result<Container> {
+    pub fn create_container_with(&self, image: &Image, new: NewContainer<'_>) -> Result<Container> {
+        let NewContainer { name, command, documents } = new;
         if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
@@ -184,12 +201,15 @@ impl Store {
             image: image.id,
             image_name: image.display_name(),
             created: Instant::now(),
-            command: Vec::new(),
-            exit_status: None,
+            command: command.to_vec(),
             dir,
         };
         let path = scratch.path().join("config.json");
         fs::write(&path, container.to_json()?).map_err(io_at("write", &path))?;
+        for (name, document) in documents {
+            let path = scratch.path().join(name);
+            fs::write(&path, document).map_err(io_at("write", &path))?;
+        }
         scratch.publish(&container.dir)?;
         Ok(container)
     }

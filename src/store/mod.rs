@@ -9,7 +9,8 @@
 //!     toc                    its table of contents, from which mounts answer lookups
 //!     layer.json             how many entries and bytes it has
 //!   containers/<id>/
-//!     config.json            name, image, and how the last run ended
+//!     config.json            name, image and command
+//!     settings.json state.json   of module `container`: how to run it, and how its last run went
 //!     upper/ work/ merged/   the container's changes; overlay's work directory; a mount point
 //!     lock                   held while the container is mounted or running
 //!   tmp/                     what is being written
@@ -58,7 +59,7 @@ use crate::layer::Policy;
 use crate::sys::Dir;
 
 pub use commit::Commit;
-pub use containers::{Container, InUse};
+pub use containers::{Container, InUse, NewContainer};
 pub use error::StoreError;
 pub use images::{Held, Image, Removed};
 pub use load::{Input, Load, Loaded};

@@ -12,6 +12,7 @@ use rustix::fs::{self as rfs, Mode};
 use rustix::io::retry_on_intr;
 use rustix::process::{self as rps, Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::{self as rth, Gid, Uid};
+use serde::{Deserialize, Serialize};
 
 use super::{Channel, Errno, Kind, Namespaces, Result};
 
@@ -26,6 +27,40 @@ const FIRST_BESIDE_STREAMS: libc::c_uint = 3;
 pub struct Child {
     pid: Pid,
     fd: OwnedFd,
+}
+
+/// A process of this host, named so that another process with a reused number is not taken for it. Comparable only
+/// while the host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    pub pid: u32,
+    /// When it started, in clock ticks since the host's boot, as `/proc/PID/stat` has it.
+    pub start: u64,
+}
+
+impl ProcessId {
+    /// Names the process that has the number `pid` now; `None` if there is none.
+    pub fn of(pid: u32) -> Option<ProcessId> {
+        // The name, the second field, is in parentheses and can contain anything. `starttime` is the 22nd field.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, after_name) = stat.rsplit_once(") ")?;
+        let start = after_name.split(' ').nth(19)?.parse().ok()?;
+        Some(ProcessId { pid, start })
+    }
+
+    /// A descriptor of the process; `None` if it has ended.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`, but for `ESRCH`.
+    pub fn open(self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let fd = match rps::pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            other => other?,
+        };
+        // The descriptor keeps the number from being reused, so what is read now is about the same process.
+        Ok((ProcessId::of(self.pid) == Some(self)).then_some(fd))
+    }
 }
 
 /// How a process ended.

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use overfuse::store::{Image, StoreError};
+use overfuse::store::{Image, NewContainer, StoreError};
 
 use crate::parcel::{self, Parcel};
 use crate::shelf::Shelf;
@@ -81,14 +81,18 @@ fn a_container_in_use_cannot_be_locked_or_removed() {
 }
 
 #[test]
-fn the_command_and_its_exit_status_are_kept() {
+fn the_command_and_the_documents_are_kept() {
     let shelf = Shelf::new();
-    let mut container = shelf.store.create_container(&image(&shelf), Some("web")).unwrap();
-    container.record_command(&["sh".into(), "-c".into(), "exit 3".into()]).unwrap();
-    container.record_exit(3).unwrap();
+    let command = ["sh".into(), "-c".into(), "exit 3".into()];
+    let new = NewContainer { name: Some("web"), command: &command, documents: &[("settings.json", b"[1]".to_vec())] };
+    let container = shelf.store.create_container_with(&image(&shelf), new).unwrap();
     let found = shelf.store.container("web").unwrap();
-    assert_eq!((found.command.len(), found.exit_status), (3, Some(3)));
+    assert_eq!(found.command, command);
     assert_eq!(found, container);
+    assert_eq!(found.read_document("settings.json").unwrap(), Some(vec![1]));
+    found.write_document("settings.json", &[2]).unwrap();
+    assert_eq!(container.read_document("settings.json").unwrap(), Some(vec![2]));
+    assert_eq!(container.read_document::<u8>("missing.json").unwrap(), None);
 }
 
 #[test]

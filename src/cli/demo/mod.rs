@@ -20,8 +20,9 @@ use tempfile::TempDir;
 
 use self::show::Source;
 use self::watch::Run;
+use super::container::diff;
 use super::output::{self, Table};
-use super::{Exit, diff, ids};
+use super::{Exit, ids};
 use crate::layer::Policy;
 use crate::privilege::{self, Privilege};
 use crate::store::{self, Image, Load, Store};

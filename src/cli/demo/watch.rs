@@ -51,10 +51,10 @@ impl Run<'_> {
     }
 
     fn plan(&self) -> Result<Plan> {
-        let wishes = Wishes { hostname: NAME.into(), ..Wishes::default() };
+        let wishes = Wishes::default();
         Ok(Plan {
             root: self.container.merged(),
-            process: Process::new(self.image.config.config().as_ref(), &wishes)?,
+            process: Process::new(self.image.config.config().as_ref(), &wishes, NAME)?,
             isolation: Isolation::Namespaces(Sandbox {
                 hostname: NAME.into(),
                 network: Network::None,

@@ -6,6 +6,8 @@ use std::ffi::{CStr, OsStr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::error::{Doing, LaunchError};
 use super::masks::HARMLESS;
 use crate::sys::{Detached, Dir, Errno, Kind, Name, Refuse, Root};
@@ -26,7 +28,7 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// A device of the host that a container gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Path on the host.
     pub source: PathBuf,

@@ -12,11 +12,14 @@ pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
 pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::{Isolation, Network, Sandbox};
 use crate::sys::Capabilities;
 
 /// The security settings of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Security {
     /// Turns isolation off: every capability, no masks, no default filter, device nodes work.
     pub privileged: bool,

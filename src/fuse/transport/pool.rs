@@ -1,8 +1,8 @@
 //! The threads that read the device: enough of them that slow requests do not delay others.
 //!
 //! A thread answers the requests that it reads, so a long request (the copy-up of a large file, an fsync, a read of a
-//! slow disk) keeps its thread busy. While all threads are busy, a keeper thread checks each of them every [`LOOK`]. A
-//! thread that is still at the same request is *slow*, and the keeper starts another thread for each slow one, up to a
+//! slow disk) keeps its thread busy. While all threads are busy, a keeper thread checks each of them every few
+//! milliseconds. A thread that is still at the same request is *slow*, and the keeper starts another thread for each slow one, up to a
 //! bound. Quick requests never lead to more threads, however many come: more threads than CPUs would only wake each
 //! other.
 //!
@@ -25,8 +25,11 @@ use crate::sys::{Errno, FuseDevice, Result};
 
 use super::device::{Ended, Worker};
 
-/// A request that is still running at the second check is slow. So others wait for it twice this time at most.
+/// The time between two checks at first. A request that is still running at the second check is slow.
 const LOOK: Duration = Duration::from_millis(3);
+/// The time between two checks grows to this while no request is slow, because each check interrupts a busy CPU. So
+/// others wait for a slow request twice this time at most.
+const LOOK_MOST: Duration = Duration::from_millis(12);
 /// The keeper sleeps after it found an idle thread at so many checks in a row.
 const QUIET_LOOKS: u32 = 8;
 const RESERVE: Duration = Duration::from_secs(5);
@@ -211,11 +214,11 @@ impl<'a> Pool<'a> {
             }
             return;
         }
-        let mut quiet = 0;
+        let (mut quiet, mut pause) = (0, LOOK);
         while !self.over.load(Ordering::Acquire) {
             if quiet < QUIET_LOOKS {
-                thread::park_timeout(LOOK);
-                self.look(&start);
+                thread::park_timeout(pause);
+                pause = if self.look(&start) { LOOK } else { (pause * 2).min(LOOK_MOST) };
                 quiet = if self.is_idle() { quiet + 1 } else { 0 };
             } else {
                 self.keeper_sleeps.store(true, Ordering::SeqCst);
@@ -225,7 +228,7 @@ impl<'a> Pool<'a> {
                     thread::park();
                 }
                 self.keeper_sleeps.store(false, Ordering::SeqCst);
-                quiet = 0;
+                (quiet, pause) = (0, LOOK);
             }
         }
     }
@@ -234,7 +237,8 @@ impl<'a> Pool<'a> {
         self.idle.load(Ordering::SeqCst) > 0
     }
 
-    fn look(&self, start: &impl Fn(&mut Threads) -> Result<()>) {
+    /// Replaces threads that are slow. Returns whether it found one.
+    fn look(&self, start: &impl Fn(&mut Threads) -> Result<()>) -> bool {
         let mut threads = self.threads.lock();
         let slow = threads.all.iter().filter(|activity| activity.becomes_slow()).count();
         threads.prompt -= slow;
@@ -250,6 +254,7 @@ impl<'a> Pool<'a> {
                 break;
             }
         }
+        slow > 0
     }
 
     /// Called after a slow request. Waits in reserve while the thread is not needed, and returns whether it goes on.

@@ -28,7 +28,7 @@ const PROFILE_MAX: u64 = 4 << 20;
 const ENOSYS: u32 = 38;
 
 /// The filter of system calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
     /// Docker's default.
     #[default]

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The errno of a refused call where the profile gives none.
 const EPERM: u32 = 1;
 
 /// Which action the kernel takes for each system call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     pub(super) default: Action,
     /// Whether programs for the 32-bit sibling of this processor get the same rules; otherwise they are killed.
@@ -17,7 +17,7 @@ pub struct Profile {
 }
 
 /// What the kernel does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Action {
     Allow,
     Log,
@@ -29,7 +29,7 @@ pub(super) enum Action {
 }
 
 /// An action for calls of these names whose arguments match.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rule {
     pub(super) names: Vec<String>,
     pub(super) action: Action,
@@ -39,7 +39,7 @@ pub(super) struct Rule {
     pub(super) excludes: Filter,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Argument {
     pub(super) index: u8,
     pub(super) width: Width,
@@ -48,13 +48,13 @@ pub(super) struct Argument {
 }
 
 /// How many bits of an argument are compared. Where the kernel uses only 32 bits, the upper bits can hold anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Width {
     Low32,
     Whole,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Compare {
     Equal,
     NotEqual,
@@ -66,7 +66,7 @@ pub(super) enum Compare {
 }
 
 /// The containers that a rule applies to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Filter {
     #[serde(rename = "caps")]

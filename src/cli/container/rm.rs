@@ -3,17 +3,17 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Exit, Global, output, root};
+use crate::cli::{Exit, Global, output, root};
 
 /// Remove containers.
 #[derive(Debug, Args)]
-pub(super) struct RmArgs {
+pub(in crate::cli) struct RmArgs {
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 /// Removes every container that can be removed, and prints for each other one why not.
-pub(super) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let mut exit = Exit::Success;
     for name in &args.containers {

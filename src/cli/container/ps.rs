@@ -4,13 +4,14 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Format, Table};
-use super::{Exit, Global, root};
+use crate::cli::output::{self, Format, Table};
+use crate::cli::{Exit, Global, root};
+use crate::container::{State, Status};
 use crate::store::{Container, Store};
 
 /// List containers.
 #[derive(Debug, Args)]
-pub(super) struct PsArgs {
+pub(in crate::cli) struct PsArgs {
     /// List all containers, not only those in use
     #[arg(long, short)]
     all: bool,
@@ -30,7 +31,7 @@ pub(super) struct PsArgs {
 /// The longest command in the table, in characters.
 const COMMAND_WIDTH: usize = 20;
 
-pub(super) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
     // Measuring must read directories that belong to subordinate ids.
     let store = if args.size { root::open(global)? } else { root::open_to_read(global)? };
     let containers: Vec<_> = store.containers()?.into_iter().filter(|c| args.all || c.is_in_use()).collect();
@@ -60,12 +61,13 @@ pub(super) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
 }
 
 /// `Up`, `Mounted`, `Exited (STATUS)` or `Created`.
-pub(super) fn status(container: &Container) -> String {
-    match (container.is_in_use(), container.exit_status) {
-        (true, None) if !container.command.is_empty() => "Up".into(),
-        (true, _) => "Mounted".into(),
-        (false, Some(status)) => format!("Exited ({status})"),
-        (false, None) => "Created".into(),
+fn status(state: &State) -> String {
+    match state.status {
+        Status::Created => "Created".into(),
+        Status::Running => "Up".into(),
+        Status::Paused => "Up (Paused)".into(),
+        Status::Exited => format!("Exited ({})", state.exit_code.unwrap_or_default()),
+        Status::Mounted => "Mounted".into(),
     }
 }
 
@@ -95,7 +97,7 @@ fn row(store: &Store, container: &Container, args: &PsArgs) -> Result<Row> {
         command: if args.no_trunc { command } else { output::ellipsis(&command, COMMAND_WIDTH) },
         created: container.created.to_string(),
         since: output::since(Some(container.created)),
-        status: status(container),
+        status: status(&State::of(container)?),
         name: container.name.clone(),
         size,
     })

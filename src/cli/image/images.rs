@@ -4,14 +4,14 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Format, Table};
-use super::{Exit, Global, root};
+use crate::cli::output::{self, Format, Table};
+use crate::cli::{Exit, Global, root};
 use crate::image::{Digest, Reference};
 use crate::store::{Image, Store};
 
 /// List images.
 #[derive(Debug, Args)]
-pub(super) struct ImagesArgs {
+pub(in crate::cli) struct ImagesArgs {
     /// Print only the IDs
     #[arg(long, short)]
     quiet: bool,
@@ -22,7 +22,7 @@ pub(super) struct ImagesArgs {
     format: Format,
 }
 
-pub(super) fn run(global: &Global, args: &ImagesArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &ImagesArgs) -> Result<Exit> {
     let store = root::open_to_read(global)?;
     let images = store.images()?;
     let id = |digest: &Digest| if args.no_trunc { digest.to_string() } else { digest.short() };

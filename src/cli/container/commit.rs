@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Global, output, root};
+use crate::cli::{Exit, Global, output, root};
 use crate::image::{Change, Compression, Reference};
 use crate::store::Commit;
 
@@ -13,7 +13,7 @@ use crate::store::Commit;
 Examples:
   overfuse commit work app:2
   overfuse commit -m 'add flask' -c 'CMD [\"python3\", \"app.py\"]' -c 'ENV LANG=C.UTF-8' work app:2")]
-pub(super) struct CommitArgs {
+pub(in crate::cli) struct CommitArgs {
     /// The comment that `history` shows
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
@@ -37,7 +37,7 @@ enum LayerCompression {
     None,
 }
 
-pub(super) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &CommitArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let container = store.container(&args.container)?;
     let in_use = container.lock().context("a container in use cannot be committed")?;

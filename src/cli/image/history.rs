@@ -4,15 +4,15 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Format, Table};
-use super::{Exit, Global, root};
+use crate::cli::output::{self, Format, Table};
+use crate::cli::{Exit, Global, root};
 use crate::image::Instant;
 use crate::image::history::{Step, steps};
 use crate::store::{Image, Store};
 
 /// Show the steps that made an image.
 #[derive(Debug, Args)]
-pub(super) struct HistoryArgs {
+pub(in crate::cli) struct HistoryArgs {
     image: String,
     /// Do not shorten commands and IDs
     #[arg(long)]
@@ -24,7 +24,7 @@ pub(super) struct HistoryArgs {
 /// The longest command in the table, in characters.
 const COMMAND_WIDTH: usize = 45;
 
-pub(super) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &HistoryArgs) -> Result<Exit> {
     let store = root::open_to_read(global)?;
     let image = store.image(&args.image)?;
     let steps = steps(&image.config, image.layers.len());

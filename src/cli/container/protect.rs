@@ -13,7 +13,7 @@ use crate::sys::{own_program, process};
 ///
 /// # Errors
 /// There is no `/proc`, or the program cannot be started again.
-pub(super) fn protect() -> Result<()> {
+pub(in crate::cli) fn protect() -> Result<()> {
     if own_program::is_protected().context("cannot look at /proc/self/exe")? {
         // Executed from a descriptor, the process has the descriptor's number as its name.
         process::set_name(c"overfuse");

@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Table};
-use super::run::{self, RunArgs, Tracing};
-use super::{Exit, Global, root};
+use super::create::CreateArgs;
+use super::run::{self, Tracing};
+use crate::cli::output::{self, Table};
+use crate::cli::{Exit, Global, root};
 use crate::image::history::steps;
 use crate::store::{Image, Store};
 use crate::trace::{Layer, LayerReading, Reading, reading};
@@ -27,7 +28,7 @@ use crate::union::Trace;
 Bytes are those that the kernel requested. The kernel reads ahead, so programs may have read fewer: --exact turns that
 off. Pages in the page cache are not requested again. A file counts as read only if some of its content was: not if it
 is empty, or if only its name or attributes were used. Changing a file reads all of it.")]
-pub(super) struct TraceArgs {
+pub(in crate::cli) struct TraceArgs {
     /// Print one JSON object, with the ranges that were read
     #[arg(long)]
     json: bool,
@@ -38,13 +39,13 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    run: RunArgs,
+    run: CreateArgs,
 }
 
 /// The longest step in the table, in characters.
 const STEP_WIDTH: usize = 40;
 
-pub(super) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
     let store = root::open_to_read(global)?;
     let image = store.image(&args.run.image().to_string_lossy())?;
     // Keeps the image from being removed until its files are counted.
@@ -85,7 +86,7 @@ fn layers(store: &Store, image: &Image) -> Vec<Layer> {
         .collect()
 }
 
-fn json(image: &Image, run: &RunArgs, reading: &Reading) -> String {
+fn json(image: &Image, run: &CreateArgs, reading: &Reading) -> String {
     let command: Vec<_> = run.command().iter().map(|arg| arg.to_string_lossy()).collect();
     let LayerReading { files_read, files, bytes_read, bytes, .. } = reading.total();
     let all = json!({

@@ -6,19 +6,19 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Format};
-use super::{Exit, Global, root};
+use crate::cli::output::{self, Format};
+use crate::cli::{Exit, Global, root};
 use crate::tar::Change;
 
 /// Show which files of its image a container added (A), changed (C) and deleted (D).
 #[derive(Debug, Args)]
-pub(super) struct DiffArgs {
+pub(in crate::cli) struct DiffArgs {
     container: String,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &DiffArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let changes = store.changes(&store.container(&args.container)?)?;
     match args.format {
@@ -32,7 +32,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs) -> Result<Exit> {
 }
 
 /// One line, in the format of `docker diff`.
-pub(super) fn line(change: &Change) -> String {
+pub(in crate::cli) fn line(change: &Change) -> String {
     let path = String::from_utf8_lossy(change.path.as_os_str().as_bytes());
     format!("{} {}\n", change.kind, output::harmless(&path))
 }

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Exit, Global, output, root};
+use crate::cli::{Exit, Global, output, root};
 
 /// Remove images that no container uses.
 #[derive(Debug, Args)]
-pub(super) struct RmiArgs {
+pub(in crate::cli) struct RmiArgs {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// Remove all names of an image that is given by its ID
@@ -16,7 +16,7 @@ pub(super) struct RmiArgs {
 }
 
 /// Removes every image that can be removed, and prints for each other one why not.
-pub(super) fn run(global: &Global, args: &RmiArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &RmiArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let mut exit = Exit::Success;
     for name in &args.images {

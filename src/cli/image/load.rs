@@ -7,13 +7,13 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Exit, Global, output, root};
+use crate::cli::{Exit, Global, output, root};
 use crate::image::{Platform, Reference};
 use crate::store::{Input, Load, Progress};
 
 /// Load images from an OCI image layout or from the output of `docker save`.
 #[derive(Debug, Args)]
-pub(super) struct LoadArgs {
+pub(in crate::cli) struct LoadArgs {
     /// An archive (compressed or not), a directory, or `-` for standard input
     #[arg(value_name = "FILE|DIR|-")]
     input: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct LoadArgs {
     platform: Option<Platform>,
 }
 
-pub(super) fn run(global: &Global, args: &LoadArgs) -> Result<Exit> {
+pub(in crate::cli) fn run(global: &Global, args: &LoadArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let options = Load { tag: args.tag.clone(), platform: args.platform.clone() };
     let mut bars = Bars::new();

@@ -1,0 +1,140 @@
+//! The options that fix how a container runs, and the container that they make.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+
+use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use crate::cli::ids;
+use crate::container::{SETTINGS, Settings, Variable, Wishes};
+use crate::privilege::{self, Privilege};
+use crate::store::{Container, Image, NewContainer, Store};
+use crate::sys;
+
+/// The options that fix how a container runs.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CreateArgs {
+    /// Remove the container when the command has ended
+    #[arg(long)]
+    rm: bool,
+    /// Name of the container [default: a generated one]
+    #[arg(long)]
+    name: Option<String>,
+    /// Pass standard input to the command
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Set an environment variable; without a value, to its value here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+    /// Working directory; created if it is missing
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Run as this user and group: names from the image's /etc/passwd and /etc/group, or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Program to run instead of the image's entrypoint; an empty one removes the image's
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<OsString>,
+    /// Run a small init as process 1, which forwards signals and reaps orphans, instead of the command
+    #[arg(long, conflicts_with = "chroot")]
+    init: bool,
+    /// Only change the root directory, on hosts that allow no namespaces; needs root
+    #[arg(long)]
+    chroot: bool,
+    #[command(flatten)]
+    volumes: VolumeArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    security: SecurityArgs,
+    /// The image, by name, digest or id; then the command and its arguments [default: the image's]
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    image_and_command: Vec<OsString>,
+}
+
+impl CreateArgs {
+    pub(super) fn image(&self) -> &OsStr {
+        self.image_and_command.first().map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
+    /// The user's command; empty where the image's is used.
+    pub(super) fn command(&self) -> &[OsString] {
+        self.image_and_command.get(1..).unwrap_or_default()
+    }
+
+    /// # Errors
+    /// A volume's source or a file that an option names cannot be read, or options contradict each other.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        if self.interactive && self.tty && !io::stdin().is_terminal() {
+            bail!("standard input is not a terminal: leave out -t, or -i");
+        }
+        Ok(Settings {
+            wishes: Wishes {
+                command: self.command().to_vec(),
+                entrypoint: self.entrypoint.clone(),
+                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                workdir: self.workdir.clone(),
+                user: self.user.clone(),
+                terminal: self.tty,
+            },
+            interactive: self.interactive,
+            auto_remove: self.rm,
+            hostname: self.network.hostname(),
+            init: self.init,
+            read_only: self.volumes.read_only(),
+            chroot: self.chroot,
+            network: self.network.network(),
+            volumes: self.volumes.volumes()?,
+            security: self.security.security()?,
+        })
+    }
+
+    /// Makes the container in the store.
+    ///
+    /// # Errors
+    /// Those of the store; neither the image nor the user names a command.
+    pub(super) fn create(&self, store: &Store, image: &Image, settings: &Settings) -> Result<Container> {
+        let process = settings.process(image.config.config().as_ref(), "")?;
+        let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
+        let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
+        Ok(store.create_container_with(image, new)?)
+    }
+}
+
+/// Enters the namespaces that this process needs to serve the container.
+///
+/// # Errors
+/// This user may not run containers here.
+pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
+    if settings.chroot {
+        return match sys::effective_uid() {
+            0 => Ok(Privilege::Root),
+            _ => bail!("--chroot needs root"),
+        };
+    }
+    let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
+    if privilege == Privilege::Root {
+        privilege::separate_mounts()
+            .map_err(|error| anyhow!("{:#}; --chroot needs none", anyhow::Error::from(error)))?;
+    }
+    Ok(privilege)
+}
+
+/// Parses `-e`. A name without a value takes the value of this process's variable.
+fn variable(text: &OsString) -> Result<Variable> {
+    Ok(match Variable::parse(text)? {
+        Variable::Unset(name) => match env::var_os(&name) {
+            Some(value) => Variable::Set(name, value),
+            None => Variable::Unset(name),
+        },
+        set => set,
+    })
+}

@@ -1,0 +1,11 @@
+//! Commands about containers.
+
+pub(super) mod commit;
+mod create;
+pub(super) mod diff;
+mod options;
+mod protect;
+pub(super) mod ps;
+pub(super) mod rm;
+pub(super) mod run;
+pub(super) mod trace;

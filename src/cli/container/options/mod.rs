@@ -1,0 +1,9 @@
+//! The options that `create`, `run` and `trace` have in common, by what they are about.
+
+mod network;
+mod security;
+mod volumes;
+
+pub(super) use network::NetworkArgs;
+pub(super) use security::SecurityArgs;
+pub(super) use volumes::VolumeArgs;

@@ -1,0 +1,6 @@
+//! Commands about images.
+
+pub(super) mod history;
+pub(super) mod images;
+pub(super) mod load;
+pub(super) mod rmi;
