@@ -8,6 +8,8 @@ use super::{Errno, Result};
 
 pub const HANGUP: i32 = libc::SIGHUP;
 pub const INTERRUPT: i32 = libc::SIGINT;
+pub const QUIT: i32 = libc::SIGQUIT;
+pub const KILL: i32 = libc::SIGKILL;
 pub const TERMINATE: i32 = libc::SIGTERM;
 pub const CHILD_ENDED: i32 = libc::SIGCHLD;
 pub const WINDOW_CHANGED: i32 = libc::SIGWINCH;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -49,6 +49,8 @@ pub(in crate::cli) struct CreateArgs {
     #[arg(long)]
     chroot: bool,
     #[command(flatten)]
+    life: LifeArgs,
+    #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
     network: NetworkArgs,
@@ -86,6 +88,7 @@ impl CreateArgs {
             },
             interactive: self.interactive,
             auto_remove: self.rm,
+            life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
             read_only: self.volumes.read_only(),

@@ -1,0 +1,23 @@
+//! Pipes.
+
+use std::os::fd::OwnedFd;
+
+use rustix::pipe::PipeFlags;
+
+use super::Result;
+
+/// A new pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    pub read: OwnedFd,
+    pub write: OwnedFd,
+}
+
+impl Pipe {
+    /// # Errors
+    /// As `pipe(2)`.
+    pub fn new() -> Result<Pipe> {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Pipe { read, write })
+    }
+}
