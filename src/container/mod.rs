@@ -44,9 +44,9 @@ pub use isolation::{
 };
 pub use launch::Launched;
 pub use life::Life;
-pub use relay::host_window;
 pub use monitor::{Job, Starter};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use relay::host_window;
 pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};

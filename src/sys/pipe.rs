@@ -9,7 +9,9 @@ use super::Result;
 /// A new pipe.
 #[derive(Debug)]
 pub struct Pipe {
+    /// The end to read from.
     pub read: OwnedFd,
+    /// The end to write to.
     pub write: OwnedFd,
 }
 

@@ -6,9 +6,7 @@ use crate::image::Instant;
 
 /// The text names no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not a time: expected 2026-01-02T03:04:05Z, seconds since 1970, or how long ago, as in 10m or 1h30m"
-)]
+#[error("{0:?} is not a time: expected 2026-01-02T03:04:05Z, seconds since 1970, or how long ago, as in 10m or 1h30m")]
 pub struct MomentError(String);
 
 /// Reads an RFC 3339 time, seconds since 1970 with a fraction, or a duration before `now` in Go's syntax.

@@ -217,13 +217,19 @@ mod tests {
     #[test]
     fn each_line_is_a_record_in_dockers_format() {
         use Stream::{Stderr, Stdout};
-        let (dir, records) =
-            logged(LogSettings::default(), &[(Stdout, b"one\ntw"), (Stderr, b"\"error\"\n"), (Stdout, b"o\n\nend\xff")]);
-        let expected = [(Stdout, "one\n"), (Stderr, "\"error\"\n"), (Stdout, "two\n"), (Stdout, "\n"), (Stdout, "end\u{fffd}")];
+        let (dir, records) = logged(
+            LogSettings::default(),
+            &[(Stdout, b"one\ntw"), (Stderr, b"\"error\"\n"), (Stdout, b"o\n\nend\xff")],
+        );
+        let expected =
+            [(Stdout, "one\n"), (Stderr, "\"error\"\n"), (Stdout, "two\n"), (Stdout, "\n"), (Stdout, "end\u{fffd}")];
         assert_eq!(records, expected.map(|(stream, text)| (stream, text.to_owned())));
         let text = fs::read_to_string(path(dir.path())).unwrap();
         let first = text.lines().next().unwrap();
-        assert!(first.starts_with(r#"{"log":"one\n","stream":"stdout","time":"2"#) && first.ends_with("Z\"}"), "{first}");
+        assert!(
+            first.starts_with(r#"{"log":"one\n","stream":"stdout","time":"2"#) && first.ends_with("Z\"}"),
+            "{first}"
+        );
     }
 
     #[test]

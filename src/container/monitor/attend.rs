@@ -8,9 +8,9 @@ use super::clients::Client;
 use super::job::Failure;
 use super::protocol::{Event, Request, window};
 use super::run::Run;
+use crate::sys::Errno;
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal;
-use crate::sys::Errno;
 
 /// A descriptor that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,11 @@ impl Monitor {
     }
 
     /// Waits once, until `until` at most, and does what there is to do. Returns whether the container has ended.
-    pub(super) fn attend_clients(&mut self, mut run: Option<&mut Run>, until: Option<Instant>) -> Result<bool, Failure> {
+    pub(super) fn attend_clients(
+        &mut self,
+        mut run: Option<&mut Run>,
+        until: Option<Instant>,
+    ) -> Result<bool, Failure> {
         let ready = self.ready(run.as_deref(), until)?;
         // Takes what the container printed before handling its end.
         for &source in &ready {
@@ -114,7 +118,10 @@ impl Monitor {
             self.stop(Some(signal::KILL), None, run.as_deref_mut());
         }
         let gave_input = self.clients.0.iter().any(|client| !client.is_open() && client.input);
-        if gave_input && self.job.settings.life.input_once && let Some(run) = run {
+        if gave_input
+            && self.job.settings.life.input_once
+            && let Some(run) = run
+        {
             run.end_input();
         }
         self.clients.0.retain(Client::is_open);

@@ -10,8 +10,8 @@ use crate::fuse;
 use crate::mount::{self, Prepared, Source};
 use crate::privilege::Privilege;
 use crate::store::{Container, Image, InUse, Store};
-use crate::sys::{Errno, signal, signal_number};
 use crate::sys::pty::WindowSize;
+use crate::sys::{Errno, signal, signal_number};
 
 /// What a monitor is to run. This process has entered the namespaces that `privilege` names.
 #[derive(Debug)]

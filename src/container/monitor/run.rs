@@ -109,7 +109,11 @@ impl Run {
 
     /// The outputs that can still have something to read.
     pub(super) fn outputs(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.outputs.iter().enumerate().filter(|(_, output)| output.open).map(|(index, output)| (index, output.fd.as_fd()))
+        self.outputs
+            .iter()
+            .enumerate()
+            .filter(|(_, output)| output.open)
+            .map(|(index, output)| (index, output.fd.as_fd()))
     }
 
     /// Receives one message of the first process. The channel closes when that becomes the command.

@@ -5,7 +5,7 @@ mod network;
 mod security;
 mod volumes;
 
-pub(super) use life::LifeArgs;
+pub(super) use life::{LifeArgs, signal};
 pub(super) use network::NetworkArgs;
 pub(super) use security::SecurityArgs;
 pub(super) use volumes::VolumeArgs;
