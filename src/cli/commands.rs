@@ -21,6 +21,7 @@ macro_rules! commands {
     }) => {
         $(#[$about])*
         #[derive(Debug, clap::Subcommand)]
+        #[allow(clippy::large_enum_variant, reason = "one value in a process")]
         $visible enum $name { $($(#[$attribute])* $variant($args),)* }
 
         impl $crate::cli::commands::Run for $name {
