@@ -17,6 +17,7 @@ mod mount;
 mod output;
 mod root;
 mod stats;
+mod template;
 mod umount;
 mod usage;
 

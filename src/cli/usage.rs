@@ -146,7 +146,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 }
 
 /// The one of `names` that is most like `typed`, if one is like it enough.
-fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(super) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let most = (typed.chars().count() / 3).clamp(1, 3);
     let near = names.into_iter().map(|name| (strsim::damerau_levenshtein(typed, name), name));
     near.filter(|(distance, name)| *distance <= most && *distance < name.len()).min().map(|(_, name)| name.into())
