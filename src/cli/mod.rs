@@ -9,6 +9,8 @@ mod completion;
 mod container;
 mod demo;
 mod exit;
+mod filter;
+mod format;
 mod help;
 mod ids;
 mod image;

@@ -3,16 +3,19 @@
 mod commit;
 mod create;
 pub(super) mod diff;
+pub(super) mod inspect;
 mod options;
 mod protect;
 mod ps;
 mod rm;
 mod run;
+mod seen;
+mod select;
 mod trace;
 
 use super::commands::commands;
 use super::exit::or_not_started;
-use super::stats;
+use super::{inspect as inspection, stats};
 
 commands! {
     /// Commands that have a short form too: `overfuse rm` and `overfuse container rm`.
@@ -40,5 +43,6 @@ commands! {
         Both(Both) => Both::run,
         #[command(visible_aliases = ["list", "ps"])]
         Ls(ps::PsArgs) => ps::run,
+        Inspect(inspection::ContainerInspectArgs) => inspection::containers,
     }
 }

@@ -2,10 +2,14 @@
 
 mod history;
 mod images;
+pub(super) mod inspect;
 mod load;
 mod rmi;
+mod select;
 
 use super::commands::commands;
+use super::inspect as inspection;
+pub(super) use select::labels;
 
 commands! {
     /// Commands that have a short form too: `overfuse load` and `overfuse image load`.
@@ -30,6 +34,7 @@ commands! {
         Both(Both) => Both::run,
         #[command(visible_alias = "list")]
         Ls(images::ImagesArgs) => images::run,
+        Inspect(inspection::ImageInspectArgs) => inspection::images,
         #[command(visible_alias = "remove")]
         Rm(rmi::RmiArgs) => rmi::run,
     }
