@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options;
+use super::options::{LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -37,6 +38,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Set an environment variable; without a value, to its value here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Set the environment variables that are in a file: NAME=VALUE or NAME on each line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -54,6 +58,8 @@ pub(in crate::cli) struct CreateArgs {
     chroot: bool,
     #[command(flatten)]
     life: LifeArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
@@ -91,7 +97,7 @@ impl CreateArgs {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                env: self.environment()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
@@ -101,12 +107,30 @@ impl CreateArgs {
             life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
+            labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network(),
             volumes: self.volumes.volumes()?,
             security: self.security.security()?,
         })
+    }
+
+    /// The variables of the files, then those of `-e`.
+    fn environment(&self) -> Result<Vec<Variable>> {
+        let mut variables = Vec::new();
+        for file in &self.env_file {
+            for (name, value) in options::lines_of(file)? {
+                let of_ours = || env::var_os(&name);
+                // A name that is not set here is left out, as in docker.
+                let value = value.map(OsString::from).or_else(of_ours);
+                variables.extend(value.map(|value| Variable::Set(name.into(), value)));
+            }
+        }
+        for text in &self.env {
+            variables.push(variable(text)?);
+        }
+        Ok(variables)
     }
 
     /// Makes the container in the store.
@@ -117,7 +141,9 @@ impl CreateArgs {
         let process = settings.process(image.config.config().as_ref(), "")?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
-        let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
+        let image_name = self.image().to_string_lossy();
+        let image_name = Some(image_name.as_ref());
+        let new = NewContainer { name: self.name.as_deref(), image_name, command: &command, documents: &documents };
         let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
         let cannot_write = || format!("cannot write {}", path.display());
         let mut file = File::create_new(path).with_context(cannot_write)?;
