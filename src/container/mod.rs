@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Wishes + image config ──spec──► Process ──┐
-//!   volumes, network, … ──────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
+//!   mounts, network, … ───────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
 //! ```
 //!
 //! The process that starts a container stays its supervisor: it serves the root file system and forwards signals and
@@ -19,6 +19,7 @@ mod files;
 mod init;
 mod isolation;
 mod launch;
+mod mounts;
 mod plan;
 mod relay;
 mod rootfs;
@@ -34,7 +35,11 @@ pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use mounts::{
+    Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SizeError, Submounts, Tmpfs, VolumeMount,
+    VolumeName, bytes, gather, inherited,
+};
+pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

@@ -13,7 +13,7 @@ use super::error::{Result, StoreError, io_at};
 use super::images::Image;
 use super::lock::Lock;
 use super::scratch::ScratchDir;
-use super::{Store, container_names};
+use super::{NewVolume, Store, VolumeUse, container_names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
 use crate::layer::{Walk, walk};
@@ -35,6 +35,8 @@ pub struct Container {
     pub created: Instant,
     /// The command that it runs; empty for one that is only mounted.
     pub command: Vec<String>,
+    /// The volumes that it uses.
+    pub volumes: Vec<VolumeUse>,
     dir: PathBuf,
 }
 
@@ -54,6 +56,8 @@ pub struct NewContainer<'a> {
     pub command: &'a [String],
     /// Documents for [`Container::read_document`]: name and JSON. They are there from the start.
     pub documents: &'a [(&'a str, Vec<u8>)],
+    /// The volumes that it uses; those that do not exist are made. Each has a name.
+    pub volumes: &'a [NewVolume],
 }
 
 /// The content of `config.json`.
@@ -66,6 +70,8 @@ struct Record {
     created: Instant,
     #[serde(default)]
     command: Vec<String>,
+    #[serde(default)]
+    volumes: Vec<VolumeUse>,
 }
 
 impl Container {
@@ -151,6 +157,7 @@ impl Container {
             image_name: self.image_name.clone(),
             created: self.created,
             command: self.command.clone(),
+            volumes: self.volumes.clone(),
         };
         serde_json::to_vec_pretty(&record).map_err(io_at("write", &self.dir))
     }
@@ -159,8 +166,8 @@ impl Container {
         let path = dir.join("config.json");
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
-        let Record { id, name, image, image_name, created, command } = record;
-        Ok(Container { id, name, image, image_name, created, command, dir })
+        let Record { id, name, image, image_name, created, command, volumes } = record;
+        Ok(Container { id, name, image, image_name, created, command, volumes, dir })
     }
 }
 
@@ -176,10 +183,11 @@ impl Store {
     /// Makes a container of `image`.
     ///
     /// # Errors
-    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::VolumeName`],
+    /// [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container_with(&self, image: &Image, new: NewContainer<'_>) -> Result<Container> {
-        let NewContainer { name, command, documents } = new;
+        let NewContainer { name, command, documents, volumes } = new;
         if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
@@ -194,6 +202,11 @@ impl Store {
         let _names = Lock::names(self.root())?;
         let taken = self.containers()?;
         let name = self.free_name(name, &taken)?;
+        let volumes = volumes.iter().map(|volume| {
+            let made = self.ensure_volume(volume.clone())?;
+            Ok(VolumeUse { name: made.name, anonymous: volume.anonymous })
+        });
+        let volumes = volumes.collect::<Result<_>>()?;
         let dir = self.root().join("containers").join(&id);
         let container = Container {
             id,
@@ -202,6 +215,7 @@ impl Store {
             image_name: image.display_name(),
             created: Instant::now(),
             command: command.to_vec(),
+            volumes,
             dir,
         };
         let path = scratch.path().join("config.json");
@@ -330,7 +344,7 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
 }
 
 /// Bytes allocated for everything below `dir`; a file with several names counts once for each name.
-fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
+pub(super) fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
     walk(dir, |dir, _, entries| {
         for entry in entries {

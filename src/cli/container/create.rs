@@ -91,20 +91,27 @@ impl CreateArgs {
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network(),
-            volumes: self.volumes.volumes()?,
+            mounts: self.volumes.mounts()?,
             security: self.security.security()?,
         })
     }
 
-    /// Makes the container in the store.
+    /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
+    /// containers.
     ///
     /// # Errors
-    /// Those of the store; neither the image nor the user names a command.
+    /// Those of the store; two mounts have one target; neither the image nor the user names a command.
     pub(super) fn create(&self, store: &Store, image: &Image, settings: &Settings) -> Result<Container> {
         let process = settings.process(image.config.config().as_ref(), "")?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
-        let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
+        let mut settings = settings.clone();
+        if !settings.chroot {
+            settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
+        }
+        let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
+        let volumes = settings.mounts.volumes();
+        let name = self.name.as_deref();
+        let new = NewContainer { name, command: &command, documents: &documents, volumes: &volumes };
         Ok(store.create_container_with(image, new)?)
     }
 }

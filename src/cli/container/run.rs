@@ -49,6 +49,7 @@ pub(super) fn container(global: &Global, args: &CreateArgs, trace: Option<Tracin
     let store = Store::open(&root)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
+    let settings = Settings::of(&container)?;
     let in_use = container.lock()?;
     let remove = settings.auto_remove || trace.is_some();
     let ran = Run { settings, privilege, store: &store, image: &image, container: &container, trace }.run();
@@ -56,6 +57,7 @@ pub(super) fn container(global: &Global, args: &CreateArgs, trace: Option<Tracin
     // A container that never ran is of no use.
     if remove || ran.is_err() {
         store.remove_container(&container)?;
+        store.remove_volumes_of(&container)?;
     }
     match ran {
         Ok(status) => Ok(Exit::Process(status.code())),
