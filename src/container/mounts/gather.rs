@@ -65,7 +65,7 @@ mod tests {
         let inherited = mounts(&["/early:/inherited", "/host:/own", "/late:/inherited"]);
         let all = gather(mounts(&["/a:/own"]), inherited, &of_image).unwrap();
         assert_eq!(all, mounts(&["/a:/own", "/late:/inherited", "/image", "/relative/x"]));
-        let twice = gather(mounts(&["/a:/x", "b:/y", "/c:/x/../x/"]), Vec::new(), &[]);
+        let twice = gather(mounts(&["/a:/x", "data:/y", "/c:/x/../x/"]), Vec::new(), &[]);
         assert_eq!(twice, Err(MountError::Duplicate("/x".into())));
     }
 
