@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::Duration;
 
 use crate::host::{hosts, hosts_with, root};
 use crate::image::{NAME, Twist};
@@ -102,11 +100,18 @@ fn a_launcher_that_is_killed_while_it_copies_leaves_no_half() {
         ..Twist::default()
     };
     for host in hosts_with(many) {
-        for delay in 0..12 {
+        let copied = |place: &str| fs::read_dir(host.path("store/volumes/data").join(place)).map_or(0, Iterator::count);
+        for _ in 0..3 {
             let mut child = host.command(&["-v", "data:/data"], &["-c", "true"]).spawn().unwrap();
-            sleep(Duration::from_millis(40 + delay * 15));
+            while copied("filling") + copied("filled") + copied("data") == 0 {
+                assert!(child.try_wait().unwrap().is_none(), "{host}: it ended without a copy");
+            }
             child.kill().unwrap();
             child.wait().unwrap();
+            if copied("data") > 0 {
+                // This time it was too fast.
+                break;
+            }
         }
         assert_eq!(host.prints(&["-v", "data:/data"], "ls /data | wc -l; cat /data/* | wc -c"), "300\n30000", "{host}");
     }
