@@ -37,8 +37,8 @@ pub use isolation::{
 };
 pub use launch::Launched;
 pub use mounts::{
-    Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SizeError, Submounts, Tmpfs, VolumeMount,
-    VolumeName, bytes, gather, inherited,
+    Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
+    VolumeMount, VolumeName, bytes, gather, inherited,
 };
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 pub use serve::{RunError, run};

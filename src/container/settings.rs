@@ -3,6 +3,8 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
+use std::collections::BTreeMap;
+
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub struct Settings {
     pub auto_remove: bool,
     /// `None`: this host's name with this host's network, else the container's ID.
     pub hostname: Option<String>,
+    /// The container's own labels; those of its image are added where labels are shown.
+    pub labels: BTreeMap<String, String>,
     /// Whether process 1 is our init.
     pub init: bool,
     /// Whether the root can be changed.
@@ -100,7 +104,7 @@ impl Settings {
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
-    fn hostname(&self, id: &str) -> String {
+    pub fn hostname(&self, id: &str) -> String {
         match (&self.hostname, self.network) {
             (Some(name), _) => name.clone(),
             (None, Network::Host) => namespace::host_name(),

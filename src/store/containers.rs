@@ -1,5 +1,6 @@
 //! Containers: an image, a name, and the directories for the container's changes.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
 use crate::layer::{Walk, walk};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{Dir, Errno};
+use crate::sys::{Dir, Errno, Kind};
 
 /// A container that the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Container {
     pub name: String,
     /// The ID of its image.
     pub image: Digest,
-    /// The image's name when the container was made.
+    /// The image as it was asked for when the container was made.
     pub image_name: String,
     /// When the container was made.
     pub created: Instant,
@@ -52,6 +53,8 @@ pub struct InUse {
 pub struct NewContainer<'a> {
     /// `None`: a generated name.
     pub name: Option<&'a str>,
+    /// The image's name as it was asked for; `None`: the first of its names.
+    pub image_name: Option<&'a str>,
     /// The command that it runs, as listings show it.
     pub command: &'a [String],
     /// Documents for [`Container::read_document`]: name and JSON. They are there from the start.
@@ -187,7 +190,7 @@ impl Store {
     /// [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container_with(&self, image: &Image, new: NewContainer<'_>) -> Result<Container> {
-        let NewContainer { name, command, documents, volumes } = new;
+        let NewContainer { name, image_name, command, documents, volumes } = new;
         if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
@@ -212,7 +215,7 @@ impl Store {
             id,
             name,
             image: image.id,
-            image_name: image.display_name(),
+            image_name: image_name.map_or_else(|| image.display_name(), Into::into),
             created: Instant::now(),
             command: command.to_vec(),
             volumes,
@@ -321,13 +324,14 @@ impl Store {
         self.discard(&container.dir)
     }
 
-    /// Bytes that the container's changes take on the disk: allocated 512-byte blocks times 512.
+    /// Bytes of the files that the container added or changed: each file's size, or what is allocated for it if that is
+    /// less. Directories do not count, and a file with several names counts once, as in docker.
     ///
     /// # Errors
     /// [`StoreError::Io`]; a file that vanishes meanwhile is not an error.
     pub fn container_bytes(&self, container: &Container) -> Result<u64> {
         let upper = container.upper();
-        Dir::open_host(&upper).and_then(|dir| disk_bytes(&dir)).map_err(io_at("read", &upper))
+        Dir::open_host(&upper).and_then(|dir| file_bytes(&dir)).map_err(io_at("read", &upper))
     }
 }
 
@@ -343,14 +347,21 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
     to.set_perm(stat.perm)
 }
 
-/// Bytes allocated for everything below `dir`; a file with several names counts once for each name.
-pub(super) fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
+/// Bytes of all files below `dir`. A copy of attributes alone has a size, and nothing is allocated for it.
+pub(super) fn file_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
+    let mut counted = HashSet::new();
     walk(dir, |dir, _, entries| {
         for entry in entries {
             match dir.stat(entry.name.as_name()) {
                 Err(Errno::NOENT) => {}
-                stat => bytes += stat?.blocks * 512,
+                stat => {
+                    let stat = stat?;
+                    let again = stat.nlink > 1 && !counted.insert((stat.dev, stat.ino));
+                    if stat.kind != Kind::Directory && !again {
+                        bytes += stat.size.min(stat.blocks.saturating_mul(512));
+                    }
+                }
             }
         }
         Ok(Walk::Deeper)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::containers::disk_bytes;
+use super::containers::file_bytes;
 use super::error::{Result, StoreError, io_at};
 use super::lock::Lock;
 use super::{Container, Store, container_names};
@@ -222,13 +222,13 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes that a volume's files take on the disk: allocated 512-byte blocks times 512.
+    /// Bytes of all files in a volume.
     ///
     /// # Errors
     /// [`StoreError::Io`]; a file that vanishes meanwhile is not an error.
     pub fn volume_bytes(&self, volume: &Volume) -> Result<u64> {
         let data = volume.data();
-        Dir::open_host(&data).and_then(|dir| disk_bytes(&dir)).map_err(io_at("read", &data))
+        Dir::open_host(&data).and_then(|dir| file_bytes(&dir)).map_err(io_at("read", &data))
     }
 
     fn volumes_dir(&self) -> PathBuf {

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options;
+use super::options::{LabelArgs, NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -33,6 +34,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Set an environment variable; without a value, to its value here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Set the environment variables that are in a file: NAME=VALUE or NAME on each line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -48,6 +52,8 @@ pub(in crate::cli) struct CreateArgs {
     /// Only change the root directory, on hosts that allow no namespaces; needs root
     #[arg(long)]
     chroot: bool,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
@@ -79,7 +85,7 @@ impl CreateArgs {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                env: self.environment()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
@@ -88,12 +94,30 @@ impl CreateArgs {
             auto_remove: self.rm,
             hostname: self.network.hostname(),
             init: self.init,
+            labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network(),
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
         })
+    }
+
+    /// The variables of the files, then those of `-e`.
+    fn environment(&self) -> Result<Vec<Variable>> {
+        let mut variables = Vec::new();
+        for file in &self.env_file {
+            for (name, value) in options::lines_of(file)? {
+                let of_ours = || env::var_os(&name);
+                // A name that is not set here is left out, as in docker.
+                let value = value.map(OsString::from).or_else(of_ours);
+                variables.extend(value.map(|value| Variable::Set(name.into(), value)));
+            }
+        }
+        for text in &self.env {
+            variables.push(variable(text)?);
+        }
+        Ok(variables)
     }
 
     /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
@@ -110,8 +134,14 @@ impl CreateArgs {
         }
         let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
         let volumes = settings.mounts.volumes();
-        let name = self.name.as_deref();
-        let new = NewContainer { name, command: &command, documents: &documents, volumes: &volumes };
+        let image_name = self.image().to_string_lossy();
+        let new = NewContainer {
+            name: self.name.as_deref(),
+            image_name: Some(image_name.as_ref()),
+            command: &command,
+            documents: &documents,
+            volumes: &volumes,
+        };
         Ok(store.create_container_with(image, new)?)
     }
 }

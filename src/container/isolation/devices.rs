@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Doing, LaunchError};
+use super::super::mounts::SHM_SIZE;
 use super::masks::HARMLESS;
 use crate::sys::{Detached, Dir, Errno, Kind, Name, Refuse, Root};
 
@@ -90,7 +91,7 @@ pub(in crate::container) fn mount(root: &Root, shm_size: Option<u64>) -> Result<
     }
     let pts = terminals().doing("make /dev/pts")?;
     inside(&dev, "pts", &pts)?;
-    let size = shm_size.unwrap_or(64 << 20).to_string();
+    let size = shm_size.unwrap_or(SHM_SIZE).to_string();
     let shm = Detached::new(c"tmpfs", &[("mode", "1777"), ("size", &size)], HARMLESS).doing("make /dev/shm")?;
     inside(&dev, "shm", &shm)?;
     match Detached::new(c"mqueue", &[], HARMLESS) {

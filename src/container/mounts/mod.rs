@@ -33,6 +33,9 @@ pub use point::MountPoint;
 pub use size::{SizeError, bytes};
 pub use tmpfs::Tmpfs;
 
+/// The usual size of `/dev/shm`, in bytes.
+pub const SHM_SIZE: u64 = 64 << 20;
+
 /// What a container shows besides its root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -141,6 +144,20 @@ impl Mount {
     pub fn bind(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
         let bind = Bind { source: source.into(), submounts: Submounts::Alike, propagation: Propagation::Private };
         Mount { target: target.into(), access: Access::ReadWrite, kind: MountKind::Bind(bind) }
+    }
+
+    /// The name of a volume, or the path of a bind mount's source; `None` for a tmpfs.
+    pub fn source_name(&self) -> Option<String> {
+        match &self.kind {
+            MountKind::Bind(bind) => Some(bind.source.display().to_string()),
+            MountKind::Volume(volume) => volume.name.name().map(Into::into),
+            MountKind::Tmpfs(_) => None,
+        }
+    }
+
+    /// Whether it is an anonymous volume.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(&self.kind, MountKind::Volume(volume) if volume.name.is_anonymous())
     }
 }
 

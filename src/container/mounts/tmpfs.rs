@@ -55,6 +55,14 @@ impl Mount {
 }
 
 impl Tmpfs {
+    /// Its options as `--tmpfs` takes them.
+    pub fn to_options(&self, access: Access) -> String {
+        let flags = [(self.execution, "exec"), (self.set_id, "suid"), (access == Access::ReadOnly, "ro")];
+        let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned());
+        let options = self.options.iter().map(|(key, value)| format!("{key}={value}"));
+        flags.chain(options).collect::<Vec<_>>().join(",")
+    }
+
     /// The last value of an option counts.
     pub(super) fn set(&mut self, key: &str, value: &str) {
         self.options.retain(|(other, _)| other != key);
