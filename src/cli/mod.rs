@@ -6,6 +6,7 @@
 mod bench;
 mod commands;
 mod completion;
+mod confirm;
 mod container;
 mod demo;
 mod exit;
@@ -19,6 +20,7 @@ mod mount;
 mod output;
 mod root;
 mod stats;
+mod system;
 mod template;
 mod umount;
 mod usage;
@@ -69,6 +71,12 @@ commands! {
         Container(GroupArgs<container::Group>) => group,
         /// Manage images
         Image(GroupArgs<image::Group>) => group,
+        #[command(flatten)]
+        SystemBoth(system::Both) => system::Both::run,
+        #[command(flatten)]
+        SystemShort(system::Short) => system::Short::run,
+        /// Look after the store as a whole
+        System(GroupArgs<system::Group>) => group,
         Bench(bench::BenchArgs) => |_, args| bench::run(args),
         Completion(completion::CompletionArgs) => completion::run,
         Demo(demo::DemoArgs) => |_, args| demo::run(args),

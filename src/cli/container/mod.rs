@@ -6,10 +6,11 @@ pub(super) mod diff;
 pub(super) mod inspect;
 mod options;
 mod protect;
+mod prune;
 mod ps;
 mod rm;
 mod run;
-mod seen;
+pub(super) mod seen;
 mod select;
 mod trace;
 
@@ -44,5 +45,6 @@ commands! {
         #[command(visible_aliases = ["list", "ps"])]
         Ls(ps::PsArgs) => ps::run,
         Inspect(inspection::ContainerInspectArgs) => inspection::containers,
+        Prune(prune::PruneArgs) => prune::run,
     }
 }

@@ -139,6 +139,15 @@ impl Images {
         Ok(Images { of: store.images()?.into_iter().map(|image| (image.id, image)).collect() })
     }
 
+    pub(in crate::cli) fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// In no order.
+    pub(in crate::cli) fn all(&self) -> impl Iterator<Item = &Image> {
+        self.of.values()
+    }
+
     pub(in crate::cli) fn get(&self, id: &Digest) -> Option<&Image> {
         self.of.get(id)
     }

@@ -54,6 +54,16 @@ impl Selection {
         Ok(Selection { filters, ancestors, before, since })
     }
 
+    /// For `prune`, which knows fewer filters.
+    ///
+    /// # Errors
+    /// A filter is unknown or malformed.
+    pub(super) fn for_prune(filters: &[Filter]) -> Result<Selection> {
+        let filters = Filters::new(filters, &["until", "label", "label!"])?;
+        let before = filters.until(Instant::now())?;
+        Ok(Selection { filters, ancestors: Vec::new(), before, since: None })
+    }
+
     /// Whether a filter asks for containers that do not run, so that `ps` shows them without `--all`.
     pub(super) fn means_all(&self) -> bool {
         self.filters.has("status") || self.filters.has("exited")

@@ -4,6 +4,7 @@ mod history;
 mod images;
 pub(super) mod inspect;
 mod load;
+mod prune;
 mod rmi;
 mod select;
 
@@ -35,6 +36,7 @@ commands! {
         #[command(visible_alias = "list")]
         Ls(images::ImagesArgs) => images::run,
         Inspect(inspection::ImageInspectArgs) => inspection::images,
+        Prune(prune::PruneArgs) => prune::run,
         #[command(visible_alias = "remove")]
         Rm(rmi::RmiArgs) => rmi::run,
     }

@@ -62,15 +62,26 @@ impl Selection {
             && self.filters.label(&labels(image))
     }
 
-    /// Whether `dangling=false` was given.
-    pub(super) fn all(&self) -> bool {
-        self.dangling == Some(false)
+    /// For `prune`, which knows fewer filters.
+    ///
+    /// # Errors
+    /// A filter is unknown or malformed.
+    pub(super) fn for_prune(filters: &[Filter]) -> Result<Selection> {
+        let filters = Filters::new(filters, &["until", "label", "label!", "dangling"])?;
+        let dangling = filters.truth("dangling")?;
+        let before = filters.until(Instant::now())?;
+        Ok(Selection {
+            filters,
+            names: Vec::new(),
+            dangling: dangling.filter(|dangling| *dangling),
+            before,
+            since: None,
+        })
     }
 
-    /// As [`fits`](Self::fits), without the filter `dangling`.
-    pub(super) fn fits_whether_named_or_not(&self, image: &Image) -> bool {
-        let created = image.created().unwrap_or(Instant::EPOCH);
-        self.before.is_none_or(|before| created < before) && self.filters.label(&labels(image))
+    /// Whether `dangling=false` was given to `prune`.
+    pub(super) fn means_named(&self) -> bool {
+        self.dangling.is_none() && self.filters.has("dangling")
     }
 }
 
