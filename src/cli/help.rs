@@ -28,3 +28,27 @@ pub(super) fn grouped(root: Command, headings: &[(&str, Vec<String>)]) -> Comman
          in two words: `overfuse container run`, `overfuse image rm`.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &Command, path: &str, missing: &mut Vec<String>) {
+        if command.get_about().is_none() {
+            missing.push(path.to_owned());
+        }
+        let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        let without = shown.filter(|arg| arg.get_help().is_none_or(|help| help.to_string().is_empty()));
+        missing.extend(without.map(|arg| format!("{path} {}", arg.get_id())));
+        for one in command.get_subcommands() {
+            check(one, &format!("{path} {}", one.get_name()), missing);
+        }
+    }
+
+    #[test]
+    fn every_command_and_every_argument_has_help() {
+        let mut missing = Vec::new();
+        check(&crate::cli::command(), "overfuse", &mut missing);
+        assert!(missing.is_empty(), "without help: {missing:#?}");
+    }
+}

@@ -5,9 +5,10 @@ use clap::Args;
 
 use crate::cli::{Exit, Global, output, root};
 
-/// Remove containers.
+/// Remove containers and their changes
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RmArgs {
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
