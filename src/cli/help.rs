@@ -1,6 +1,6 @@
 //! The help of `overfuse` itself: its commands, under a heading for what each is about.
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 /// Gives `root` a help that lists its commands under headings. Groups of commands and the rest have headings of their
 /// own.
@@ -23,6 +23,9 @@ pub(super) fn grouped(root: Command, headings: &[(&str, Vec<String>)]) -> Comman
         }
     }
     let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n{text}\nOptions:\n{{options}}{{after-help}}");
+    // Docker has -v, clap -V.
+    let version = Arg::new("version").short('v').short_alias('V').long("version").action(ArgAction::Version);
+    let root = root.disable_version_flag(true).arg(version.help("Print version"));
     root.help_template(template).override_usage("overfuse [OPTIONS] COMMAND").after_help(
         "`overfuse COMMAND --help` tells more about a command. A command about containers or images can also be given \
          in two words: `overfuse container run`, `overfuse image rm`.",

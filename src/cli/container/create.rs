@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::options;
 use super::options::{LabelArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -78,6 +79,10 @@ impl CreateArgs {
     /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
+        self.read().map_err(|error| Misuse(error).into())
+    }
+
+    fn read(&self) -> Result<Settings> {
         if self.interactive && self.tty && !io::stdin().is_terminal() {
             bail!("standard input is not a terminal: leave out -t, or -i");
         }
