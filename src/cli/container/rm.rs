@@ -9,7 +9,7 @@ use crate::container::{Control, State, Status};
 use crate::store::{Store, StoreError};
 use crate::sys::signal;
 
-/// Remove containers, and the changes that they made
+/// Remove containers and their changes
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RmArgs {
     /// Kill those that are running; ignore those that do not exist
@@ -18,6 +18,7 @@ pub(in crate::cli) struct RmArgs {
     /// Remove their anonymous volumes as well
     #[arg(long, short)]
     volumes: bool,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
