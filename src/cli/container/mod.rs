@@ -8,6 +8,7 @@ mod each;
 mod foreground;
 mod in_process;
 pub(super) mod kill;
+pub(super) mod left_over;
 pub(super) mod logs;
 pub(super) mod new;
 mod options;

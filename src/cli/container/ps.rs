@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::left_over;
 use crate::cli::output::{self, Format, Table};
 use crate::cli::{Exit, Global, root};
 use crate::container::{State, Status};
@@ -34,6 +35,7 @@ const COMMAND_WIDTH: usize = 20;
 pub(in crate::cli) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
     // Measuring must read directories that belong to subordinate ids.
     let store = if args.size { root::open(global)? } else { root::open_to_read(global)? };
+    left_over::remove(&store);
     let containers: Vec<_> = store.containers()?.into_iter().filter(|c| args.all || c.is_in_use()).collect();
     if args.quiet {
         let id = |container: &Container| format!("{}\n", short(container, args.no_trunc));
