@@ -9,6 +9,7 @@ mod foreground;
 mod in_process;
 pub(super) mod inspect;
 mod kill;
+mod left_over;
 mod logs;
 mod new;
 mod options;
