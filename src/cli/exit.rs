@@ -7,6 +7,7 @@ use anyhow::Result;
 /// How an overfuse command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// The command did what it was asked for.
     Success,
     /// The command failed, does not exist, or was given wrong arguments.
     Failure,

@@ -64,11 +64,11 @@ fn ps_takes_dockers_filters() {
     for (filter, code, said) in [
         ("name", 125, "--filter cannot be \"name\": a filter is KEY=VALUE (see 'overfuse ps --help')"),
         ("nmae=x", 1, "there is no filter \"nmae\" here: there are id, name, "),
-        ("status=up", 1, "filter status=up: expected created, running, paused, exited, mounted"),
+        ("status=up", 1, "filter status=up: expected created, running, paused, restarting, exited, mounted"),
         ("exited=x", 1, "filter exited=x: expected an exit code"),
         ("before=nobody", 1, "there is no container \"nobody\""),
         ("name=(", 1, "filter name=(: "),
-        ("until=soon", 1, "filter until=soon: expected a duration such as 24h, or a time"),
+        ("until=soon", 1, "filter until: \"soon\" is not a time: expected "),
     ] {
         let refused = desk.refuses(&["ps", "--filter", filter]);
         assert!(refused.0 == code && refused.1.starts_with(said), "{filter}: {refused:?}");

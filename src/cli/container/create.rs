@@ -2,14 +2,15 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use super::options;
-use super::options::{LabelArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
@@ -26,6 +27,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Name of the container [default: a generated one]
     #[arg(long)]
     name: Option<String>,
+    /// Write the container's ID to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
     /// Pass standard input to the command
     #[arg(short, long)]
     interactive: bool,
@@ -56,6 +60,8 @@ pub(in crate::cli) struct CreateArgs {
     #[command(flatten)]
     labels: LabelArgs,
     #[command(flatten)]
+    life: LifeArgs,
+    #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
     network: NetworkArgs,
@@ -77,15 +83,21 @@ impl CreateArgs {
     }
 
     /// # Errors
+    /// The command wants keys of a terminal, and standard input is none.
+    pub(super) fn check_terminal(&self) -> Result<()> {
+        if self.interactive && self.tty && !io::stdin().is_terminal() {
+            bail!("standard input is not a terminal: leave out -t, or -i");
+        }
+        Ok(())
+    }
+
+    /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
         self.read().map_err(|error| Misuse(error).into())
     }
 
     fn read(&self) -> Result<Settings> {
-        if self.interactive && self.tty && !io::stdin().is_terminal() {
-            bail!("standard input is not a terminal: leave out -t, or -i");
-        }
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),
@@ -97,6 +109,7 @@ impl CreateArgs {
             },
             interactive: self.interactive,
             auto_remove: self.rm,
+            life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
             labels: self.labels.labels()?,
@@ -136,7 +149,12 @@ impl CreateArgs {
         let image_name = self.image().to_string_lossy();
         let image_name = Some(image_name.as_ref());
         let new = NewContainer { name: self.name.as_deref(), image_name, command: &command, documents: &documents };
-        Ok(store.create_container_with(image, new)?)
+        let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = File::create_new(path).with_context(cannot_write)?;
+        let container = store.create_container_with(image, new).inspect_err(|_| drop(fs::remove_file(path)))?;
+        file.write_all(container.id.as_bytes()).with_context(cannot_write)?;
+        Ok(container)
     }
 }
 

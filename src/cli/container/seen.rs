@@ -23,7 +23,7 @@ pub(in crate::cli) struct Seen {
 /// The state of a container in docker's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Life {
-    /// `created`, `running`, `paused`, `exited` or `mounted`.
+    /// `created`, `running`, `paused`, `restarting`, `exited` or `mounted`.
     pub(in crate::cli) word: &'static str,
     /// Whether a process runs in it; it may be frozen.
     pub(in crate::cli) running: bool,
@@ -37,19 +37,22 @@ pub(in crate::cli) struct Life {
     pub(in crate::cli) error: String,
     pub(in crate::cli) started: Option<Instant>,
     pub(in crate::cli) finished: Option<Instant>,
+    /// How often the restart policy has started it again.
+    pub(in crate::cli) restarts: u32,
 }
 
 /// The words that [`Life::word`] can be.
-pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "exited", "mounted"];
+pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "restarting", "exited", "mounted"];
 
 impl Life {
     /// The only place that reads a [`State`].
     fn of(state: State) -> Life {
-        let State { status, process, started, finished, exit_code, error } = state;
+        let State { status, process, started, finished, exit_code, error, restarts } = state;
         let (word, running) = match status {
             Status::Created => ("created", false),
             Status::Running => ("running", true),
             Status::Paused => ("paused", true),
+            Status::Restarting => ("restarting", true),
             Status::Exited => ("exited", false),
             Status::Mounted => ("mounted", false),
         };
@@ -63,6 +66,7 @@ impl Life {
             error: error.unwrap_or_default(),
             started,
             finished,
+            restarts,
         }
     }
 
@@ -72,9 +76,10 @@ impl Life {
         match self.word {
             "created" => "Created".into(),
             "mounted" => "Mounted".into(),
-            "exited" => {
+            word @ ("exited" | "restarting") => {
+                let what = if word == "exited" { "Exited" } else { "Restarting" };
                 let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
-                format!("Exited ({}){ago}", self.exit_code.unwrap_or_default())
+                format!("{what} ({}){ago}", self.exit_code.unwrap_or_default())
             }
             _ => {
                 let since = age(self.started).map(|age| format!(" {age}")).unwrap_or_default();
@@ -178,6 +183,7 @@ mod tests {
         let now = at("2024-01-01T02:00:00Z").unwrap();
         let state = |status| State { status, started: at("2024-01-01T01:57:00Z"), ..State::default() };
         let exited = State { finished: at("2024-01-01T00:00:00Z"), exit_code: Some(137), ..state(Status::Exited) };
+        let restarting = State { status: Status::Restarting, exit_code: Some(3), ..exited.clone() };
         let unknown = State { status: Status::Exited, exit_code: Some(1), ..State::default() };
         for (state, word, text) in [
             (state(Status::Created), "created", "Created"),
@@ -185,6 +191,7 @@ mod tests {
             (state(Status::Paused), "paused", "Up 3 minutes (Paused)"),
             (exited, "exited", "Exited (137) 2 hours ago"),
             (unknown, "exited", "Exited (1)"),
+            (restarting, "restarting", "Restarting (3) 2 hours ago"),
             (state(Status::Mounted), "mounted", "Mounted"),
         ] {
             let life = Life::of(state);
