@@ -18,3 +18,4 @@ mod tables;
 mod terminal;
 mod trace;
 mod users;
+mod volumes;

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Seen {
 /// The state of a container in docker's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Life {
-    /// `created`, `running`, `paused`, `restarting`, `exited` or `mounted`.
+    /// One of [`WORDS`].
     pub(in crate::cli) word: &'static str,
     /// Whether a process runs in it; it may be frozen.
     pub(in crate::cli) running: bool,
@@ -60,7 +60,7 @@ impl Life {
             word,
             running,
             paused: status == Status::Paused,
-            in_use: running || status == Status::Mounted,
+            in_use: running || matches!(status, Status::Mounted | Status::Restarting),
             pid: process.map_or(0, |process| process.pid),
             exit_code,
             error: error.unwrap_or_default(),
