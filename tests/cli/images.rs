@@ -54,7 +54,7 @@ fn history_has_dockers_flags() {
 #[test]
 fn prune_removes_images_that_nobody_needs() {
     let desk = Desk::new();
-    desk.container("app:v1", "web", json!({}));
+    desk.container("app:v1", "web", &[]);
     let names = || desk.names(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert_eq!(desk.prints("image prune -f"), "Total reclaimed space: 0B\n");
     assert_eq!(names(), ["app:v1", "app:v2", "other:v1"]);
@@ -69,7 +69,7 @@ fn prune_removes_images_that_nobody_needs() {
 #[test]
 fn df_counts_a_shared_layer_once() {
     let desk = Desk::new();
-    let web = desk.container("app:v1", "web", json!({}));
+    let web = desk.container("app:v1", "web", &[]);
     std::fs::write(web.upper().join("file"), "hello").unwrap();
     let rows = desk.prints("system df --format {{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}");
     let rows: Vec<&str> = rows.lines().collect();
@@ -85,7 +85,7 @@ fn df_counts_a_shared_layer_once() {
 #[test]
 fn info_and_version_say_what_is_here() {
     let desk = Desk::new();
-    desk.container("app:v1", "web", json!({}));
+    desk.container("app:v1", "web", &[]);
     let info: Value = serde_json::from_str(&desk.prints("info --format json")).unwrap();
     assert_eq!((&info["Containers"], &info["ContainersStopped"], &info["Images"]), (&json!(1), &json!(1), &json!(2)));
     assert_eq!(info["DockerRootDir"], desk.root().canonicalize().unwrap().to_str().unwrap());

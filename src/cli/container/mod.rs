@@ -36,7 +36,7 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
-        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
