@@ -24,6 +24,7 @@ mod system;
 mod template;
 mod umount;
 mod usage;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ commands! {
         Container(GroupArgs<container::Group>) => group,
         /// Manage images
         Image(GroupArgs<image::Group>) => group,
+        /// Manage volumes
+        Volume(GroupArgs<volume::Group>) => group,
         #[command(flatten)]
         SystemBoth(system::Both) => system::Both::run,
         #[command(flatten)]

@@ -18,7 +18,7 @@ fn desk() -> (Desk, overfuse::store::InUse) {
     let killed = desk.container(
         "other:v1",
         "killed",
-        json!({"volumes": [{"source": "/srv", "target": "/data", "access": "ReadOnly"}]}),
+        json!({"mounts": {"list": [{"target": "/data", "access": "ReadOnly", "kind": {"Bind": {"source": "/srv"}}}]}}),
     );
     ran(&killed, &json!({"status": "running", "started": "2024-01-01T00:00:00Z"}));
     let mounted = desk.container("app:v1", "mounted", json!({}));

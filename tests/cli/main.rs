@@ -18,3 +18,4 @@ mod images;
 mod lifecycle;
 mod place;
 mod stats;
+mod volumes;
