@@ -63,6 +63,9 @@ pub struct NewContainer<'a> {
     pub volumes: &'a [NewVolume],
 }
 
+/// The name of the container's record.
+const CONFIG: &str = "config.json";
+
 /// The content of `config.json`.
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -75,6 +78,20 @@ struct Record {
     command: Vec<String>,
     #[serde(default)]
     volumes: Vec<VolumeUse>,
+}
+
+impl Record {
+    fn of(container: &Container) -> Record {
+        Record {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            image: container.image,
+            image_name: container.image_name.clone(),
+            created: container.created,
+            command: container.command.clone(),
+            volumes: container.volumes.clone(),
+        }
+    }
 }
 
 impl Container {
@@ -153,20 +170,11 @@ impl Container {
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
-        let record = Record {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            image: self.image,
-            image_name: self.image_name.clone(),
-            created: self.created,
-            command: self.command.clone(),
-            volumes: self.volumes.clone(),
-        };
-        serde_json::to_vec_pretty(&record).map_err(io_at("write", &self.dir))
+        serde_json::to_vec_pretty(&Record::of(self)).map_err(io_at("write", &self.dir))
     }
 
     fn read(dir: PathBuf) -> Result<Container> {
-        let path = dir.join("config.json");
+        let path = dir.join(CONFIG);
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
         let Record { id, name, image, image_name, created, command, volumes } = record;
@@ -221,7 +229,7 @@ impl Store {
             volumes,
             dir,
         };
-        let path = scratch.path().join("config.json");
+        let path = scratch.path().join(CONFIG);
         fs::write(&path, container.to_json()?).map_err(io_at("write", &path))?;
         for (name, document) in documents {
             let path = scratch.path().join(name);
@@ -308,6 +316,20 @@ impl Store {
                 Err(StoreError::AmbiguousContainer { id: name.into(), matches })
             }
         }
+    }
+
+    /// Gives the container another name.
+    ///
+    /// # Errors
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::Io`].
+    pub fn rename_container(&self, container: &Container, name: &str) -> Result<()> {
+        if !container_names::is_container_name(name) {
+            return Err(StoreError::ContainerName { name: name.into() });
+        }
+        let _names = Lock::names(self.root())?;
+        let name = self.free_name(Some(name), &self.containers()?)?;
+        let record = Record { name, ..Record::of(container) };
+        container.write_document(CONFIG, &record)
     }
 
     /// Removes the container and its changes.

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Seen {
 /// The state of a container in docker's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Life {
-    /// `created`, `running`, `paused`, `exited` or `mounted`.
+    /// One of [`WORDS`].
     pub(in crate::cli) word: &'static str,
     /// Whether a process runs in it; it may be frozen.
     pub(in crate::cli) running: bool,
@@ -37,19 +37,22 @@ pub(in crate::cli) struct Life {
     pub(in crate::cli) error: String,
     pub(in crate::cli) started: Option<Instant>,
     pub(in crate::cli) finished: Option<Instant>,
+    /// How often the restart policy has started it again.
+    pub(in crate::cli) restarts: u32,
 }
 
 /// The words that [`Life::word`] can be.
-pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "exited", "mounted"];
+pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "restarting", "exited", "mounted"];
 
 impl Life {
     /// The only place that reads a [`State`].
     fn of(state: State) -> Life {
-        let State { status, process, started, finished, exit_code, error } = state;
+        let State { status, process, started, finished, exit_code, error, restarts } = state;
         let (word, running) = match status {
             Status::Created => ("created", false),
             Status::Running => ("running", true),
             Status::Paused => ("paused", true),
+            Status::Restarting => ("restarting", false),
             Status::Exited => ("exited", false),
             Status::Mounted => ("mounted", false),
         };
@@ -57,12 +60,13 @@ impl Life {
             word,
             running,
             paused: status == Status::Paused,
-            in_use: running || status == Status::Mounted,
+            in_use: running || matches!(status, Status::Mounted | Status::Restarting),
             pid: process.map_or(0, |process| process.pid),
             exit_code,
             error: error.unwrap_or_default(),
             started,
             finished,
+            restarts,
         }
     }
 
@@ -72,6 +76,10 @@ impl Life {
         match self.word {
             "created" => "Created".into(),
             "mounted" => "Mounted".into(),
+            "restarting" => {
+                let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
+                format!("Restarting ({}){ago}", self.exit_code.unwrap_or_default())
+            }
             "exited" => {
                 let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
                 format!("Exited ({}){ago}", self.exit_code.unwrap_or_default())
