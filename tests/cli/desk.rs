@@ -34,6 +34,11 @@ impl Desk {
         self.dir.path().join("store")
     }
 
+    /// The file that `other:v1` was loaded from.
+    pub(super) fn archive(&self) -> PathBuf {
+        self.dir.path().join("image.tar")
+    }
+
     pub(super) fn store(&self) -> Store {
         Store::open(&self.root()).unwrap()
     }
@@ -43,13 +48,7 @@ impl Desk {
         let store = self.store();
         let command = ["sleep".to_owned(), "9".to_owned()];
         let documents = [("settings.json", settings.to_string().into_bytes())];
-        let new = NewContainer {
-            name: Some(name),
-            image_name: Some(image),
-            command: &command,
-            documents: &documents,
-            ..NewContainer::default()
-        };
+        let new = NewContainer { name: Some(name), image_name: Some(image), command: &command, documents: &documents };
         store.create_container_with(&store.image(image).unwrap(), new).unwrap()
     }
 

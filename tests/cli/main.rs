@@ -17,5 +17,6 @@ mod desk;
 mod images;
 mod lifecycle;
 mod place;
+mod podman;
 mod stats;
 mod volumes;

@@ -11,6 +11,7 @@ mod exit_status;
 mod files;
 mod host;
 mod image;
+mod labels;
 mod left_behind;
 mod signals;
 mod tables;

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::options;
 use super::options::{LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -85,7 +86,7 @@ impl CreateArgs {
     /// The command wants keys of a terminal, and standard input is none.
     pub(super) fn check_terminal(&self) -> Result<()> {
         if self.interactive && self.tty && !io::stdin().is_terminal() {
-            bail!("standard input is not a terminal: leave out -t, or -i");
+            return Err(Misuse(anyhow!("standard input is not a terminal: leave out -t, or -i")).into());
         }
         Ok(())
     }
@@ -93,6 +94,10 @@ impl CreateArgs {
     /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
+        self.read().map_err(|error| Misuse(error).into())
+    }
+
+    fn read(&self) -> Result<Settings> {
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),

@@ -9,15 +9,16 @@ use crate::container::{Control, State, Status};
 use crate::store::{Store, StoreError};
 use crate::sys::signal;
 
-/// Remove containers, and the changes that they made
+/// Remove containers and their changes
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RmArgs {
     /// Kill those that are running; ignore those that do not exist
     #[arg(long, short)]
     force: bool,
-    /// Remove their anonymous volumes too, unless another container uses them
+    /// Remove their anonymous volumes as well
     #[arg(long, short)]
     volumes: bool,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
@@ -31,8 +32,7 @@ pub(in crate::cli) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
     })
 }
 
-fn remove(store: &Store, name: &str, args: &RmArgs) -> Result<()> {
-    let RmArgs { force, volumes, .. } = *args;
+fn remove(store: &Store, name: &str, &RmArgs { force, volumes, .. }: &RmArgs) -> Result<()> {
     let container = store.container(name)?;
     if force {
         stop::end(stop::begin(&container, Some(signal::KILL), Some(0), false)?)?;
