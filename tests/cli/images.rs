@@ -74,7 +74,8 @@ fn df_counts_a_shared_layer_once() {
     let rows = desk.prints("system df --format {{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}");
     let rows: Vec<&str> = rows.lines().collect();
     assert_eq!(rows[..2], ["Images|2|1|9B|3B (33%)", "Containers|1|0|5B|5B (100%)"]);
-    assert!(rows[2].starts_with("Archives|"), "{rows:?}");
+    assert_eq!(rows[2], "Local Volumes|0|0|0B|0B");
+    assert!(rows[3].starts_with("Archives|"), "{rows:?}");
     let verbose = desk.prints("system df -v");
     let other = verbose.lines().find(|line| line.starts_with("other")).unwrap();
     assert!(other.contains("9B") && other.contains("6B") && other.contains("3B") && other.ends_with('0'), "{other}");

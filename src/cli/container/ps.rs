@@ -128,7 +128,7 @@ fn row(seen: &Seen, images: &Images, id: String, size: String, whole: bool) -> R
         ("Names", container.name.clone()),
         ("Size", size),
         ("Mounts", inspect::mount_names(settings, whole).join(",")),
-        ("LocalVolumes", settings.mounts.volumes().len().to_string()),
+        ("LocalVolumes", container.volumes.len().to_string()),
         ("Networks", inspect::network_mode(settings).into()),
         ("Platform", platform.unwrap_or_default()),
     ])
