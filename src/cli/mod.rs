@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{commit, diff, ps, rm, run, trace};
+use container::{commit, diff, exec, ps, rm, run, trace};
 use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
@@ -53,6 +53,7 @@ enum Command {
     Completion(completion::CompletionArgs),
     Demo(demo::DemoArgs),
     Diff(diff::DiffArgs),
+    Exec(exec::ExecArgs),
     History(history::HistoryArgs),
     Images(images::ImagesArgs),
     Inspect(inspect::InspectArgs),
@@ -122,6 +123,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completion(args) => completion::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&cli.global, args),
+        Command::Exec(args) => exec::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
         Command::Images(args) => images::run(&cli.global, args),
         Command::Inspect(args) => inspect::run(&cli.global, args),

@@ -27,7 +27,7 @@ pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
 
 /// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
-const FAILED: i32 = 125;
+pub(super) const FAILED: i32 = 125;
 
 /// At most this many bytes of an image's `/etc/passwd` or `/etc/group` are read.
 const ACCOUNTS_MAX: u64 = 16 << 20;
@@ -59,7 +59,7 @@ pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
     }
 }
 
-fn report(channel: &Channel, error: &LaunchError) -> i32 {
+pub(super) fn report(channel: &Channel, error: &LaunchError) -> i32 {
     let message = serde_json::to_vec(error).unwrap_or_else(|e| e.to_string().into_bytes());
     // Ignores the error: it only means that the launcher is gone.
     let _ = channel.send(&message, None);
@@ -162,7 +162,8 @@ fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> 
     rootfs::assemble(path, sandbox, security)
 }
 
-fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
+/// The user by the image's own files.
+pub(super) fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;
     Ok(user.resolve(&passwd, &group)?)

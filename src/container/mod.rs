@@ -14,7 +14,9 @@
 mod account;
 mod child;
 mod command;
+mod enter;
 mod error;
+mod exec;
 mod files;
 mod init;
 mod isolation;
@@ -28,7 +30,9 @@ mod spec;
 mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use enter::EnterError;
 pub use error::{Absent, LaunchError};
+pub use exec::{Exec, ExecError, Executed, exec};
 pub use files::skeleton;
 pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,

@@ -68,6 +68,17 @@ impl<'a> Relay<'a> {
         Relay { child, messages, channel: Some(channel), input, terminal: None, failure: None }
     }
 
+    /// As [`new`](Self::new), for a process that runs the command already. `master` is our end of its terminal.
+    pub(super) fn of_running(
+        child: &'a Child,
+        messages: &'a Messages,
+        master: Option<OwnedFd>,
+        input: Input,
+    ) -> std::result::Result<Relay<'a>, Errno> {
+        let terminal = master.map(|master| Terminal::new(master, input)).transpose()?;
+        Ok(Relay { child, messages, channel: None, input, terminal, failure: None })
+    }
+
     /// Relays until the first process has ended. The caller must still wait for it.
     pub(super) fn run(mut self) -> Result<()> {
         loop {

@@ -109,6 +109,15 @@ pub fn is_on_proc(fd: impl AsFd) -> Result<bool> {
     Ok(rustix::fs::fstatfs(fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
+/// Whether `fd` refers to a file in a devpts.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_on_devpts(fd: impl AsFd) -> Result<bool> {
+    const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+    Ok(i64::try_from(rustix::fs::fstatfs(fd)?.f_type) == Ok(DEVPTS_SUPER_MAGIC))
+}
+
 /// Whether both descriptors refer to the same file or directory.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod support;
 
 mod environment;
 mod escapes;
+mod exec;
 mod exit_status;
 mod files;
 mod host;

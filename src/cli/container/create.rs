@@ -1,6 +1,5 @@
 //! The options that fix how a container runs, and the container that they make.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -8,9 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{EnvironmentArgs, NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
-use crate::container::{SETTINGS, Settings, Variable, Wishes};
+use crate::container::{SETTINGS, Settings, Wishes};
 use crate::privilege::{self, Privilege};
 use crate::store::{Container, Image, NewContainer, Store};
 use crate::sys;
@@ -30,9 +29,8 @@ pub(in crate::cli) struct CreateArgs {
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
-    /// Set an environment variable; without a value, to its value here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<OsString>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -79,7 +77,7 @@ impl CreateArgs {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                env: self.environment.changes()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
@@ -126,15 +124,4 @@ pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
             .map_err(|error| anyhow!("{:#}; --chroot needs none", anyhow::Error::from(error)))?;
     }
     Ok(privilege)
-}
-
-/// Parses `-e`. A name without a value takes the value of this process's variable.
-fn variable(text: &OsString) -> Result<Variable> {
-    Ok(match Variable::parse(text)? {
-        Variable::Unset(name) => match env::var_os(&name) {
-            Some(value) => Variable::Set(name, value),
-            None => Variable::Unset(name),
-        },
-        set => set,
-    })
 }

@@ -3,6 +3,7 @@
 pub(super) mod commit;
 mod create;
 pub(super) mod diff;
+pub(super) mod exec;
 mod options;
 mod protect;
 pub(super) mod ps;

@@ -5,6 +5,7 @@
 
 mod calls;
 mod devices;
+mod exec;
 mod kernel;
 mod mounts;
 mod own_program;
