@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{commit, diff, exec, ps, rm, run, trace};
+use container::{commit, cp, diff, exec, ps, rm, run, top, trace};
 use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
@@ -51,6 +51,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Commit(commit::CommitArgs),
     Completion(completion::CompletionArgs),
+    Cp(cp::CpArgs),
     Demo(demo::DemoArgs),
     Diff(diff::DiffArgs),
     Exec(exec::ExecArgs),
@@ -64,6 +65,7 @@ enum Command {
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
     Stats(stats::StatsArgs),
+    Top(top::TopArgs),
     Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
 }
@@ -121,6 +123,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Bench(args) => bench::run(args),
         Command::Commit(args) => commit::run(&cli.global, args),
         Command::Completion(args) => completion::run(&cli.global, args),
+        Command::Cp(args) => cp::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&cli.global, args),
         Command::Exec(args) => exec::run(&cli.global, args),
@@ -134,6 +137,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
         Command::Stats(args) => stats::run(&cli.global, args),
+        Command::Top(args) => top::run(&cli.global, args),
         Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
     }

@@ -27,7 +27,7 @@ use super::isolation::Security;
 use super::plan::{Input, Isolation};
 use super::relay::{Relay, host_window};
 use super::settings::Settings;
-use super::spec::{Process, SpecError, Variable, Wishes};
+use super::spec::{Process, SpecError, Variable};
 use super::state::{State, Status};
 use crate::store::{Container, StoreError};
 use crate::sys::poll::{self, Interest};
@@ -113,17 +113,14 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
 
 /// The process to run: as the container's own, with the differences that `exec` names.
 fn process_of(settings: &Settings, image: Option<&Config>, id: &str, exec: &Exec) -> Result<Process, SpecError> {
-    let own = &settings.wishes;
-    let wishes = Wishes {
-        command: exec.command.clone(),
-        // The image's entrypoint is not for other commands.
-        entrypoint: Some("".into()),
-        env: own.env.iter().chain(&exec.env).cloned().collect(),
-        workdir: exec.workdir.clone().or_else(|| own.workdir.clone()),
-        user: exec.user.clone().or_else(|| own.user.clone()),
-        terminal: exec.terminal,
-        ..own.clone()
-    };
+    let mut wishes = settings.wishes.clone();
+    wishes.command.clone_from(&exec.command);
+    // The image's entrypoint is not for other commands.
+    wishes.entrypoint = Some("".into());
+    wishes.env.extend(exec.env.iter().cloned());
+    wishes.workdir = exec.workdir.clone().or(wishes.workdir);
+    wishes.user = exec.user.clone().or(wishes.user);
+    wishes.terminal = exec.terminal;
     Settings { wishes, ..settings.clone() }.process(image, id)
 }
 

@@ -15,6 +15,7 @@
 mod account;
 mod child;
 mod command;
+mod copy;
 mod enter;
 mod error;
 mod exec;
@@ -29,8 +30,10 @@ mod serve;
 mod settings;
 mod spec;
 mod state;
+mod top;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use copy::{Copy, CopyError, End, Files, copy};
 pub use enter::EnterError;
 pub use error::{Absent, LaunchError};
 pub use exec::{Exec, ExecError, Executed, exec};
@@ -44,3 +47,4 @@ pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};
+pub use top::processes;

@@ -59,6 +59,7 @@ impl Namespaces {
         Namespaces(self.0.intersection(other.0))
     }
 
+    /// Those that are not in the other set.
     #[must_use]
     pub const fn without(self, other: Namespaces) -> Namespaces {
         Namespaces(self.0.difference(other.0))

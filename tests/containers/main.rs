@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cp;
 mod environment;
 mod escapes;
 mod exec;
@@ -16,5 +17,6 @@ mod left_behind;
 mod signals;
 mod tables;
 mod terminal;
+mod top;
 mod trace;
 mod users;

@@ -166,6 +166,11 @@ impl Inside {
 }
 
 impl Place {
+    /// The number of the process whose namespaces are joined.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
     /// Moves this process into the container's cgroups and then into the remaining namespaces, and returns the
     /// container's root. `fd` is the pidfd.
     ///
