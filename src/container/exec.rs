@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
 
+use super::attach::DetachKeys;
 use super::child::{CONSOLE, FAILED, GO, report, resolve};
 use super::command::Command;
 use super::enter::{EnterError, Inside, Place};
@@ -47,6 +48,8 @@ pub struct Exec {
     pub terminal: bool,
     /// Whether the caller's standard input is passed on.
     pub interactive: bool,
+    /// The keys that detach from the command's terminal.
+    pub detach_keys: DetachKeys,
     /// Whether to return when the command has started.
     pub detached: bool,
     /// Whether the command has every capability, and no filter of system calls unless the user gave the container one.
@@ -79,6 +82,7 @@ pub enum ExecError {
 enum Message {
     Failed(LaunchError),
     Started,
+    Detached,
 }
 
 /// Runs `exec` in `container`, whose image has the configuration `image`. The process must have one thread.
@@ -104,6 +108,7 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
         isolation,
         input,
         window: host_window(),
+        detach_keys: exec.detach_keys.clone(),
         detached: exec.detached,
     };
     let spawned = process::spawn_connected(Namespaces::empty(), |caller| keep(&inside, plan, &caller));
@@ -141,6 +146,7 @@ fn attend(messages: &Messages, keeper: Child, channel: &Channel, detached: bool)
             match channel.receive().doing("receive from the command")? {
                 None => open = false,
                 Some((message, _)) => match serde_json::from_slice(&message) {
+                    Ok(Message::Detached) => return Ok(Executed::Detached),
                     Ok(Message::Started) if detached => return Ok(Executed::Detached),
                     Ok(Message::Started) => {}
                     Ok(Message::Failed(error)) => failure = Some(error),
@@ -163,39 +169,37 @@ struct Plan {
     isolation: Isolation,
     input: Input,
     window: Option<WindowSize>,
+    detach_keys: DetachKeys,
     detached: bool,
 }
 
 /// The keeper. Returns the command's exit code.
 fn keep(inside: &Inside, plan: Plan, caller: &Channel) -> i32 {
-    let tell = |message: &Message| {
-        let message = serde_json::to_vec(message).unwrap_or_default();
+    let tell = |message: Message| {
+        let message = serde_json::to_vec(&message).unwrap_or_default();
         // Ignores the error: the caller is gone.
         let _ = caller.send(&message, None);
     };
-    match serve(inside, plan, || tell(&Message::Started)) {
+    match serve(inside, plan, tell) {
         Ok(status) => status.code().into(),
         Err(error) => {
-            tell(&Message::Failed(error));
+            tell(Message::Failed(error));
             FAILED
         }
     }
 }
 
-fn serve(inside: &Inside, plan: Plan, started: impl FnOnce()) -> Result<process::Status, LaunchError> {
+fn serve(inside: &Inside, plan: Plan, tell: impl Fn(Message)) -> Result<process::Status, LaunchError> {
     // So that the keys of a terminal signal the caller alone, which passes signals on.
     process::new_session().doing("begin a session")?;
     if plan.detached {
-        let null = File::options().read(true).write(true).open("/dev/null").doing("open /dev/null")?;
-        for stream in [Stream::Input, Stream::Output, Stream::Error] {
-            process::replace_standard(stream, &null).doing("close standard input and output")?;
-        }
+        close_streams().doing("close standard input and output")?;
     } else {
         process::die_with_parent().doing("tie the command to this process")?;
     }
     inside.join_users_and_processes().doing("enter the container's namespaces")?;
     let messages = Messages::receive().doing("receive signals")?;
-    let input = plan.input;
+    let (input, detach_keys) = (plan.input, plan.detach_keys.clone());
     let spawned = process::spawn_connected(Namespaces::empty(), |channel| become_command(plan, &channel));
     let (child, channel) = spawned.doing("start a process in the container")?;
     // Ignores the error: a child that is already gone reported why on the channel or by its status.
@@ -210,9 +214,25 @@ fn serve(inside: &Inside, plan: Plan, started: impl FnOnce()) -> Result<process:
             return Err(serde_json::from_slice(&message).unwrap_or_else(garbled));
         }
     }
-    started();
-    Relay::of_running(&child, &messages, master, input).doing("use the container's terminal")?.run()?;
+    tell(Message::Started);
+    let relay =
+        |master, input, keys| Relay::of_running(&child, &messages, master, input, keys).doing("use the terminal");
+    if let Some(master) = relay(master, input, detach_keys)?.run_or_detach()? {
+        // The caller has its own terminal back by now. This process keeps the command's terminal open, and reads it.
+        process::outlive_parent().doing("leave the command alone")?;
+        close_streams().doing("close standard input and output")?;
+        tell(Message::Detached);
+        relay(Some(master), Input::Nothing, DetachKeys::default())?.run()?;
+    }
     child.wait().doing("wait for the command")
+}
+
+fn close_streams() -> std::io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for stream in [Stream::Input, Stream::Output, Stream::Error] {
+        process::replace_standard(stream, &null)?;
+    }
+    Ok(())
 }
 
 /// The command's process. Returns only when it does not become the command.

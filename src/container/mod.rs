@@ -13,8 +13,10 @@
 #![allow(missing_docs)]
 
 mod account;
+mod attach;
 mod child;
 mod command;
+mod control;
 mod copy;
 mod enter;
 mod error;
@@ -23,8 +25,12 @@ mod files;
 mod init;
 mod isolation;
 mod launch;
+mod life;
+pub mod log;
+mod monitor;
 mod plan;
 mod relay;
+mod restart;
 mod rootfs;
 mod serve;
 mod settings;
@@ -33,6 +39,8 @@ mod state;
 mod top;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use control::{Control, ControlError};
 pub use copy::{Copy, CopyError, End, Files, copy};
 pub use enter::EnterError;
 pub use error::{Absent, LaunchError};
@@ -42,7 +50,11 @@ pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
+pub use life::Life;
+pub use monitor::{Job, Starter};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use relay::host_window;
+pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

@@ -233,6 +233,27 @@ fn a_command_has_a_terminal_of_the_container() {
 }
 
 #[test]
+fn keys_detach_from_a_command_that_runs_on() {
+    for host in hosts() {
+        let running = start(&host, &[]);
+        for (flags, keys) in [(&["-it"][..], &b"\x10\x11"[..]), (&["-it", "--detach-keys", "a,ctrl-b"], b"a\x02")] {
+            let mut desk = Desk::new();
+            let before = desk.modes();
+            let script = "echo first; sleep 0.5; echo unseen; echo on >/tmp/went; exec sleep 600";
+            let mut child = desk.spawn(command(&host, flags, &["sh", "-c", script]));
+            desk.until("first\r\n");
+            desk.master.write_all(keys).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{host}: {flags:?}");
+            assert!(desk.modes() == before, "{host}: our terminal is as before");
+            until("the command goes on", || prints(&host, &[], "cat /tmp/went 2>/dev/null; true") == "on");
+            prints(&host, &[], "rm /tmp/went");
+        }
+        running.end();
+        host.leaves_no_process("exec");
+    }
+}
+
+#[test]
 fn a_command_ends_with_the_container_and_with_its_caller() {
     for host in hosts() {
         let running = start(&host, &[]);

@@ -10,7 +10,7 @@ use clap::Args;
 use super::options::EnvironmentArgs;
 use super::protect;
 use crate::cli::{Exit, Global, root};
-use crate::container::{self, Exec, ExecError, Executed, LaunchError};
+use crate::container::{self, DetachKeys, Exec, ExecError, Executed, LaunchError};
 
 /// Run a command in a running container
 ///
@@ -33,6 +33,9 @@ pub(in crate::cli) struct ExecArgs {
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
+    /// Keys that detach from the command's terminal, as in ctrl-p,ctrl-q; empty: none [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
     #[command(flatten)]
     environment: EnvironmentArgs,
     /// Working directory; must exist [default: the container's]
@@ -62,6 +65,7 @@ pub(in crate::cli) fn run(global: &Global, args: &ExecArgs) -> Result<Exit> {
         user: args.user.clone(),
         terminal: args.tty,
         interactive: args.interactive && !args.detach,
+        detach_keys: args.detach_keys.clone().unwrap_or_default(),
         detached: args.detach,
         privileged: args.privileged,
     };

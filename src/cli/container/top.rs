@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::output::Table;
+use crate::cli::output::{self, Table};
 use crate::cli::{Exit, Global, root};
 use crate::container;
 
@@ -42,7 +42,8 @@ pub(in crate::cli) fn run(global: &Global, args: &TopArgs) -> Result<Exit> {
     if !output.status.success() {
         bail!("ps: {}", String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("it failed").trim());
     }
-    table(&String::from_utf8_lossy(&output.stdout), &processes)?.print()?;
+    let table = table(&String::from_utf8_lossy(&output.stdout), &processes)?;
+    output::print(&table.render())?;
     Ok(Exit::Success)
 }
 
