@@ -249,16 +249,16 @@ impl Terminal {
 
     /// Copies from standard input to `keys`. Returns whether the keys that detach are among them.
     fn listen(&mut self, detach: Option<&mut DetachKeys>) -> bool {
+        let mut detaches = false;
         let mut buffer = vec![0; BUFFER];
         match pty::read(io::stdin().as_fd(), &mut buffer) {
-            Ok(Some(got)) => match detach {
-                Some(detach) if detach.pass(&buffer[..got], &mut self.keys) => {
-                    self.type_keys();
-                    return true;
+            Ok(Some(got)) => {
+                let typed = &buffer[..got];
+                match detach {
+                    Some(detach) => detaches = detach.pass(typed, &mut self.keys),
+                    None => self.keys.extend_from_slice(typed),
                 }
-                Some(_) => {}
-                None => self.keys.extend_from_slice(&buffer[..got]),
-            },
+            }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => {
                 self.listening = false;
@@ -266,7 +266,7 @@ impl Terminal {
             }
         }
         self.type_keys();
-        false
+        detaches
     }
 
     /// Copies from `keys` to the container.

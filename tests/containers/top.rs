@@ -24,10 +24,10 @@ fn the_processes_of_a_container_are_listed_and_no_other() {
             assert!(listed.contains("trap 'exit 0' TERM"), "{host}: {flags:?}: {listed}");
             assert!(!listed.contains("other-one") && !listed.contains(" exec "), "{host}: {flags:?}: {listed}");
 
-            let listed = top(&host, &["-eo", "args,pid"]);
+            let listed = top(&host, &["-eo", "pid,args"]);
             let mut lines = listed.lines();
-            assert_eq!(lines.next().unwrap().split_whitespace().collect::<Vec<_>>(), ["COMMAND", "PID"], "{host}");
-            assert!(lines.any(|line| line.starts_with("sleep 777 ")), "{host}: {listed}");
+            assert_eq!(lines.next().unwrap().split_whitespace().collect::<Vec<_>>(), ["PID", "COMMAND"], "{host}");
+            assert!(lines.any(|line| line.ends_with(" sleep 777")), "{host}: {listed}");
 
             running.end();
             entered.child.wait().unwrap();

@@ -9,7 +9,6 @@
 //! `RESOLVE_IN_ROOT`. So no link of the container leads to a file of the host, also not one that changes meanwhile, and
 //! no code of the container is loaded (CVE-2019-14271, CVE-2018-15664). The host side never follows a link below the
 //! directory that the user named.
-#![doc = include_str!("copy.md")]
 
 mod place;
 mod rules;
@@ -110,6 +109,7 @@ pub enum CopyError {
 }
 
 /// Copies, and returns the number of bytes of content; 0 for a stream. The process must have one thread.
+#[doc = include_str!("copy.md")]
 ///
 /// # Errors
 /// Why not. Files that were copied before the error stay.
@@ -183,6 +183,9 @@ fn inward(files: &Files<'_>, copy: &Copy, from: &End, to: &Path) -> Result<u64, 
     let owner = if copy.archive { Owner::Archived } else { Owner::One { uid: 0, gid: 0 } };
     let extract = |into: PathBuf| Request::Extract { into, archived: owner == Owner::Archived };
     let Some((path, found)) = source else {
+        if target.of_kernel {
+            return Err(CopyError::Kernel(to.to_owned()));
+        }
         let into = target.directory().ok_or_else(|| CopyError::NotADirectory(to.to_owned()))?;
         worker.ask(&extract(into), Some(io::stdin().as_fd()))?;
         worker.end()?;

@@ -83,7 +83,7 @@ fn a_link_that_came_out_before_is_not_followed_on_the_host() {
         exec::prints(&host, &[], "rm /d/link; mkdir /d/link; echo changed >/d/link/secret; echo x >/d/link/new");
         let output = cp(&host, "box:/d/.", "out");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said, "overfuse: \"link\": a directory cannot replace a file\n", "{host}");
+        assert_eq!(said, "overfuse: \"link/\": a directory cannot replace a file\n", "{host}");
         assert_untouched(&host);
         running.end();
     }
