@@ -60,7 +60,7 @@ pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
     }
 }
 
-fn report(channel: &Channel, error: &LaunchError) -> i32 {
+pub(super) fn report(channel: &Channel, error: &LaunchError) -> i32 {
     let message = serde_json::to_vec(error).unwrap_or_else(|e| e.to_string().into_bytes());
     // Ignores the error: it only means that the launcher is gone.
     let _ = channel.send(&message, None);
@@ -164,7 +164,8 @@ fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> 
     rootfs::assemble(path, sandbox, &opened, security)
 }
 
-fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
+/// The user by the image's own files.
+pub(super) fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;
     Ok(user.resolve(&passwd, &group)?)

@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cp;
 mod environment;
 mod escapes;
+mod exec;
 mod exit_status;
 mod files;
 mod host;
@@ -16,6 +18,7 @@ mod left_behind;
 mod signals;
 mod tables;
 mod terminal;
+mod top;
 mod trace;
 mod users;
 mod volumes;

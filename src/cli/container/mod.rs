@@ -2,9 +2,11 @@
 
 mod attach;
 mod commit;
+mod cp;
 mod create;
 pub(super) mod diff;
 mod each;
+mod exec;
 mod foreground;
 mod in_process;
 pub(super) mod inspect;
@@ -24,6 +26,7 @@ pub(super) mod seen;
 mod select;
 mod start;
 mod stop;
+mod top;
 mod trace;
 mod wait;
 
@@ -36,8 +39,10 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
+        Cp(cp::CpArgs) => cp::run,
         Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
+        Exec(exec::ExecArgs) => |global, args| or_not_started(exec::run(global, args)),
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
         Rename(rename::RenameArgs) => rename::run,
@@ -47,6 +52,7 @@ commands! {
         Start(start::StartArgs) => start::run,
         Stats(stats::StatsArgs) => stats::run,
         Stop(stop::StopArgs) => stop::run,
+        Top(top::TopArgs) => top::run,
         Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
         Wait(wait::WaitArgs) => wait::run,
     }
