@@ -98,6 +98,8 @@ fn container(store: &Store, container: &Container) -> Result<Value> {
         "State": {
             "Status": state.status,
             "Running": state.status == Status::Running,
+            "Paused": state.status == Status::Paused,
+            "OOMKilled": state.oom_killed,
             "ExitCode": state.exit_code.unwrap_or(0),
             "StartedAt": state.started,
             "FinishedAt": state.finished,

@@ -1,5 +1,8 @@
 //! Starts a container: forks its first process, and lets it continue once its root is served.
 
+use std::sync::Arc;
+
+use super::cgroup::{OwnedCgroup, Request};
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
@@ -12,6 +15,7 @@ use crate::sys::signal::Messages;
 #[derive(Debug)]
 pub struct Launched {
     child: Child,
+    cgroup: Arc<OwnedCgroup>,
     channel: Channel,
     messages: Messages,
     input: Input,
@@ -29,9 +33,16 @@ impl Launched {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
         let namespaces = child::namespaces(&plan.isolation);
-        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
+        let cgroup = Arc::new(OwnedCgroup::new(&Request::of(&plan))?);
+        let work = |channel| child::run(plan, &cgroup, channel);
+        let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
         let (child, channel) = spawned.doing("make the container's namespaces")?;
-        Ok(Launched { child, channel, messages, input })
+        Ok(Launched { child, cgroup, channel, messages, input })
+    }
+
+    /// The container's cgroup. It is removed when both this value and what is returned are dropped.
+    pub fn cgroup(&self) -> Arc<OwnedCgroup> {
+        self.cgroup.clone()
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.

@@ -12,6 +12,7 @@
 //! effect on it. With [`First::Init`], process 1 is a small init of Overfuse.
 
 mod account;
+mod cgroup;
 mod child;
 mod command;
 mod error;
@@ -21,6 +22,7 @@ mod isolation;
 mod launch;
 mod plan;
 mod relay;
+mod resources;
 mod rootfs;
 mod serve;
 mod settings;
@@ -30,12 +32,17 @@ mod state;
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};
 pub use files::skeleton;
+pub use cgroup::{
+    Cgroup, CgroupError, DeviceKind, DeviceRights, DeviceRule, DeviceRuleError, Frozen, LimitError, Limits, Most,
+    OwnedCgroup, Usage,
+};
 pub use isolation::{
-    Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
+    CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
-pub use serve::{RunError, run};
+pub use resources::{Resources, Size, SizeError, Sysctl, SysctlError, Ulimit, UlimitError};
+pub use serve::{Ended, RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
+use super::resources::Resources;
 use super::spec::Process;
 use crate::sys::pty::WindowSize;
 
@@ -16,6 +17,9 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    pub resources: Resources,
+    /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
+    pub id: Option<String>,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,

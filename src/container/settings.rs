@@ -13,6 +13,7 @@ use super::files::name_files;
 use super::isolation::Security;
 use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
 use super::relay::host_window;
+use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
 use crate::sys::namespace;
@@ -42,6 +43,7 @@ pub struct Settings {
     /// With absolute sources.
     pub volumes: Vec<Volume>,
     pub security: Security,
+    pub resources: Resources,
 }
 
 impl Settings {
@@ -71,6 +73,8 @@ impl Settings {
             process,
             isolation: self.isolation(&container.id, container.dir())?,
             security: self.security.clone(),
+            resources: self.resources.clone(),
+            id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })

@@ -91,16 +91,17 @@ impl Run<'_> {
         let files = self.files()?.prepare(self.privilege)?;
         let plan = self.settings.plan(container, process)?;
         let mut running = State { status: Status::Running, started: Some(Instant::now()), ..State::default() };
-        let status = container::run(&files, plan, |process| {
+        let ended = container::run(&files, plan, |process| {
             running.process = process;
             if let Err(error) = running.record(container) {
                 tracing::warn!(%error, "other commands do not see that the container runs");
             }
         })?;
-        let (finished, exit_code) = (Some(Instant::now()), Some(status.code()));
-        let ended = State { status: Status::Exited, process: None, finished, exit_code, ..running };
-        ended.record(container)?;
-        Ok(status)
+        let (finished, exit_code) = (Some(Instant::now()), Some(ended.status.code()));
+        let oom_killed = ended.out_of_memory;
+        let record = State { status: Status::Exited, process: None, finished, exit_code, oom_killed, ..running };
+        record.record(container)?;
+        Ok(ended.status)
     }
 
     fn files(&self) -> Result<mount::Plan<'_>> {

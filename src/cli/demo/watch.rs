@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
+use crate::container::{Resources, Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -63,6 +63,8 @@ impl Run<'_> {
                 first: First::Command,
             }),
             security: Security::default(),
+            resources: Resources::default(),
+            id: None,
             input: Input::Nothing,
             window: None,
         })
