@@ -33,7 +33,9 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    /// No capability.
     pub const NONE: Capabilities = Capabilities(CapabilitySet::empty());
+    /// Every capability.
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
@@ -53,10 +55,12 @@ impl Capabilities {
         name.strip_prefix("CAP_").and_then(CapabilitySet::from_name).map(Capabilities)
     }
 
+    /// Whether the set has all of `others`.
     pub const fn contains(self, others: Capabilities) -> bool {
         self.0.contains(others.0)
     }
 
+    /// This set and `others`.
     #[must_use]
     pub const fn and(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.union(others.0))
@@ -67,6 +71,7 @@ impl Capabilities {
         Capabilities::named(name).is_some_and(|one| self.contains(one))
     }
 
+    /// This set without `others`.
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.difference(others.0))

@@ -16,10 +16,13 @@ const ALLOW_MULTI: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Instruction {
+    /// The operation and its operands.
     pub code: u8,
     /// The destination register in the lower four bits, the source in the upper four.
     pub registers: u8,
+    /// Of a jump, in instructions; of memory, in bytes.
     pub offset: i16,
+    /// A constant operand.
     pub immediate: i32,
 }
 

@@ -5,10 +5,12 @@ use super::{Errno, Result};
 
 use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit};
 
+/// The effective user of this process.
 pub fn effective_uid() -> u32 {
     geteuid().as_raw()
 }
 
+/// The effective group of this process.
 pub fn effective_gid() -> u32 {
     getegid().as_raw()
 }

@@ -1,6 +1,7 @@
 //! Makes a container's cgroup, and removes those that killed launchers left.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::devices::{self, ALWAYS, DeviceRule};
 use super::error::{errno, io_at};
-use super::hierarchy::{Host, Place, Version};
+use super::hierarchy::{Hierarchy, Host, Place, Version};
 use super::limits::{Limits, Need};
 use super::super::isolation::{Device, Security};
 use super::super::plan::Plan;
@@ -81,6 +82,8 @@ impl OwnedCgroup {
         let mut failures: BTreeMap<&str, (PathBuf, io::Error)> = BTreeMap::new();
         let (v1, v2): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.hierarchy.version == Version::V1);
         let needs = request.limits.needs();
+        let parents = v1.iter().filter_map(|place| Some((&place.hierarchy, request.parent_in(place).ok()?)));
+        sweep(parents);
         for place in v1 {
             if let Err(error) = made.add(place, &request.parent_in(place)?, request) {
                 for controller in &place.hierarchy.controllers {
@@ -133,11 +136,13 @@ impl OwnedCgroup {
 
     fn add(&mut self, place: &Place, parent: &Path, request: &Request) -> io::Result<()> {
         let has_sets = place.hierarchy.has("cpuset");
+        if place.hierarchy.version == Version::V2 {
+            sweep([(&place.hierarchy, parent.to_owned())].into_iter());
+        }
         for dir in missing(parent) {
             make_dir(&dir, has_sets)?;
             self.above.push(dir);
         }
-        sweep(parent);
         let dir = parent.join(name(request.id.as_deref().unwrap_or_default()));
         let open = make_locked(&dir, has_sets)?;
         self.open.push(open);
@@ -318,33 +323,37 @@ fn make_locked(dir: &Path, has_sets: bool) -> io::Result<File> {
     Err(Errno::BUSY.into())
 }
 
-/// Removes cgroups in `parent` whose launcher is gone.
-fn sweep(parent: &Path) {
-    for dir in super::below(parent) {
-        let id = dir.file_name().and_then(|name| name.to_str()?.strip_prefix("overfuse-"));
-        let is_ours = id.is_some_and(|id| id.len() == ID_LENGTH && id.bytes().all(|b| b.is_ascii_hexdigit()));
-        let Some(open) = is_ours.then(|| File::open(&dir).ok()).flatten() else { continue };
-        // Held until the directory is removed, so that a launcher that just made it notices.
-        if open.try_lock().is_ok() {
-            let part = Part { version: version(&dir), controllers: controllers(&dir), dir };
-            if let Err(error) = (Cgroup { parts: vec![part] }).remove() {
+/// Removes the cgroups in `parents` whose launcher is gone. All parts of one are removed together, because its processes
+/// die only when its freezer lets them.
+fn sweep<'a>(parents: impl Iterator<Item = (&'a Hierarchy, PathBuf)>) {
+    let mut left: BTreeMap<OsString, Vec<(Part, File)>> = BTreeMap::new();
+    for (hierarchy, parent) in parents {
+        for dir in super::below(&parent) {
+            let Some(name) = dir.file_name().filter(|name| is_ours(name)).map(OsStr::to_owned) else { continue };
+            if let Ok(open) = File::open(&dir) {
+                left.entry(name).or_default().push((Part::new(hierarchy, dir), open));
+            }
+        }
+    }
+    for parts in left.into_values() {
+        // The locks are held until the directories are removed, so that a launcher that just made them notices.
+        if parts.iter().all(|(_, open)| open.try_lock().is_ok()) {
+            let cgroup = Cgroup { parts: parts.iter().map(|(part, _)| part.clone()).collect() };
+            if let Err(error) = cgroup.remove() {
                 tracing::debug!(%error, "a cgroup of a killed launcher stays");
             }
         }
     }
 }
 
+/// Whether a container's cgroup has this name.
+fn is_ours(name: &OsStr) -> bool {
+    let id = name.to_str().and_then(|name| name.strip_prefix("overfuse-"));
+    id.is_some_and(|id| id.len() == ID_LENGTH && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// The length of a container's ID.
 const ID_LENGTH: usize = 64;
-
-fn version(dir: &Path) -> Version {
-    if dir.join("cgroup.controllers").exists() { Version::V2 } else { Version::V1 }
-}
-
-/// What [`Cgroup::remove`] must know: whether frozen processes have to be thawed.
-fn controllers(dir: &Path) -> Vec<String> {
-    if dir.join("freezer.state").exists() { vec!["freezer".into()] } else { Vec::new() }
-}
 
 fn errno_error(error: &io::Error) -> io::Error {
     io::Error::from(errno(error))

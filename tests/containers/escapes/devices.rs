@@ -26,10 +26,11 @@ fn a_device_node_of_an_image_does_nothing() {
 fn with_a_new_root_alone_a_device_node_does_nothing_either() {
     need!(root, fuse, busybox);
     let host = Host::root_with(|_| with_a_node());
-    assert_eq!(host.prints(&["--chroot"], "head -c 3 /zeroes 2>/dev/null | wc -c"), "0");
+    assert_eq!(host.prints(&["--chroot"], "head -c 3 /zeroes 2>&- | wc -c"), "0");
+    // There is no /dev/null.
     let made = if host.limits_devices() { "0" } else { "1" };
-    assert_eq!(host.prints(&["--chroot"], "mknod /x c 1 5 2>/dev/null; echo $?"), made);
-    assert_eq!(host.prints(&["--chroot"], "head -c 3 /x 2>/dev/null | wc -c"), "0");
+    assert_eq!(host.prints(&["--chroot"], "mknod /x c 1 5 2>&-; echo $?"), made);
+    assert_eq!(host.prints(&["--chroot"], "head -c 3 /x 2>&- | wc -c"), "0");
     assert_eq!(host.prints(&["--chroot", "--privileged"], "head -c 3 /zeroes | wc -c"), "3");
 }
 
