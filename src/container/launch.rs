@@ -1,21 +1,22 @@
 //! Starts a container: forks its first process, and lets it continue once its root is served.
 
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use super::cgroup::{OwnedCgroup, Request};
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
-use crate::sys::Channel;
-use crate::sys::process::{self, Child, ProcessId, Status};
+use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
+use crate::sys::{Channel, Errno};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
 pub struct Launched {
     child: Child,
-    cgroup: Arc<OwnedCgroup>,
+    /// Removed with this value, after the first process has ended.
+    _cgroup: OwnedCgroup,
     channel: Channel,
     messages: Messages,
     input: Input,
@@ -32,17 +33,8 @@ impl Launched {
     pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
-        let namespaces = child::namespaces(&plan.isolation);
-        let cgroup = Arc::new(OwnedCgroup::new(&Request::of(&plan))?);
-        let work = |channel| child::run(plan, &cgroup, channel);
-        let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
-        let (child, channel) = spawned.doing("make the container's namespaces")?;
-        Ok(Launched { child, cgroup, channel, messages, input })
-    }
-
-    /// The container's cgroup. It is removed when both this value and what is returned are dropped.
-    pub fn cgroup(&self) -> Arc<OwnedCgroup> {
-        self.cgroup.clone()
+        let (child, channel, cgroup) = first_process(plan, Streams::default())?;
+        Ok(Launched { child, _cgroup: cgroup, channel, messages, input })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
@@ -60,4 +52,37 @@ impl Launched {
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
     }
+}
+
+/// The standard streams of a container's first process. `None` keeps this process's.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) input: Option<OwnedFd>,
+    pub(super) output: Option<OwnedFd>,
+    pub(super) error: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn take(self) -> Result<(), Errno> {
+        for (stream, fd) in [(Stream::Input, self.input), (Stream::Output, self.output), (Stream::Error, self.error)] {
+            if let Some(fd) = fd {
+                process::replace_standard(stream, fd)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the container's cgroup and its first process, which waits for [`child::GO`] on the channel. This process must have
+/// one thread now.
+pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Channel, OwnedCgroup), LaunchError> {
+    let namespaces = child::namespaces(&plan.isolation);
+    let cgroup = OwnedCgroup::new(&Request::of(&plan))?;
+    let work = |channel| match streams.take() {
+        Ok(()) => child::run(plan, &cgroup, channel),
+        Err(_) => child::FAILED,
+    };
+    let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
+    let (child, channel) = spawned.doing("make the container's namespaces")?;
+    Ok((child, channel, cgroup))
 }

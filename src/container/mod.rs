@@ -14,16 +14,22 @@
 
 mod account;
 mod cgroup;
+mod attach;
 mod child;
 mod command;
+mod control;
 mod error;
 mod files;
 mod init;
 mod isolation;
 mod launch;
+mod life;
+pub mod log;
+mod monitor;
 mod plan;
 mod relay;
 mod resources;
+mod restart;
 mod rootfs;
 mod serve;
 mod settings;
@@ -31,6 +37,8 @@ mod spec;
 mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use control::{Control, ControlError};
 pub use error::{Absent, LaunchError};
 pub use files::skeleton;
 pub use cgroup::{
@@ -41,9 +49,13 @@ pub use isolation::{
     CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
+pub use life::Life;
+pub use monitor::{Job, Starter};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
 pub use resources::{Resources, Size, SizeError, Sysctl, SysctlError, Ulimit, UlimitError};
-pub use serve::{Ended, RunError, run};
+pub use relay::host_window;
+pub use restart::{NoPolicy, RestartPolicy};
+pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};
