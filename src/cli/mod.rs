@@ -25,7 +25,9 @@ use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{attach, commit, diff, kill, logs, new, ps, rename, restart, rm, run, start, stop, trace, wait};
+use container::{
+    attach, commit, diff, kill, logs, new, pause, ps, rename, restart, rm, run, start, stop, trace, update, wait,
+};
 use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
@@ -62,6 +64,7 @@ enum Command {
     Load(load::LoadArgs),
     Logs(logs::LogsArgs),
     Mount(mount::MountArgs),
+    Pause(pause::PauseArgs),
     Ps(ps::PsArgs),
     Rename(rename::RenameArgs),
     Restart(restart::RestartArgs),
@@ -73,6 +76,8 @@ enum Command {
     Stop(stop::StopArgs),
     Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
+    Unpause(pause::UnpauseArgs),
+    Update(update::UpdateArgs),
     Wait(wait::WaitArgs),
 }
 
@@ -140,6 +145,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Load(args) => load::run(&cli.global, args),
         Command::Logs(args) => logs::run(&cli.global, args),
         Command::Mount(args) => mount::run(&cli.global, args),
+        Command::Pause(args) => pause::pause(&cli.global, args),
         Command::Ps(args) => ps::run(&cli.global, args),
         Command::Rename(args) => rename::run(&cli.global, args),
         Command::Restart(args) => restart::run(&cli.global, args),
@@ -151,6 +157,8 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Stop(args) => stop::run(&cli.global, args),
         Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
+        Command::Unpause(args) => pause::unpause(&cli.global, args),
+        Command::Update(args) => update::run(&cli.global, args),
         Command::Wait(args) => wait::run(&cli.global, args),
     }
 }

@@ -30,7 +30,9 @@ pub enum LaunchError {
     Filter(#[from] FilterError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    #[error("the capability MKNOD needs a cgroup that limits devices, and none can be made here: the container could open any disk")]
+    #[error(
+        "the capability MKNOD needs a cgroup that limits devices, and none can be made here: the container could open any disk"
+    )]
     NodesUnlimited,
     #[error("--group-add needs subordinate ids: without them, no process of this user sets its groups")]
     NoGroups,

@@ -13,8 +13,8 @@
 #![allow(missing_docs)]
 
 mod account;
-mod cgroup;
 mod attach;
+mod cgroup;
 mod child;
 mod command;
 mod control;
@@ -38,22 +38,23 @@ mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use cgroup::{
+    Cgroup, CgroupError, DeviceKind, DeviceRights, DeviceRule, DeviceRuleError, Frozen, LimitError, Limits, Most,
+    OwnedCgroup, Usage, host_memory, network_bytes,
+};
 pub use control::{Control, ControlError};
 pub use error::{Absent, LaunchError};
 pub use files::skeleton;
-pub use cgroup::{
-    Cgroup, CgroupError, DeviceKind, DeviceRights, DeviceRule, DeviceRuleError, Frozen, LimitError, Limits, Most,
-    OwnedCgroup, Usage,
-};
 pub use isolation::{
-    CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
+    CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security,
+    SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
 pub use life::Life;
 pub use monitor::{Job, Starter};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
-pub use resources::{Resources, Size, SizeError, Sysctl, SysctlError, Ulimit, UlimitError};
 pub use relay::host_window;
+pub use resources::{Resources, Size, SizeError, Sysctl, SysctlError, Ulimit, UlimitError};
 pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};

@@ -63,8 +63,8 @@ pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;
 pub use limits::{
-    DescriptorLimit, ProcessLimit, effective_gid, effective_uid, kernel_release, page_size, process_limit_names, raise_descriptor_limit,
-    set_oom_score, usable_cpus,
+    DescriptorLimit, ProcessLimit, effective_gid, effective_uid, kernel_release, page_size, process_limit_names,
+    raise_descriptor_limit, set_oom_score, usable_cpus,
 };
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;

@@ -36,7 +36,9 @@ pub struct DeviceRights {
 
 /// The text is not a rule for devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a rule for devices: expected a, b or c, MAJOR:MINOR (numbers or *), and some of rwm, as in 'c 1:3 rwm'")]
+#[error(
+    "{0:?} is not a rule for devices: expected a, b or c, MAJOR:MINOR (numbers or *), and some of rwm, as in 'c 1:3 rwm'"
+)]
 pub struct DeviceRuleError(String);
 
 impl DeviceRights {
@@ -139,7 +141,8 @@ const MINOR: u8 = 5;
 /// The program for version 2. It takes the rights of every matching rule from those that are asked for, and agrees when
 /// none is left.
 pub(super) fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
-    let instruction = |code, to: u8, from: u8, offset, immediate| Instruction { code, registers: from << 4 | to, offset, immediate };
+    let instruction =
+        |code, to: u8, from: u8, offset, immediate| Instruction { code, registers: from << 4 | to, offset, immediate };
     // The context has the kind in the lower half of its first word and the rights in the upper, then the two numbers.
     let mut program = vec![
         instruction(LOAD_WORD, KIND, CONTEXT, 0, 0),

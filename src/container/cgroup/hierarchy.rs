@@ -52,7 +52,9 @@ impl Host {
         for hierarchy in mountinfo.lines().filter_map(hierarchy) {
             // A hierarchy can be mounted several times, for example in a container's tree.
             let known = |one: &Hierarchy| {
-                one.version == hierarchy.version && one.controllers == hierarchy.controllers && one.top.len() <= hierarchy.top.len()
+                one.version == hierarchy.version
+                    && one.controllers == hierarchy.controllers
+                    && one.top.len() <= hierarchy.top.len()
             };
             if !found.iter().any(known) {
                 found.push(hierarchy);
@@ -117,7 +119,10 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
 
 /// The kernel writes a space, a tab, a newline and a backslash as `\` and three octal digits.
 fn unescaped(field: &str) -> String {
-    ["\\040", "\\011", "\\012", "\\134"].iter().zip([" ", "\t", "\n", "\\"]).fold(field.to_owned(), |text, (from, to)| text.replace(from, to))
+    ["\\040", "\\011", "\\012", "\\134"]
+        .iter()
+        .zip([" ", "\t", "\n", "\\"])
+        .fold(field.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 #[cfg(test)]

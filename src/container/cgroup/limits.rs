@@ -319,7 +319,10 @@ mod tests {
             (none(), Ok(())),
             (Limits { memory: Some(6 * MIB), memory_reservation: Some(6 * MIB), ..none() }, Ok(())),
             (Limits { memory: Some(6 * MIB - 1), ..none() }, Err(LimitError::Memory)),
-            (Limits { memory: Some(6 * MIB), memory_reservation: Some(7 * MIB), ..none() }, Err(LimitError::Reservation)),
+            (
+                Limits { memory: Some(6 * MIB), memory_reservation: Some(7 * MIB), ..none() },
+                Err(LimitError::Reservation),
+            ),
             (Limits { memory_swap: Some(Most::Of(6 * MIB)), ..none() }, Err(LimitError::SwapAlone)),
             (Limits { memory: Some(8 * MIB), memory_swap: Some(Most::Of(7 * MIB)), ..none() }, Err(LimitError::Swap)),
             (Limits { nano_cpus: Some(2_000_000_000), ..none() }, Ok(())),

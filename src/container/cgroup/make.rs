@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::super::isolation::{Device, Security};
+use super::super::plan::Plan;
 use super::devices::{self, ALWAYS, DeviceRule};
 use super::error::{errno, io_at};
 use super::hierarchy::{Hierarchy, Host, Place, Version};
 use super::limits::{Limits, Need};
-use super::super::isolation::{Device, Security};
-use super::super::plan::Plan;
 use super::{Cgroup, CgroupError, Part, Result, name};
 use crate::sys::{Errno, limit_devices};
 
@@ -78,7 +78,8 @@ impl OwnedCgroup {
     }
 
     fn at(places: &[Place], request: &Request) -> Result<OwnedCgroup> {
-        let mut made = OwnedCgroup { cgroup: Cgroup::default(), above: Vec::new(), open: Vec::new(), limits_devices: false };
+        let mut made =
+            OwnedCgroup { cgroup: Cgroup::default(), above: Vec::new(), open: Vec::new(), limits_devices: false };
         let mut failures: BTreeMap<&str, (PathBuf, io::Error)> = BTreeMap::new();
         let (v1, v2): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.hierarchy.version == Version::V1);
         let needs = request.limits.needs();
@@ -158,7 +159,8 @@ impl OwnedCgroup {
             let parent = request.parent_in(place).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
             let made = self.add(place, &parent, request);
             let wanted: Vec<_> = needs.iter().map(|need| need.controller).collect();
-            return made.and_then(|()| if gives(&parent, &wanted) { self.look_again() } else { Err(Errno::BUSY.into()) });
+            return made
+                .and_then(|()| if gives(&parent, &wanted) { self.look_again() } else { Err(Errno::BUSY.into()) });
         }
         let needed: Vec<&str> = needs.iter().map(|need| need.controller).collect();
         // What `stats` shows and what tells that memory ran out, if it is to be had.

@@ -25,9 +25,9 @@ pub use devices::{DeviceKind, DeviceRights, DeviceRule, DeviceRuleError};
 pub use error::{CgroupError, LimitError};
 pub use freezer::Frozen;
 pub use limits::{Limits, Most};
-pub(super) use make::Request;
 pub use make::OwnedCgroup;
-pub use usage::Usage;
+pub(super) use make::Request;
+pub use usage::{Usage, host_memory, network_bytes};
 
 use error::{errno, io_at};
 use hierarchy::{Host, Version};
@@ -99,7 +99,10 @@ impl Cgroup {
     pub fn set(&self, limits: &Limits) -> Result<()> {
         for need in limits.needs() {
             if self.part(need.controller).is_none() {
-                return Err(CgroupError::NoController { option: need.option.into(), controller: need.controller.into() });
+                return Err(CgroupError::NoController {
+                    option: need.option.into(),
+                    controller: need.controller.into(),
+                });
             }
         }
         self.write(&limits.v1(), Version::V1)?;
@@ -161,7 +164,8 @@ impl Cgroup {
         // A killed process needs a moment to leave; the kernel does not say when.
         const TRIES: u32 = 200;
         for attempt in 0..TRIES {
-            let left: Vec<_> = self.parts.iter().filter_map(|part| remove_tree(&part.dir).err().map(|e| (part, e))).collect();
+            let left: Vec<_> =
+                self.parts.iter().filter_map(|part| remove_tree(&part.dir).err().map(|e| (part, e))).collect();
             let Some((part, error)) = left.into_iter().next() else { return Ok(()) };
             if attempt + 1 == TRIES {
                 return Err(io_at("remove the cgroup", &part.dir)(error));

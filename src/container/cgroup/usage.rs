@@ -1,7 +1,10 @@
 //! What a container uses now, as its cgroup counts it.
 
+use std::fs;
+
 use super::hierarchy::Version;
 use super::{Cgroup, Part, number, processes};
+use crate::sys::process::ProcessId;
 
 /// What a container uses, or has used so far. `None` where no controller counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +96,10 @@ impl Part {
 fn sum_v1(text: &str) -> (u64, u64) {
     let sum = |kind: &str| -> u64 {
         let of_kind = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        of_kind.filter(|fields| fields.get(1) == Some(&kind)).filter_map(|fields| fields.get(2)?.parse::<u64>().ok()).sum()
+        of_kind
+            .filter(|fields| fields.get(1) == Some(&kind))
+            .filter_map(|fields| fields.get(2)?.parse::<u64>().ok())
+            .sum()
     };
     (sum("Read"), sum("Write"))
 }
@@ -101,9 +107,32 @@ fn sum_v1(text: &str) -> (u64, u64) {
 /// Bytes read and written, from lines `MAJOR:MINOR rbytes=N wbytes=N …`.
 fn sum_v2(text: &str) -> (u64, u64) {
     let sum = |key: &str| -> u64 {
-        text.split_whitespace().filter_map(|field| field.strip_prefix(key)?.strip_prefix('=')?.parse::<u64>().ok()).sum()
+        text.split_whitespace()
+            .filter_map(|field| field.strip_prefix(key)?.strip_prefix('=')?.parse::<u64>().ok())
+            .sum()
     };
     (sum("rbytes"), sum("wbytes"))
+}
+
+/// Bytes that the network of a process has received and sent, without those of the loopback interface. `None` when the
+/// process has ended.
+pub fn network_bytes(process: ProcessId) -> Option<(u64, u64)> {
+    Some(sum_network(&fs::read_to_string(format!("/proc/{}/net/dev", process.pid)).ok()?))
+}
+
+/// Reads lines `NAME: RECEIVED …7… SENT …`.
+fn sum_network(text: &str) -> (u64, u64) {
+    let interfaces = text.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim() != "lo");
+    let number =
+        |numbers: &str, at| numbers.split_whitespace().nth(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    interfaces.fold((0, 0), |(received, sent), (_, numbers)| (received + number(numbers, 0), sent + number(numbers, 8)))
+}
+
+/// Bytes of memory that this host has.
+pub fn host_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -116,5 +145,13 @@ mod tests {
         assert_eq!(sum_v1(v1), (4097, 10));
         assert_eq!(sum_v2("8:0 rbytes=7 wbytes=1 rios=3 wios=4\n8:16 rbytes=2 wbytes=2 dbytes=0\n"), (9, 3));
         assert_eq!((sum_v1(""), sum_v2("")), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn bytes_of_all_interfaces_but_the_loopback_are_added() {
+        let text = "Inter-|   Receive  |  Transmit\n face |bytes    packets\n    lo: 5 1 0 0 0 0 0 0 5 1\n\
+                    eth0:100 2 0 0 0 0 0 0 200 3 0\n  eth1: 1 0 0 0 0 0 0 0 2 0\n";
+        assert_eq!(sum_network(text), (101, 202));
+        assert_eq!(sum_network(""), (0, 0));
     }
 }

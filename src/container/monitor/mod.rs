@@ -204,7 +204,7 @@ impl Monitor {
         let attended = self.attend(&mut run);
         if attended.is_err() {
             // Ignores the error: it means that the process has ended.
-            let _ = run.child().kill();
+            let _ = run.kill();
         }
         let drained = run.drain(&mut self.log, &mut self.clients);
         self.announce(&run);

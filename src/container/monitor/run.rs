@@ -12,7 +12,7 @@ use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
 use crate::sys::process::{Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
-use crate::sys::{Channel, Errno, Pipe};
+use crate::sys::{Channel, Errno, Pipe, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -200,6 +200,22 @@ impl Run {
             while self.listen(index, log, clients) == Heard::Some {}
         }
         Ok(())
+    }
+
+    /// Sends a signal to the first process. A paused container dies of SIGKILL, too.
+    pub(super) fn signal(&self, number: i32) -> std::result::Result<(), Errno> {
+        self.child.signal(number)?;
+        if number == signal::KILL
+            && self.cgroup.is_frozen()
+            && let Err(error) = self.cgroup.thaw()
+        {
+            tracing::warn!(%error, "a paused container cannot be killed");
+        }
+        Ok(())
+    }
+
+    pub(super) fn kill(&self) -> std::result::Result<(), Errno> {
+        self.signal(signal::KILL)
     }
 
     /// Whether the kernel killed a process because the container's memory was used up.

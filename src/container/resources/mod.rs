@@ -69,7 +69,8 @@ impl Resources {
     /// The score is lowered without the right to do so.
     pub(super) fn set_oom_score(&self) -> Result<(), LaunchError> {
         if let Some(score) = self.oom_score_adj {
-            sys::set_oom_score(score).doing(format!("set --oom-score-adj {score}: lowering it needs CAP_SYS_RESOURCE"))?;
+            sys::set_oom_score(score)
+                .doing(format!("set --oom-score-adj {score}: lowering it needs CAP_SYS_RESOURCE"))?;
         }
         Ok(())
     }

@@ -44,7 +44,8 @@ fn cpu_time_is_limited() {
     run.args(["run", "--name", name, "--cpus", "0.1", crate::image::NAME, "-c", "while :; do :; done"]);
     let mut child = run.spawn().unwrap();
     let throttled = || {
-        let found = host.shell("find /sys/fs/cgroup -path '*/overfuse-*' -name cpu.stat -exec cat {} + 2>/dev/null || :");
+        let found =
+            host.shell("find /sys/fs/cgroup -path '*/overfuse-*' -name cpu.stat -exec cat {} + 2>/dev/null || :");
         found.lines().any(|line| line.strip_prefix("nr_throttled ").is_some_and(|count| count != "0"))
     };
     while !throttled() {
@@ -71,7 +72,9 @@ fn limits_that_cannot_be_are_refused_in_one_line() {
         let line = host.refuses(flags);
         assert!(line.starts_with(&format!("overfuse: {said}")) && line.lines().count() == 1, "{flags:?}: {line}");
     }
-    for flags in [["-m", "lots"], ["--pids-limit", "x"], ["--cpuset-cpus", "one"], ["--cpus", "some"], ["--blkio-weight", "5"]] {
+    for flags in
+        [["-m", "lots"], ["--pids-limit", "x"], ["--cpuset-cpus", "one"], ["--cpus", "some"], ["--blkio-weight", "5"]]
+    {
         let output = host.run(&flags, &["-c", "true"]);
         assert_eq!(output.status.code(), Some(125), "{flags:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(flags[0]), "{flags:?}: {output:?}");
@@ -81,7 +84,8 @@ fn limits_that_cannot_be_are_refused_in_one_line() {
 #[test]
 fn the_cgroup_is_made_below_the_parent_that_is_asked_for() {
     let Some(host) = with_cgroups() else { return };
-    let mut started = host.start(&["--cgroup-parent", "overfuse-test-parent/deep", "-m", "32m"], "echo ready; sleep 60");
+    let mut started =
+        host.start(&["--cgroup-parent", "overfuse-test-parent/deep", "-m", "32m"], "echo ready; sleep 60");
     let found = host.shell("find /sys/fs/cgroup -path '*/overfuse-test-parent/deep/overfuse-*' -name '*limit_in_bytes' -o -path '*/overfuse-test-parent/deep/overfuse-*' -name memory.max");
     assert_ne!(found, "");
     started.child.kill().unwrap();

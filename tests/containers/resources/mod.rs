@@ -5,6 +5,7 @@ mod left;
 mod limits;
 mod rights;
 mod rootless;
+mod running;
 
 use crate::host::{Host, root};
 use crate::support::need;

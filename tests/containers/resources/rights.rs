@@ -84,7 +84,8 @@ fn processes_have_the_limits_that_are_given() {
     }
     for host in [USER, PLAIN_USER].into_iter().filter_map(ordinary) {
         let said = host.refuses(&["--ulimit", "nofile=99999999"]);
-        let expected = "overfuse: cannot set --ulimit nofile=99999999:99999999: raising a hard limit needs CAP_SYS_RESOURCE";
+        let expected =
+            "overfuse: cannot set --ulimit nofile=99999999:99999999: raising a hard limit needs CAP_SYS_RESOURCE";
         assert!(said.starts_with(expected) && said.lines().count() == 1, "{host}: {said}");
         let said = host.refuses(&["--oom-score-adj", "-500"]);
         let expected = "overfuse: cannot set --oom-score-adj -500: lowering it needs CAP_SYS_RESOURCE";
@@ -120,7 +121,8 @@ fn masks_are_changed_one_by_one() {
             assert_eq!(plain(&masked(&["--security-opt", "unmask=ALL"])), "1", "{host}");
             assert_eq!(plain(&masked(&["--security-opt", "systempaths=unconfined"])), "1", "{host}");
         }
-        let printed = host.prints(&["--security-opt", "mask=/etc/passwd:/proc/version"], "cat /etc/passwd /proc/version");
+        let printed =
+            host.prints(&["--security-opt", "mask=/etc/passwd:/proc/version"], "cat /etc/passwd /proc/version");
         assert_eq!(printed, "", "{host}");
         assert_eq!(host.prints(&["--security-opt", "label=disable"], "echo on"), "on", "{host}");
         let output = host.run(&["--security-opt", "label=level:s0"], &["-c", "true"]);

@@ -8,6 +8,6 @@ mod volumes;
 
 pub(super) use life::{LifeArgs, signal};
 pub(super) use network::NetworkArgs;
-pub(super) use resources::ResourceArgs;
+pub(super) use resources::{LimitArgs, ResourceArgs};
 pub(super) use security::SecurityArgs;
 pub(super) use volumes::VolumeArgs;
