@@ -10,6 +10,7 @@ use std::path::Path;
 use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
 use super::isolation::Security;
+use super::launch::BEFORE_COMMAND;
 use super::resources::Resources;
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
@@ -88,6 +89,7 @@ impl Command {
     }
 
     fn filter_calls(&self) -> Result<()> {
+        process::set_name(BEFORE_COMMAND);
         for filter in self.security.filter().filters(self.capabilities)? {
             seccomp::install(&filter).doing("filter system calls")?;
         }

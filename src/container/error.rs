@@ -56,6 +56,11 @@ pub enum LaunchError {
         #[serde(with = "number")]
         errno: Errno,
     },
+    #[error(
+        "the container's command did not start (status {0}): the seccomp profile forbids a system call that starting needs, \
+         such as execve, sendmsg or exit_group"
+    )]
+    Filtered(u8),
     #[error("the container's first process sent an unreadable message: {0}")]
     Garbled(String),
 }

@@ -1,15 +1,17 @@
 //! Starts a container: forks its first process, and lets it continue once its root is served.
 
-use std::os::fd::OwnedFd;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::cgroup::{OwnedCgroup, Request};
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
+use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
-use crate::sys::{Channel, Errno};
+use crate::sys::{Channel, Errno, signal};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
@@ -50,7 +52,28 @@ impl Launched {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         let _ = self.channel.send(child::GO, None);
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
-        self.child.wait().doing("wait for the container")
+        end(self.child)
+    }
+}
+
+/// The name of the first process from when its filter of system calls is installed until it is the command. The kernel
+/// keeps the name of a process that has ended, so it tells how far the process came.
+pub(super) const BEFORE_COMMAND: &CStr = c"overfuse-start";
+
+/// Waits for the first process, which has said nothing of an error.
+///
+/// # Errors
+/// It never became the command, and its filter of system calls kept it from saying why.
+pub(super) fn end(child: Child) -> Result<Status, LaunchError> {
+    let is_before = |child: &Child| child.name().is_some_and(|name| name.as_bytes() == BEFORE_COMMAND.to_bytes());
+    // Ignores an error: the wait below has the same.
+    let _ = poll::wait(&[(child.as_fd(), Interest::Read)]);
+    let never_started = is_before(&child);
+    match child.wait().doing("wait for the container")? {
+        // The user or the kernel killed it, for lack of memory for example.
+        Status::Signaled(signal::KILL) => Ok(Status::Signaled(signal::KILL)),
+        status if never_started => Err(LaunchError::Filtered(status.code())),
+        status => Ok(status),
     }
 }
 

@@ -121,6 +121,12 @@ impl Child {
         }
     }
 
+    /// The name that lists of processes show; still that of an ended child. `None` without a `/proc`.
+    pub fn name(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id())).ok()?;
+        Some(name.trim_end_matches('\n').to_owned())
+    }
+
     /// Kills the child.
     ///
     /// # Errors

@@ -68,6 +68,10 @@ fn has(what: &str) -> bool {
         "override" => overrides_modes(),
         "namespace" => has_namespace(),
         "cgroups" => has_cgroups(),
+        "unified" => {
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            is_root() && mounts.contains(" - cgroup2 ")
+        }
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }

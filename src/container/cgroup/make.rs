@@ -279,7 +279,7 @@ fn gives(dir: &Path, controllers: &[&str]) -> bool {
         has(&given, name)
             || (has(&available, name) && fs::write(dir.join("cgroup.subtree_control"), format!("+{name}")).is_ok())
     };
-    controllers.iter().all(|name| enable(name))
+    controllers.iter().all(enable)
 }
 
 /// The directories of a path that do not exist, the outermost first.

@@ -7,7 +7,7 @@ use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
 use crate::container::cgroup::OwnedCgroup;
 use crate::container::child::{CONSOLE, GO};
 use crate::container::error::{Doing, LaunchError};
-use crate::container::launch::{Streams, first_process};
+use crate::container::launch::{Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
 use crate::sys::process::{Child, ProcessId, Status};
@@ -225,7 +225,7 @@ impl Run {
 
     /// Waits for the first process, and returns how it ended.
     pub(super) fn end(self) -> Result<Status> {
-        let status = self.child.wait().doing("wait for the container");
+        let status = end(self.child);
         self.failure.map_or(status, Err)
     }
 }

@@ -6,6 +6,7 @@ mod limits;
 mod rights;
 mod rootless;
 mod running;
+mod unified;
 
 use crate::host::{Host, root};
 use crate::support::need;
