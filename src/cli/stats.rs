@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::container::usage;
-use super::output::{self, Format, Table};
+use super::format::{self, Format};
+use super::output::{self, Table};
 use super::{Exit, Global, root};
 use crate::fuse;
 
@@ -27,7 +28,7 @@ pub(super) struct StatsArgs {
     /// Do not shorten IDs
     #[arg(long)]
     no_trunc: bool,
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
     format: Format,
     /// Of a mount: print one JSON object
     #[arg(long)]
@@ -53,7 +54,7 @@ pub(super) fn run(global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
         all: args.all,
         no_stream: args.no_stream,
         no_trunc: args.no_trunc,
-        format: args.format,
+        format: args.format.clone(),
         screen: io::stdout().is_terminal(),
     };
     usage::run(global, &options)

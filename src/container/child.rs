@@ -14,6 +14,7 @@ use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
 use super::isolation::Nodes;
+use super::mounts;
 use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
 use crate::sys::pty::{self, Pair};
@@ -163,13 +164,14 @@ impl Place {
 
 fn enter(plan: &Plan, sandbox: &Sandbox) -> Result<Rootfs> {
     namespace::enter_new(Namespaces::MOUNT.and(Namespaces::CGROUP)).doing("make a mount and a cgroup namespace")?;
+    let opened = mounts::open(sandbox, &plan.security)?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
     if sandbox.network == Network::None {
         namespace::loopback_up().doing("switch the loopback interface on")?;
     }
     plan.resources.set_sysctls(sandbox)?;
-    rootfs::assemble(&plan.root, sandbox, &plan.security)
+    rootfs::assemble(&plan.root, sandbox, &opened, &plan.security)
 }
 
 fn resolve(root: &Root, user: &UserSpec, more_groups: &[String]) -> Result<Identity> {

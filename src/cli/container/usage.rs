@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use serde_json::json;
 
-use crate::cli::output::{self, Format, Table};
+use crate::cli::format::{Format, Listing, Row};
+use crate::cli::output;
 use crate::cli::{Exit, Global, root};
 use crate::container::{Network, Settings, State, Status, Usage, host_memory, network_bytes};
 use crate::store::{Container, Store};
@@ -38,8 +38,12 @@ pub(in crate::cli) fn run(global: &Global, options: &Options<'_>) -> Result<Exit
     loop {
         thread::sleep(INTERVAL);
         let now = sample(&store, options)?;
-        let rows: Vec<Row> = now.iter().map(|one| Row::new(one, before.iter().find(|old| old.id == one.id))).collect();
-        print(&rows, options)?;
+        let old = |one: &Sample| before.iter().find(|old| old.id == one.id);
+        let rows = now.iter().map(|one| row(one, old(one), options.no_trunc)).collect();
+        if options.screen && !options.no_stream {
+            output::print(CLEAR)?;
+        }
+        Listing { fields: &FIELDS, shown: SHOWN.to_vec() }.print(&options.format, rows)?;
         if options.no_stream {
             return Ok(Exit::Success);
         }
@@ -85,76 +89,47 @@ fn one(container: &Container, state: &State) -> Result<Sample> {
     Ok(Sample { id: container.id.clone(), name: container.name.clone(), at: Instant::now(), usage, network })
 }
 
-/// The cells of one container.
-struct Row {
-    id: String,
-    name: String,
-    cpu: String,
-    memory: String,
-    memory_share: String,
-    network: String,
-    io: String,
-    pids: String,
-}
+/// The fields of a row and their titles.
+const FIELDS: [(&str, &str); 9] = [
+    ("ID", "CONTAINER ID"),
+    ("Container", "CONTAINER"),
+    ("Name", "NAME"),
+    ("CPUPerc", "CPU %"),
+    ("MemUsage", "MEM USAGE / LIMIT"),
+    ("MemPerc", "MEM %"),
+    ("NetIO", "NET I/O"),
+    ("BlockIO", "BLOCK I/O"),
+    ("PIDs", "PIDS"),
+];
 
-impl Row {
-    fn new(now: &Sample, before: Option<&Sample>) -> Row {
-        let Sample { usage, .. } = now;
-        let cpu = before.and_then(|old| {
-            let used = usage.cpu?.saturating_sub(old.usage.cpu?) as f64;
-            Some(used * 100.0 / now.at.duration_since(old.at).as_nanos() as f64)
-        });
-        let memory = usage.memory.unwrap_or(0);
-        let limit = usage.memory_limit.unwrap_or(u64::MAX).min(host_memory().unwrap_or(u64::MAX));
-        let shown = if usage.memory.is_some() { limit } else { 0 };
-        let (received, sent) = now.network.unwrap_or((0, 0));
-        Row {
-            id: now.id.clone(),
-            name: now.name.clone(),
-            cpu: format!("{:.2}%", cpu.unwrap_or(0.0)),
-            memory: format!("{} / {}", binary(memory), binary(shown)),
-            memory_share: format!("{:.2}%", if shown == 0 { 0.0 } else { memory as f64 * 100.0 / shown as f64 }),
-            network: format!("{} / {}", output::size(received), output::size(sent)),
-            io: format!("{} / {}", output::size(usage.read.unwrap_or(0)), output::size(usage.written.unwrap_or(0))),
-            pids: usage.pids.unwrap_or(0).to_string(),
-        }
-    }
-}
+const SHOWN: [&str; 8] = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
 
-fn print(rows: &[Row], options: &Options<'_>) -> Result<()> {
-    let id = |row: &Row| if options.no_trunc { row.id.clone() } else { row.id.chars().take(12).collect() };
-    let text = match options.format {
-        Format::Json => rows
-            .iter()
-            .map(|row| {
-                let object = json!({
-                    "ID": id(row),
-                    "Container": id(row),
-                    "Name": row.name,
-                    "CPUPerc": row.cpu,
-                    "MemUsage": row.memory,
-                    "MemPerc": row.memory_share,
-                    "NetIO": row.network,
-                    "BlockIO": row.io,
-                    "PIDs": row.pids,
-                });
-                format!("{object}\n")
-            })
-            .collect(),
-        Format::Table => {
-            let titles =
-                ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"];
-            let mut table = Table::new(&titles);
-            for row in rows {
-                let Row { name, cpu, memory, memory_share, network, io, pids, .. } = row;
-                let cells = [&id(row), name, cpu, memory, memory_share, network, io, pids];
-                table.row(cells.map(String::clone));
-            }
-            table.render()
-        }
-    };
-    let clear = if options.screen && !options.no_stream { CLEAR } else { "" };
-    output::print(&format!("{clear}{text}"))
+fn row(now: &Sample, before: Option<&Sample>, no_trunc: bool) -> Row {
+    let Sample { usage, .. } = now;
+    let cpu = before.and_then(|old| {
+        let used = usage.cpu?.saturating_sub(old.usage.cpu?) as f64;
+        Some(used * 100.0 / now.at.duration_since(old.at).as_nanos() as f64)
+    });
+    let memory = usage.memory.unwrap_or(0);
+    let limit = usage.memory_limit.unwrap_or(u64::MAX).min(host_memory().unwrap_or(u64::MAX));
+    let limit = if usage.memory.is_some() { limit } else { 0 };
+    let share = if limit == 0 { 0.0 } else { memory as f64 * 100.0 / limit as f64 };
+    let (received, sent) = now.network.unwrap_or((0, 0));
+    let id: String = if no_trunc { now.id.clone() } else { now.id.chars().take(12).collect() };
+    Row::new([
+        ("ID", id.clone()),
+        ("Container", id),
+        ("Name", now.name.clone()),
+        ("CPUPerc", format!("{:.2}%", cpu.unwrap_or(0.0))),
+        ("MemUsage", format!("{} / {}", binary(memory), binary(limit))),
+        ("MemPerc", format!("{share:.2}%")),
+        ("NetIO", format!("{} / {}", output::size(received), output::size(sent))),
+        (
+            "BlockIO",
+            format!("{} / {}", output::size(usage.read.unwrap_or(0)), output::size(usage.written.unwrap_or(0))),
+        ),
+        ("PIDs", usage.pids.unwrap_or(0).to_string()),
+    ])
 }
 
 /// A size in powers of 1024, as docker shows memory: `1.5GiB`.
@@ -207,9 +182,10 @@ mod tests {
             usage: Usage { cpu: Some(cpu), memory: Some(512 << 20), memory_limit: Some(1 << 30), ..Usage::default() },
             network: None,
         };
-        let row = Row::new(&sample(2, 3_500_000_000), Some(&sample(0, 500_000_000)));
-        assert_eq!(row.cpu, "150.00%");
-        assert_eq!(Row::new(&sample(2, 3_500_000_000), None).cpu, "0.00%");
-        assert!(row.memory.starts_with("512MiB / "), "{}", row.memory);
+        let (before, now) = (sample(0, 500_000_000), sample(2, 3_500_000_000));
+        let shown = row(&now, Some(&before), false);
+        assert_eq!(shown.cell("CPUPerc"), "150.00%");
+        assert_eq!(row(&now, None, false).cell("CPUPerc"), "0.00%");
+        assert!(shown.cell("MemUsage").starts_with("512MiB / "), "{shown:?}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Version 1 takes lines of text, version 2 a program. Both refuse what no rule allows.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,8 @@ impl DeviceRights {
         known.then(|| DeviceRights { read: text.contains('r'), write: text.contains('w'), make: text.contains('m') })
     }
 
-    fn letters(self) -> String {
+    /// The letters that [`DeviceRights::parse`] takes.
+    pub fn letters(self) -> String {
         [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')].iter().filter(|(has, _)| *has).map(|(_, c)| c).collect()
     }
 
@@ -88,6 +90,22 @@ impl FromStr for DeviceRule {
     }
 }
 
+impl fmt::Display for DeviceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            DeviceKind::Any => "a",
+            DeviceKind::Block => "b",
+            DeviceKind::Char => "c",
+        };
+        write!(f, "{kind} {}:{} {}", number(self.major), number(self.minor), self.rights.letters())
+    }
+}
+
+/// A number, or `*` for all.
+fn number(number: Option<u32>) -> String {
+    number.map_or("*".to_owned(), |number| number.to_string())
+}
+
 const fn char(major: u32, minor: Option<u32>) -> DeviceRule {
     DeviceRule { kind: DeviceKind::Char, major: Some(major), minor, rights: DeviceRights::ALL }
 }
@@ -110,7 +128,6 @@ pub(in crate::container) const ALWAYS: [DeviceRule; 11] = [
 
 /// The lines for `devices.allow` of version 1.
 pub(super) fn lines(rule: &DeviceRule) -> Vec<String> {
-    let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
     let (major, minor, rights) = (number(rule.major), number(rule.minor), rule.rights.letters());
     // The kernel's `a` means every device with every right, whatever follows.
     let kinds: &[&str] = match rule.kind {

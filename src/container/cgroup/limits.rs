@@ -163,6 +163,11 @@ impl Limits {
         }
     }
 
+    /// The limit of memory and swap together that holds.
+    pub fn swap_limit(&self) -> Option<Most> {
+        self.swap().map(|(most, _)| most)
+    }
+
     /// The files of version 1, in an order in which a new cgroup takes them.
     pub(super) fn v1(&self) -> Vec<Write> {
         let signed = |most: Most| match most {

@@ -1,5 +1,6 @@
 //! `--cap-add` and `--cap-drop`: changes to the capabilities of a container's root. Pure.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,15 @@ impl FromStr for CapabilityName {
             Some(_) => Ok(CapabilityName::One(name)),
             None => Err(CapabilityError(text.to_owned())),
         }
+    }
+}
+
+impl fmt::Display for CapabilityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CapabilityName::All => "ALL",
+            CapabilityName::One(name) => name,
+        })
     }
 }
 

@@ -57,6 +57,16 @@ impl MaskChanges {
         }
     }
 
+    /// The options of `--security-opt` that make these changes.
+    pub(super) fn options(&self) -> Vec<String> {
+        let list = |name: &str, paths: &[PathBuf]| {
+            let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+            (!paths.is_empty()).then(|| format!("{name}={}", paths.join(":")))
+        };
+        let all = self.none.then(|| "systempaths=unconfined".to_owned());
+        [all, list("mask", &self.mask), list("unmask", &self.unmask)].into_iter().flatten().collect()
+    }
+
     /// Whether the default masks are applied at all.
     pub(in crate::container) fn keep_defaults(&self) -> bool {
         !self.none

@@ -1,10 +1,8 @@
 //! What a container may use: the limits of its cgroup and of its processes, and the kernel's settings in its namespaces.
 
-mod size;
 mod sysctl;
 mod ulimit;
 
-pub use size::{Size, SizeError};
 pub use sysctl::{Sysctl, SysctlError};
 pub use ulimit::{Ulimit, UlimitError};
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::container::{Limits, Most, Resources, Size, Sysctl, Ulimit};
+use crate::container::{Limits, Most, Resources, Sysctl, Ulimit, bytes};
 use crate::sys;
 
 #[derive(Debug, Args)]
@@ -29,14 +29,14 @@ pub(in crate::cli::container) struct ResourceArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli::container) struct LimitArgs {
     /// Limit memory, in bytes or with a unit, as in 512m
-    #[arg(short, long, value_name = "SIZE")]
-    memory: Option<Size>,
+    #[arg(short, long, value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
     /// Limit memory and swap together; -1 is no limit [default: twice the memory]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size_or_unlimited)]
     memory_swap: Option<Most>,
     /// Memory that the container keeps when the host's is short
-    #[arg(long, value_name = "SIZE")]
-    memory_reservation: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory_reservation: Option<u64>,
     /// Limit CPU time, as a number of CPUs such as 1.5
     #[arg(long, value_name = "NUMBER", value_parser = nano_cpus)]
     cpus: Option<u64>,
@@ -86,9 +86,9 @@ impl LimitArgs {
     /// The limits by themselves; those of the container may complete them.
     pub(in crate::cli::container) fn unchecked(&self) -> Limits {
         Limits {
-            memory: self.memory.map(|size| size.0),
+            memory: self.memory,
             memory_swap: self.memory_swap,
-            memory_reservation: self.memory_reservation.map(|size| size.0),
+            memory_reservation: self.memory_reservation,
             nano_cpus: self.cpus,
             cpu_shares: self.cpu_shares,
             cpu_period: self.cpu_period,
@@ -101,7 +101,7 @@ impl LimitArgs {
 }
 
 fn size_or_unlimited(text: &str) -> Result<Most> {
-    Ok(if text == "-1" { Most::Unlimited } else { Most::Of(text.parse::<Size>()?.0) })
+    Ok(if text == "-1" { Most::Unlimited } else { Most::Of(bytes(text)?) })
 }
 
 /// As in docker, 0 is no limit too.
