@@ -24,9 +24,10 @@ use super::child::{CONSOLE, FAILED, GO, report, resolve};
 use super::command::Command;
 use super::enter::{EnterError, Inside, Place};
 use super::error::{Doing, LaunchError};
-use super::isolation::Security;
+use super::isolation::{Nodes, Security};
 use super::plan::{Input, Isolation};
 use super::relay::{Relay, host_window};
+use super::resources::Resources;
 use super::settings::Settings;
 use super::spec::{Process, SpecError, Variable};
 use super::state::{State, Status};
@@ -105,6 +106,7 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
         place: inside.place(),
         process,
         security,
+        resources: settings.resources.clone(),
         isolation,
         input,
         window: host_window(),
@@ -166,6 +168,7 @@ struct Plan {
     place: Place,
     process: Process,
     security: Security,
+    resources: Resources,
     isolation: Isolation,
     input: Input,
     window: Option<WindowSize>,
@@ -260,7 +263,7 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
 
     let root = plan.place.join_the_rest(fd)?;
     let chroot = matches!(plan.isolation, Isolation::Chroot);
-    let identity = resolve(&root, &plan.process.user)?;
+    let identity = resolve(&root, &plan.process.user, &plan.security.group_add)?;
     let terminal = match plan.process.terminal {
         true => {
             let terminals = if chroot { host_terminals } else { root.open_dir("/dev/pts") };
@@ -277,7 +280,9 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
         _ => None,
     };
     Ok(Some(Command {
-        capabilities: plan.security.capabilities(&plan.isolation),
+        // Not every container has a cgroup that limits devices.
+        capabilities: plan.security.capabilities(&plan.isolation, Nodes::Unlimited)?,
+        resources: plan.resources,
         security: plan.security,
         process: plan.process,
         workdir,

@@ -14,6 +14,7 @@
 
 mod account;
 mod attach;
+mod cgroup;
 mod child;
 mod command;
 mod control;
@@ -31,6 +32,7 @@ mod monitor;
 mod mounts;
 mod plan;
 mod relay;
+mod resources;
 mod restart;
 mod rootfs;
 mod serve;
@@ -42,6 +44,10 @@ mod top;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use cgroup::{
+    Cgroup, CgroupError, DeviceKind, DeviceRights, DeviceRule, DeviceRuleError, Frozen, LimitError, Limits, Most,
+    OwnedCgroup, Usage, host_memory, network_bytes,
+};
 pub use control::{Control, ControlError};
 pub use copy::{Copy, CopyError, End, Files, copy};
 pub use enter::EnterError;
@@ -49,7 +55,8 @@ pub use error::{Absent, LaunchError};
 pub use exec::{Exec, ExecError, Executed, exec};
 pub use files::skeleton;
 pub use isolation::{
-    Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
+    CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security,
+    SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
 pub use life::Life;
@@ -60,6 +67,7 @@ pub use mounts::{
 };
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 pub use relay::host_window;
+pub use resources::{Resources, Sysctl, SysctlError, Ulimit, UlimitError};
 pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
 use super::mounts::Mount;
+use super::resources::Resources;
 use super::spec::Process;
 use crate::store::Volume;
 use crate::sys::pty::WindowSize;
@@ -18,6 +19,9 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    pub resources: Resources,
+    /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
+    pub id: Option<String>,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,

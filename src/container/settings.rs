@@ -15,6 +15,7 @@ use super::life::Life;
 use super::mounts::{MountKind, Mounts};
 use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 use super::relay::host_window;
+use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
 use crate::sys::namespace;
@@ -46,6 +47,7 @@ pub struct Settings {
     pub network: Network,
     pub mounts: Mounts,
     pub security: Security,
+    pub resources: Resources,
 }
 
 impl Settings {
@@ -75,6 +77,8 @@ impl Settings {
             process,
             isolation: self.isolation(container)?,
             security: self.security.clone(),
+            resources: self.resources.clone(),
+            id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })

@@ -85,6 +85,19 @@ impl Host {
         self.user.as_ref().is_none_or(|user| user.name != PLAIN_USER)
     }
 
+    /// Whether a cgroup limits the devices of this user's containers.
+    pub(crate) fn limits_devices(&self) -> bool {
+        self.is_root() && need::has_cgroups()
+    }
+
+    /// What `overfuse run FLAGS` says when it refuses to start a container.
+    pub(crate) fn refuses(&self, flags: &[&str]) -> String {
+        let output = self.run(flags, &["-c", "echo it runs"]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{self}: {flags:?}");
+        assert_eq!(output.status.code(), Some(125), "{self}: {flags:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// A path among the user's own files.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -15,6 +15,7 @@ mod host;
 mod image;
 mod labels;
 mod left_behind;
+mod resources;
 mod signals;
 mod tables;
 mod terminal;

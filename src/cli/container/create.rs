@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, ResourceArgs, SecurityArgs, VolumeArgs};
 use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Wishes};
@@ -61,6 +61,8 @@ pub(in crate::cli) struct CreateArgs {
     network: NetworkArgs,
     #[command(flatten)]
     security: SecurityArgs,
+    #[command(flatten)]
+    resources: ResourceArgs,
     /// The image, by name, digest or id; then the command and its arguments [default: the image's]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
@@ -112,6 +114,7 @@ impl CreateArgs {
             network: self.network.network(),
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
+            resources: self.resources.resources()?,
         })
     }
 

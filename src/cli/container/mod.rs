@@ -15,11 +15,13 @@ mod left_over;
 mod logs;
 mod new;
 mod options;
+mod pause;
 mod protect;
 mod prune;
 mod ps;
 mod rename;
 mod restart;
+mod rights;
 mod rm;
 mod run;
 pub(super) mod seen;
@@ -28,6 +30,8 @@ mod start;
 mod stop;
 mod top;
 mod trace;
+mod update;
+pub(super) mod usage;
 mod wait;
 
 use super::commands::commands;
@@ -45,6 +49,7 @@ commands! {
         Exec(exec::ExecArgs) => |global, args| or_not_started(exec::run(global, args)),
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
+        Pause(pause::PauseArgs) => pause::pause,
         Rename(rename::RenameArgs) => rename::run,
         Restart(restart::RestartArgs) => restart::run,
         Rm(rm::RmArgs) => rm::run,
@@ -54,6 +59,8 @@ commands! {
         Stop(stop::StopArgs) => stop::run,
         Top(top::TopArgs) => top::run,
         Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
+        Unpause(pause::UnpauseArgs) => pause::unpause,
+        Update(update::UpdateArgs) => update::run,
         Wait(wait::WaitArgs) => wait::run,
     }
 }

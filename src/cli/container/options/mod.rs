@@ -4,6 +4,7 @@ mod environment;
 mod labels;
 mod life;
 mod network;
+mod resources;
 mod security;
 mod volumes;
 
@@ -11,5 +12,6 @@ pub(super) use environment::EnvironmentArgs;
 pub(super) use labels::LabelArgs;
 pub(super) use life::{LifeArgs, signal};
 pub(super) use network::NetworkArgs;
+pub(super) use resources::{LimitArgs, ResourceArgs};
 pub(super) use security::SecurityArgs;
 pub(super) use volumes::VolumeArgs;
