@@ -162,7 +162,8 @@ fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> 
     rootfs::assemble(path, sandbox, security)
 }
 
-fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
+/// Looks the user up in the files of `root`.
+pub(super) fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;
     Ok(user.resolve(&passwd, &group)?)

@@ -12,6 +12,7 @@
 //! effect on it. With [`First::Init`], process 1 is a small init of Overfuse.
 
 mod account;
+pub mod bundle;
 mod child;
 mod command;
 mod error;

@@ -45,6 +45,11 @@ impl Capabilities {
         known.is_some_and(|one| self.0.contains(one))
     }
 
+    /// The names of the capabilities in the set, without `CAP_`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter_names().map(|(name, _)| name)
+    }
+
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.difference(others.0))

@@ -45,7 +45,13 @@ impl IdMaps {
 
     /// Whether `id` has a number outside.
     pub fn has(&self, kind: IdKind, id: u32) -> bool {
-        self.are_same() || self.ranges(kind).iter().any(|range| shifted(id, range.inside, range.outside, range).is_some())
+        self.are_same()
+            || self.ranges(kind).iter().any(|range| shifted(id, range.inside, range.outside, range).is_some())
+    }
+
+    /// How many ids have a number outside.
+    pub fn count(&self, kind: IdKind) -> u64 {
+        self.ranges(kind).iter().map(|range| u64::from(range.count)).sum()
     }
 
     /// The number outside; 65534 where there is none.
@@ -85,12 +91,7 @@ impl IdMaps {
     }
 
     /// `None` where the value stays as it is. An ACL is a version, then entries of tag, permissions and id.
-    fn acl(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        map: impl Fn(IdKind, u32) -> Result<u32>,
-    ) -> Option<Result<Vec<u8>>> {
+    fn acl(&self, key: &[u8], value: &[u8], map: impl Fn(IdKind, u32) -> Result<u32>) -> Option<Result<Vec<u8>>> {
         const VERSION: usize = 4;
         const ENTRY: usize = 8;
         if self.are_same() || !key.starts_with(b"system.posix_acl_") || value.len() < VERSION {
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn the_ids_in_an_acl_are_translated() {
-        let acl = |user: u32| [&[2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 4, 0][..], &user.to_le_bytes()].concat();
+        let acl =
+            |user: u32| [&[2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 4, 0][..], &user.to_le_bytes()].concat();
         let key = b"system.posix_acl_access";
         assert_eq!(*maps().xattr_to_outside(key, &acl(33)), acl(100_032));
         assert_eq!(*maps().xattr_to_inside(key, &acl(100_032)).unwrap(), acl(33));

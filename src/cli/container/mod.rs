@@ -1,5 +1,6 @@
 //! Commands about containers.
 
+pub(super) mod bundle;
 pub(super) mod commit;
 mod create;
 pub(super) mod diff;

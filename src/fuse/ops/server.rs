@@ -174,10 +174,7 @@ impl Server {
             return Ok(Owner { uid: 0, gid: 0 });
         }
         let inside = |kind, id| self.ids().to_inside(kind, id).map_err(|_| Errno::OVERFLOW);
-        Ok(Owner {
-            uid: inside(IdKind::User, request.header.uid)?,
-            gid: inside(IdKind::Group, request.header.gid)?,
-        })
+        Ok(Owner { uid: inside(IdKind::User, request.header.uid)?, gid: inside(IdKind::Group, request.header.gid)? })
     }
 
     /// The union's numbers of users and groups are those inside.

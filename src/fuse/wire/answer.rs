@@ -89,7 +89,12 @@ impl<'a> Answer<'a> {
 
     /// Appends a node's attributes, which the kernel may cache for `valid` seconds.
     pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
-        self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr, self.ids) })
+        self.put(&abi::AttrOut {
+            attr_valid: valid,
+            attr_valid_nsec: 0,
+            _padding: 0,
+            attr: convert::attr(attr, self.ids),
+        })
     }
 
     /// As [`attr`](Self::attr), with the time at which the node was made if that is known.
