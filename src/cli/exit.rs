@@ -5,6 +5,7 @@ use std::process::ExitCode;
 /// How an overfuse command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// The command did what it was asked for.
     Success,
     /// Overfuse itself failed.
     Failure,

@@ -10,6 +10,7 @@
 //!
 //! Process 1 of the container is the command itself, as with `docker run`: signals that it does not handle have no
 //! effect on it. With [`First::Init`], process 1 is a small init of Overfuse.
+#![allow(missing_docs)]
 
 mod account;
 pub mod bundle;

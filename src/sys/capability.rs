@@ -33,6 +33,7 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    /// Every capability.
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
@@ -50,6 +51,7 @@ impl Capabilities {
         self.0.iter_names().map(|(name, _)| name)
     }
 
+    /// This set without `others`.
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.difference(others.0))

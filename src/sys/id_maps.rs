@@ -12,14 +12,18 @@ const OVERFLOW: u32 = 65534;
 /// The id maps of a user namespace. Without any range, ids are the same inside and outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMaps {
+    /// The ranges of user ids.
     pub users: Vec<IdRange>,
+    /// The ranges of group ids.
     pub groups: Vec<IdRange>,
 }
 
 /// Users or groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
+    /// Users.
     User,
+    /// Groups.
     Group,
 }
 
@@ -39,6 +43,7 @@ impl IdMaps {
         Ok(IdMaps { users: ranges(&read("/proc/self/uid_map")?), groups: ranges(&read("/proc/self/gid_map")?) })
     }
 
+    /// Whether ids are the same inside and outside.
     pub fn are_same(&self) -> bool {
         self.users.is_empty() && self.groups.is_empty()
     }

@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit};
 
+/// The effective user of this process.
 pub fn effective_uid() -> u32 {
     geteuid().as_raw()
 }
 
+/// The effective group of this process.
 pub fn effective_gid() -> u32 {
     getegid().as_raw()
 }

@@ -33,6 +33,7 @@ pub struct Child {
 /// while the host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
+    /// The process number.
     pub pid: u32,
     /// When it started, in clock ticks since the host's boot, as `/proc/PID/stat` has it.
     pub start: u64,
@@ -66,7 +67,9 @@ impl ProcessId {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// It ended by itself with this status.
     Exited(u8),
+    /// This signal ended it.
     Signaled(i32),
 }
 
@@ -403,8 +406,11 @@ pub fn give_standard_pipes(uid: u32) {
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
+    /// Standard input.
     Input,
+    /// Standard output.
     Output,
+    /// Standard error.
     Error,
 }
 
