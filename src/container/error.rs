@@ -43,6 +43,14 @@ pub enum LaunchError {
         #[serde(with = "number")]
         errno: Errno,
     },
+    /// The OCI runtime refused.
+    #[error("{}: {said}", program.display())]
+    Runtime {
+        /// The runtime.
+        program: PathBuf,
+        /// Its error message.
+        said: String,
+    },
     #[error("the container's first process sent an unreadable message: {0}")]
     Garbled(String),
 }

@@ -24,6 +24,7 @@ mod launch;
 mod plan;
 mod relay;
 mod rootfs;
+pub mod runtime;
 mod serve;
 mod settings;
 mod spec;
@@ -36,7 +37,7 @@ pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox, Volume, VolumeError};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

@@ -3,7 +3,7 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
+use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox, Volume};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
@@ -42,6 +42,8 @@ pub struct Settings {
     /// With absolute sources.
     pub volumes: Vec<Volume>,
     pub security: Security,
+    /// The OCI runtime that makes the container; `None`: our own launcher.
+    pub runtime: Option<PathBuf>,
 }
 
 impl Settings {
@@ -89,6 +91,11 @@ impl Settings {
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
             volumes,
             first: if self.init { First::Init } else { First::Command },
+            runtime: self.runtime.as_ref().map(|program| Runtime {
+                program: program.clone(),
+                dir: dir.join("runtime"),
+                id: id.to_owned(),
+            }),
         }))
     }
 

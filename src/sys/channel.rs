@@ -42,6 +42,11 @@ impl Channel {
         Ok((Channel(a), Channel(b)))
     }
 
+    /// A channel over a connected socket.
+    pub(super) fn of(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+
     /// Sends `message` (not empty, at most 16 KiB) and a descriptor with it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod birth;
 mod capability;
 mod channel;
+mod console_socket;
 pub mod copy;
 mod count;
 mod credentials;
@@ -47,6 +48,7 @@ pub mod xattr;
 pub use birth::birth_time;
 pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
+pub use console_socket::ConsoleSocket;
 pub use count::{Calls, Tally};
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};

@@ -49,6 +49,14 @@ impl ProcessId {
         Some(ProcessId { pid, start })
     }
 
+    /// Names the process that `pidfd` refers to; `None` if it has ended, or this process's PID namespace has no number for
+    /// it.
+    pub fn of_descriptor(pidfd: impl AsFd) -> Option<ProcessId> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd())).ok()?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())?;
+        if pid == 0 { None } else { Self::of(pid) }
+    }
+
     /// A descriptor of the process; `None` if it has ended.
     ///
     /// # Errors
@@ -96,6 +104,16 @@ impl AsFd for Child {
 }
 
 impl Child {
+    /// A process that became a child of this one when its parent ended. This process is process 1 of their PID
+    /// namespace and has not waited for it yet.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`; `EINVAL` when `pid` is no process number.
+    pub fn adopted(pid: u32) -> Result<Child> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        Ok(Child { pid, fd: rps::pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
     /// The child's process id in this process's PID namespace.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()

@@ -61,6 +61,9 @@ pub(in crate::cli) fn run(global: &Global, args: &BundleArgs) -> Result<Exit> {
         let dir = dir.canonicalize().with_context(|| format!("{}", dir.display()))?;
         return if args.remove { remove(global, &dir) } else { remount(global, &dir, inherited) };
     }
+    if settings.runtime.is_some() {
+        bail!("--runtime: a bundle is for any runtime");
+    }
     if settings.auto_remove {
         bail!("--rm: a bundle stays until `overfuse bundle --remove DIR`");
     }

@@ -61,6 +61,7 @@ impl Run<'_> {
                 root: Access::ReadWrite,
                 volumes: Vec::new(),
                 first: First::Command,
+                runtime: None,
             }),
             security: Security::default(),
             input: Input::Nothing,

@@ -51,7 +51,7 @@ pub(super) fn spec(
         let shown = ConsoleSize::default().height(u64::from(size.ws_row)).width(u64::from(size.ws_col)).build()?;
         program.set_console_size(program.terminal().unwrap_or(false).then_some(shown));
     }
-    let Sandbox { hostname, network, root: access, volumes, first, .. } = sandbox;
+    let Sandbox { hostname, network, root: access, volumes, first, runtime: _ } = sandbox;
     match first {
         First::Command => {}
         First::Init => return Err(BundleError::Init),
