@@ -26,7 +26,8 @@ use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, Status, Stream};
 use crate::sys::signal::{self, Messages};
 use crate::sys::{
-    Channel, ConsoleSocket, Detached, Dir, Errno, IdMaps, Namespaces, Refuse, Root, is_root_of_host, namespace, pty,
+    Channel, ConsoleSocket, Detached, Dir, Errno, IdMaps, Namespaces, Reach, Refuse, Root, is_root_of_host, namespace,
+    pty,
 };
 
 type Result<T> = std::result::Result<T, LaunchError>;
@@ -88,6 +89,10 @@ impl Made {
         let args = plan.process.args.clone();
         let path = plan.process.variable("PATH").map(OsStr::to_owned);
         let root = plan.root.clone();
+        if !plan.security.allows_nodes() {
+            let refuse = || Detached::refuse(Dir::open_host(&root)?, Refuse::DEVICES, Reach::Top);
+            refuse().doing(format!("refuse devices on {}", root.display()))?;
+        }
         write_bundle(plan, &runtime)?;
 
         let program = CString::new(runtime.program.as_os_str().as_bytes()).map_err(|_| Errno::INVAL);

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundle;
 mod environment;
 mod escapes;
 mod exit_status;

@@ -62,6 +62,8 @@ fn has(what: &str) -> bool {
         "git" => has_program("git"),
         "strace" => has_program("strace"),
         "dpkg" => has_program("dpkg-deb"),
+        "runc" => has_program("runc"),
+        "crun" => has_program("crun"),
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),
         "flags" => has_flags(),

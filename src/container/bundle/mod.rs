@@ -17,10 +17,10 @@ use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use super::child;
-use super::error::LaunchError;
+use super::error::{Doing, LaunchError};
 use super::isolation::FilterError;
 use super::plan::Plan;
-use crate::sys::{Dir, IdKind, IdMaps, Root};
+use crate::sys::{Capabilities, Dir, IdKind, IdMaps, Root};
 
 /// The annotation with the ID of the container that keeps the changes.
 pub const CONTAINER: &str = "org.overfuse.container";
@@ -82,6 +82,14 @@ impl Runner {
     /// Not where a user mapped only itself.
     fn may_set_groups(&self) -> bool {
         self.ids().is_none_or(|ids| ids.count(IdKind::Group) > 1)
+    }
+
+    /// Those of the capabilities that a runtime can give. In a user namespace that it makes, that is all.
+    fn may_give(&self, capabilities: Capabilities) -> Result<Capabilities, LaunchError> {
+        match self {
+            Runner::User(_) => Ok(capabilities),
+            Runner::Root | Runner::Namespace(_) => capabilities.held().doing("read the capabilities of this process"),
+        }
     }
 
     /// Refuses a user or group that the container does not have.

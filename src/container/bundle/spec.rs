@@ -46,7 +46,7 @@ pub(super) fn spec(
         Isolation::Namespaces(sandbox) => sandbox,
         Isolation::Chroot => return Err(BundleError::Chroot),
     };
-    let mut program = program(process, identity, runner, &security, capabilities)?;
+    let mut program = program(process, identity, runner, &security, runner.may_give(capabilities)?)?;
     if let Some(size) = window {
         let shown = ConsoleSize::default().height(u64::from(size.ws_row)).width(u64::from(size.ws_col)).build()?;
         program.set_console_size(program.terminal().unwrap_or(false).then_some(shown));
