@@ -4,9 +4,11 @@ use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
-use crate::sys::Channel;
-use crate::sys::process::{self, Child, ProcessId, Status};
+use std::os::fd::OwnedFd;
+
+use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
+use crate::sys::{Channel, Errno};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
@@ -31,9 +33,7 @@ impl Launched {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
         let has_runtime = plan.runtime().is_some();
-        let namespaces = child::namespaces(&plan.isolation);
-        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
-        let (child, channel) = spawned.doing("make the container's namespaces")?;
+        let (child, channel) = first_process(plan, Streams::default())?;
         Ok(Launched { child, channel, messages, input, has_runtime })
     }
 
@@ -52,4 +52,33 @@ impl Launched {
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
     }
+}
+
+/// The standard streams of a container's first process. `None` keeps this process's.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) input: Option<OwnedFd>,
+    pub(super) output: Option<OwnedFd>,
+    pub(super) error: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn take(self) -> Result<(), Errno> {
+        for (stream, fd) in [(Stream::Input, self.input), (Stream::Output, self.output), (Stream::Error, self.error)] {
+            if let Some(fd) = fd {
+                process::replace_standard(stream, fd)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the first process, which waits for [`child::GO`] on the channel. This process must have one thread now.
+pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Channel), LaunchError> {
+    let namespaces = child::namespaces(&plan.isolation);
+    let work = |channel| match streams.take() {
+        Ok(()) => child::run(plan, channel),
+        Err(_) => child::FAILED,
+    };
+    process::spawn_connected(namespaces, work).doing("make the container's namespaces")
 }

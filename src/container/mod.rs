@@ -13,16 +13,22 @@
 #![allow(missing_docs)]
 
 mod account;
+mod attach;
 pub mod bundle;
 mod child;
 mod command;
+mod control;
 mod error;
 mod files;
 mod init;
 mod isolation;
 mod launch;
+mod life;
+pub mod log;
+mod monitor;
 mod plan;
 mod relay;
+mod restart;
 mod rootfs;
 pub mod runtime;
 mod serve;
@@ -31,13 +37,19 @@ mod spec;
 mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use control::{Control, ControlError};
 pub use error::{Absent, LaunchError};
 pub use files::skeleton;
 pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
+pub use life::Life;
+pub use monitor::{Job, Starter};
 pub use plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox, Volume, VolumeError};
+pub use relay::host_window;
+pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

@@ -172,7 +172,7 @@ fn write_bundle(plan: Plan, runtime: &Runtime) -> Result<()> {
     };
     let root = plan.root.clone();
     let written = bundle::configuration(plan, &runner, &root, Default::default())
-        .and_then(|configuration| bundle::write(&configuration, Path::new(".")));
+        .and_then(|configuration| bundle::write(&configuration.spec, Path::new(".")));
     written.map_err(|error| match error {
         BundleError::Launch(error) => error,
         other => LaunchError::Runtime { program: runtime.program.clone(), said: other.to_string() },

@@ -3,6 +3,7 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
+use super::life::Life;
 use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox, Volume};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
@@ -30,8 +32,11 @@ pub struct Settings {
     pub interactive: bool,
     /// Whether the container is removed when it ends.
     pub auto_remove: bool,
+    pub life: Life,
     /// `None`: this host's name with this host's network, else the container's ID.
     pub hostname: Option<String>,
+    /// The container's own labels; those of its image are added where labels are shown.
+    pub labels: BTreeMap<String, String>,
     /// Whether process 1 is our init.
     pub init: bool,
     /// Whether the root can be changed.
@@ -100,7 +105,7 @@ impl Settings {
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
-    fn hostname(&self, id: &str) -> String {
+    pub fn hostname(&self, id: &str) -> String {
         match (&self.hostname, self.network) {
             (Some(name), _) => name.clone(),
             (None, Network::Host) => namespace::host_name(),

@@ -25,6 +25,26 @@ pub fn raise_descriptor_limit() -> usize {
     now.max(most) as usize
 }
 
+/// A limit of open files.
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorLimit {
+    current: Option<u64>,
+}
+
+impl DescriptorLimit {
+    /// The limit that this process has now.
+    pub fn now() -> DescriptorLimit {
+        DescriptorLimit { current: getrlimit(Resource::Nofile).current }
+    }
+
+    /// Sets this process's limit back.
+    pub fn restore(self) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // The kernel refuses no limit below the largest one.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: self.current, maximum });
+    }
+}
+
 /// The page size, in bytes.
 pub fn page_size() -> u32 {
     rustix::param::page_size() as u32

@@ -57,6 +57,14 @@ impl ProcessId {
         if pid == 0 { None } else { Self::of(pid) }
     }
 
+    /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
+    pub fn minds(self, signal: i32) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
+        let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigIgn:")));
+        let bit = u32::try_from(signal - 1).ok().and_then(|shift| 1u64.checked_shl(shift)).unwrap_or(0);
+        masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
+    }
+
     /// A descriptor of the process; `None` if it has ended.
     ///
     /// # Errors
@@ -124,11 +132,7 @@ impl Child {
     /// # Errors
     /// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
-        match rps::pidfd_send_signal(&self.fd, signal) {
-            Err(Errno::SRCH) => Ok(()),
-            other => other,
-        }
+        send_signal(&self.fd, signal)
     }
 
     /// Kills the child.
@@ -150,6 +154,18 @@ impl Child {
                 return Ok(status);
             }
         }
+    }
+}
+
+/// Sends signal number `signal` to the process that `pidfd` refers to. Does nothing when it has already ended.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
+pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
+    match rps::pidfd_send_signal(pidfd, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
     }
 }
 
@@ -199,6 +215,18 @@ fn end_with(work: impl FnOnce() -> i32) -> ! {
 fn thread_count() -> Result<usize> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
     Ok(tasks.count())
+}
+
+/// Waits for threads that have been joined to vanish from the kernel's list of this process's threads, which takes a
+/// moment longer than the join. Afterwards this process can fork again.
+pub fn wait_to_be_alone() {
+    const TRIES: u32 = 1000;
+    for _ in 0..TRIES {
+        if thread_count().is_ok_and(|count| count == 1) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// `None` in the child.

@@ -10,6 +10,10 @@ use super::{Errno, Result};
 pub const HANGUP: i32 = libc::SIGHUP;
 /// SIGINT.
 pub const INTERRUPT: i32 = libc::SIGINT;
+/// SIGQUIT.
+pub const QUIT: i32 = libc::SIGQUIT;
+/// SIGKILL.
+pub const KILL: i32 = libc::SIGKILL;
 /// SIGTERM.
 pub const TERMINATE: i32 = libc::SIGTERM;
 /// SIGCHLD.

@@ -11,8 +11,9 @@ use clap::Args;
 
 use super::create::CreateArgs;
 use crate::cli::{Exit, Global, ids, root};
-use crate::container::bundle::{self, CONFIG, CONTAINER, ROOTFS, Runner};
-use crate::container::{self, Settings};
+use crate::container::bundle::{self, CONFIG, CONTAINER, Configuration, ROOTFS, Runner};
+use crate::container::log::LogSettings;
+use crate::container::{self, RestartPolicy, Settings};
 use crate::fuse;
 use crate::mount::{self, Holder, OwnersShown, Source, UnmountError};
 use crate::privilege;
@@ -64,6 +65,10 @@ pub(in crate::cli) fn run(global: &Global, args: &BundleArgs) -> Result<Exit> {
     if settings.runtime.is_some() {
         bail!("--runtime: a bundle is for any runtime");
     }
+    let life = &settings.life;
+    if life.restart != RestartPolicy::default() || life.stop_timeout.is_some() || life.log != LogSettings::default() {
+        bail!("--restart, --stop-timeout, --log-driver, --log-opt: a bundle leaves these to the runtime");
+    }
     if settings.auto_remove {
         bail!("--rm: a bundle stays until `overfuse bundle --remove DIR`");
     }
@@ -106,9 +111,18 @@ impl Bundle<'_> {
         let runner = runner();
         self.mount(inherited)?;
         let mut annotations = bundle::annotations(&image.config);
+        annotations.extend(settings.labels.clone());
+        if let Some(signal) = settings.life.stop_signal {
+            annotations.insert("org.opencontainers.image.stopSignal".into(), signal.to_string());
+        }
         annotations.insert(CONTAINER.into(), container.id.clone());
         let user = plan.process.user.to_string();
-        let spec = bundle::configuration(plan, &runner, Path::new(ROOTFS), annotations)?;
+        let Configuration { spec, groups_left_out } =
+            bundle::configuration(plan, &runner, Path::new(ROOTFS), annotations)?;
+        if !groups_left_out.is_empty() {
+            let groups = groups_left_out.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            eprintln!("overfuse: without root, runtimes set no supplementary groups: {groups} left out");
+        }
         let is_root = spec.process().as_ref().is_none_or(|process| process.user().uid() == 0);
         if let (Runner::User(ids), false) = (&runner, sys::others_may_use(&self.dir.join(ROOTFS))?) {
             const REASON: &str = "/etc/fuse.conf does not say user_allow_other";

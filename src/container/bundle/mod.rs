@@ -79,9 +79,13 @@ impl Runner {
         self.ids().is_none_or(|ids| ids.has(IdKind::Group, gid))
     }
 
-    /// Not where a user mapped only itself.
+    /// Whether the runtime sets supplementary groups. Not where a user mapped only itself.
     fn may_set_groups(&self) -> bool {
-        self.ids().is_none_or(|ids| ids.count(IdKind::Group) > 1)
+        match self {
+            Runner::Root => true,
+            Runner::User(_) => false,
+            Runner::Namespace(ids) => ids.count(IdKind::Group) > 1,
+        }
     }
 
     /// Those of the capabilities that a runtime can give. In a user namespace that it makes, that is all.
@@ -104,6 +108,15 @@ impl Runner {
     }
 }
 
+/// A configuration, and what had to be left out of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// The content of `config.json`.
+    pub spec: Spec,
+    /// Supplementary groups of the user: runc refuses any when an ordinary user starts it.
+    pub groups_left_out: Vec<u32>,
+}
+
 /// The configuration of a container whose files are mounted at the plan's root. `root` is the path of that directory
 /// for the runtime: absolute, or relative to the bundle.
 ///
@@ -114,10 +127,14 @@ pub fn configuration(
     runner: &Runner,
     root: &Path,
     annotations: HashMap<String, String>,
-) -> Result<Spec, BundleError> {
+) -> Result<Configuration, BundleError> {
     let files = Dir::open_host(&plan.root).map_err(|errno| file_error(&plan.root)(errno.into()))?;
-    let identity = child::resolve(&Root::from(files), &plan.process.user)?;
-    spec::spec(plan, identity, runner, root, annotations)
+    let mut identity = child::resolve(&Root::from(files), &plan.process.user)?;
+    let groups_left_out = match runner.may_set_groups() {
+        true => Vec::new(),
+        false => std::mem::take(&mut identity.groups),
+    };
+    Ok(Configuration { spec: spec::spec(plan, identity, runner, root, annotations)?, groups_left_out })
 }
 
 /// What an image says of itself, as annotations: its labels, and the names that the OCI image specification gives to

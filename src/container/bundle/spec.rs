@@ -89,7 +89,7 @@ fn program(
     }
     let mut user = User::default();
     user.set_uid(uid).set_gid(gid).set_umask(Some(0o022));
-    if runner.may_set_groups() && !groups.is_empty() {
+    if !groups.is_empty() {
         user.set_additional_gids(Some(groups));
     }
     let names = |set: Capabilities| -> Option<CapabilityNames> {

@@ -89,6 +89,10 @@ fn nothing_is_left_of_a_bundle_that_cannot_be_made() {
             ("--rm tiny box", "--rm: a bundle stays until `overfuse bundle --remove DIR`"),
             ("--init tiny box", "--init: an OCI runtime has no init to run as process 1"),
             ("--chroot tiny box", "--chroot: an OCI runtime always makes namespaces"),
+            (
+                "--restart always tiny box",
+                "--restart, --stop-timeout, --log-driver, --log-opt: a bundle leaves these to the runtime",
+            ),
             ("--runtime runc tiny box", "--runtime: a bundle is for any runtime"),
             ("-e A=$(printf '\\377') tiny box", "is not Unicode"),
             ("--remove box", "box: No such file or directory"),
@@ -131,6 +135,23 @@ fn a_user_that_may_not_use_the_mount_is_refused() {
         assert_eq!(left(host), "", "{host}");
         let warned = script(host, "o bundle tiny box && o bundle --remove box").output().unwrap();
         assert!(stderr(&warned).starts_with("overfuse: only root of the container may use the files"), "{host}");
+    }
+}
+
+#[test]
+fn groups_that_a_runtime_cannot_set_are_named() {
+    use super::sharing_script;
+    for host in all().iter().filter(|host| host.has_users() && !host.is_root()) {
+        for runtime in RUNTIMES {
+            let text = format!("o bundle -u app tiny box -c id; start {runtime} box; o bundle --remove box");
+            let output = sharing_script(host, &text).stderr(std::process::Stdio::piped()).output().unwrap();
+            let expected = "overfuse: without root, runtimes set no supplementary groups: 44 left out\n";
+            assert_eq!(
+                (stdout(&output).as_str(), stderr(&output).lines().next()),
+                ("uid=1000(app) gid=1001(app)\n", Some(expected.trim_end())),
+                "{host} {runtime}"
+            );
+        }
     }
 }
 
