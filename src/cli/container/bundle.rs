@@ -119,10 +119,6 @@ impl Bundle<'_> {
         let user = plan.process.user.to_string();
         let Configuration { spec, groups_left_out } =
             bundle::configuration(plan, &runner, Path::new(ROOTFS), annotations)?;
-        if !groups_left_out.is_empty() {
-            let groups = groups_left_out.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            eprintln!("overfuse: without root, runtimes set no supplementary groups: {groups} left out");
-        }
         let is_root = spec.process().as_ref().is_none_or(|process| process.user().uid() == 0);
         if let (Runner::User(ids), false) = (&runner, sys::others_may_use(&self.dir.join(ROOTFS))?) {
             const REASON: &str = "/etc/fuse.conf does not say user_allow_other";
@@ -132,6 +128,10 @@ impl Bundle<'_> {
             if ids.count(IdKind::User) > 1 {
                 eprintln!("overfuse: only root of the container may use the files: {REASON}");
             }
+        }
+        if !groups_left_out.is_empty() {
+            let groups = groups_left_out.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            eprintln!("overfuse: without root, runtimes set no supplementary groups: {groups} left out");
         }
         Ok(bundle::write(&spec, self.dir)?)
     }

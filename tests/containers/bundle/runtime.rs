@@ -100,24 +100,36 @@ fn a_terminal_is_the_commands_own() {
 }
 
 #[test]
-fn a_container_dies_with_its_launcher() {
+fn a_container_dies_with_its_monitor() {
+    for host in all() {
+        for runtime in RUNTIMES {
+            // The monitor leads a session. The number of seconds is one that no other process sleeps.
+            let text = format!(
+                r#"o run -d --name gone --runtime {runtime} tiny -c "exec sleep 1$$" >/dev/null
+                until pgrep -x -f "sleep 1$$" >/dev/null; do sleep 0.1; done
+                kill -9 $(ps -eo pid=,sess=,args= | awk -v s="$STORE run -d" 'index($0, s) && $1 == $2 {{ print $1 }}')
+                while pgrep -x -f "sleep 1$$" >/dev/null; do sleep 0.1; done
+                o ps -a; o rm gone"#
+            );
+            let printed = prints(&host, script(&host, &text));
+            assert!(printed.contains("Exited (137)"), "{host} {runtime}: {printed}");
+        }
+    }
+}
+
+#[test]
+fn the_commands_of_the_life_cycle_work_with_a_runtime() {
     for host in all() {
         for runtime in RUNTIMES {
             let text = format!(
-                "exec \"$OVERFUSE\" --root \"$STORE\" run --name gone --runtime {runtime} tiny \
-                    -c 'echo ready; exec sleep 1000'"
+                "o run -d --name long --runtime {runtime} tiny -c 'trap \"exit 4\" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+                until o logs long | grep -q up; do sleep 0.1; done
+                pid=$(o inspect -f '{{{{.State.Pid}}}}' long); tr '\\0' ' ' < /proc/$pid/cmdline | cut -c 1-11; echo
+                o stop long; o inspect -f '{{{{.State.ExitCode}}}}' long
+                o start long >/dev/null; o kill long; o wait long; o rm long"
             );
-            let mut run = script(&host, &text).spawn().unwrap();
-            let mut output = BufReader::new(run.stdout.take().unwrap());
-            let mut line = String::new();
-            output.read_line(&mut line).unwrap();
-            assert_eq!(line, "ready\n", "{host} {runtime}");
-            run.kill().unwrap();
-            run.wait().unwrap();
-            // The pipe ends when the last process that has it does.
-            output.read_to_string(&mut line).unwrap();
-            let listed = prints(&host, script(&host, "o ps -a; o rm gone"));
-            assert!(listed.contains("Exited (137)"), "{host} {runtime}: {listed}");
+            let printed = prints(&host, script(&host, &text));
+            assert_eq!(printed, "/bin/sh -c \n\nlong\n4\nlong\n137\nlong\n", "{host} {runtime}");
         }
     }
 }
