@@ -36,6 +36,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Options that are well formed and yet wrong, such as a file that cannot be read. Docker has 125 for them too.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct Misuse(pub(super) anyhow::Error);
+
+/// The exit code for an error that no command turned into another one.
+pub(super) fn of_error(error: &anyhow::Error) -> Exit {
+    if error.is::<Misuse>() { Exit::Usage } else { Exit::Failure }
+}
+
 /// The result of a command that starts a container and ends with the exit code of its process: an error is reported
 /// here, and has an exit code of its own.
 pub(super) fn or_not_started(result: Result<Exit>) -> Result<Exit> {

@@ -1,6 +1,6 @@
 //! The help of `overfuse` itself: its commands, under a heading for what each is about.
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 /// Gives `root` a help that lists its commands under headings. Groups of commands and the rest have headings of their
 /// own.
@@ -23,8 +23,35 @@ pub(super) fn grouped(root: Command, headings: &[(&str, Vec<String>)]) -> Comman
         }
     }
     let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n{text}\nOptions:\n{{options}}{{after-help}}");
+    // Docker has -v, clap -V.
+    let version = Arg::new("version").short('v').short_alias('V').long("version").action(ArgAction::Version);
+    let root = root.disable_version_flag(true).arg(version.help("Print version"));
     root.help_template(template).override_usage("overfuse [OPTIONS] COMMAND").after_help(
         "`overfuse COMMAND --help` tells more about a command. A command about containers or images can also be given \
          in two words: `overfuse container run`, `overfuse image rm`.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &Command, path: &str, missing: &mut Vec<String>) {
+        if command.get_about().is_none() {
+            missing.push(path.to_owned());
+        }
+        let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        let without = shown.filter(|arg| arg.get_help().is_none_or(|help| help.to_string().is_empty()));
+        missing.extend(without.map(|arg| format!("{path} {}", arg.get_id())));
+        for one in command.get_subcommands() {
+            check(one, &format!("{path} {}", one.get_name()), missing);
+        }
+    }
+
+    #[test]
+    fn every_command_and_every_argument_has_help() {
+        let mut missing = Vec::new();
+        check(&crate::cli::command(), "overfuse", &mut missing);
+        assert!(missing.is_empty(), "without help: {missing:#?}");
+    }
 }

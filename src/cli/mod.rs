@@ -2,6 +2,7 @@
 //!
 //! One file for each command; those about containers and about images are in `container` and `image`, and `commands` says
 //! how a command is registered. Only this module prints and reads the environment; the library does neither.
+#![doc = include_str!("words.md")]
 
 mod bench;
 mod commands;
@@ -106,7 +107,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             exit::report(&error);
-            Exit::Failure.into()
+            exit::of_error(&error).into()
         }
     }
 }

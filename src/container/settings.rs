@@ -4,7 +4,7 @@
 //! their default.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox, Volume};
+use super::mounts::{MountKind, Mounts};
+use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
@@ -44,8 +45,7 @@ pub struct Settings {
     /// Whether the container only has another root directory, and no namespaces.
     pub chroot: bool,
     pub network: Network,
-    /// With absolute sources.
-    pub volumes: Vec<Volume>,
+    pub mounts: Mounts,
     pub security: Security,
     /// The OCI runtime that makes the container; `None`: our own launcher.
     pub runtime: Option<PathBuf>,
@@ -71,35 +71,44 @@ impl Settings {
     /// The plan of one run. Writes the files that it needs into the container's directory.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// A file cannot be written, or a volume is gone.
     pub fn plan(&self, container: &Container, process: Process) -> Result<Plan, LaunchError> {
         Ok(Plan {
             root: container.merged(),
             process,
-            isolation: self.isolation(&container.id, container.dir())?,
+            isolation: self.isolation(container)?,
             security: self.security.clone(),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })
     }
 
-    fn isolation(&self, id: &str, dir: &Path) -> Result<Isolation, LaunchError> {
+    fn isolation(&self, container: &Container) -> Result<Isolation, LaunchError> {
         if self.chroot {
             return Ok(Isolation::Chroot);
         }
-        let hostname = self.hostname(id);
-        let mut volumes = name_files(dir, &hostname, self.network)?;
-        volumes.extend(self.volumes.iter().cloned());
+        let hostname = self.hostname(&container.id);
+        let mut mounts = name_files(container.dir(), &hostname, self.network)?;
+        // A mount of the user replaces ours.
+        mounts.retain(|ours| self.mounts.list.iter().all(|mount| mount.target != ours.target));
+        mounts.extend(self.mounts.list.iter().cloned());
+        let names = mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Volume(volume) => volume.name.name(),
+            _ => None,
+        });
+        let volumes = names.map(|name| container.volume(name)).collect::<Result<_, _>>()?;
         Ok(Isolation::Namespaces(Sandbox {
             hostname,
             network: self.network,
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            mounts,
             volumes,
+            shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
             runtime: self.runtime.as_ref().map(|program| Runtime {
                 program: program.clone(),
-                dir: dir.join("runtime"),
-                id: id.to_owned(),
+                dir: container.dir().join("runtime"),
+                id: container.id.clone(),
             }),
         }))
     }

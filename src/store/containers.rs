@@ -14,7 +14,7 @@ use super::error::{Result, StoreError, io_at};
 use super::images::Image;
 use super::lock::Lock;
 use super::scratch::ScratchDir;
-use super::{Store, container_names};
+use super::{NewVolume, Store, VolumeUse, container_names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
 use crate::layer::{Walk, walk};
@@ -36,6 +36,8 @@ pub struct Container {
     pub created: Instant,
     /// The command that it runs; empty for one that is only mounted.
     pub command: Vec<String>,
+    /// The volumes that it uses.
+    pub volumes: Vec<VolumeUse>,
     dir: PathBuf,
 }
 
@@ -57,6 +59,8 @@ pub struct NewContainer<'a> {
     pub command: &'a [String],
     /// Documents for [`Container::read_document`]: name and JSON. They are there from the start.
     pub documents: &'a [(&'a str, Vec<u8>)],
+    /// The volumes that it uses; those that do not exist are made. Each has a name.
+    pub volumes: &'a [NewVolume],
 }
 
 /// The name of the container's record.
@@ -72,6 +76,8 @@ struct Record {
     created: Instant,
     #[serde(default)]
     command: Vec<String>,
+    #[serde(default)]
+    volumes: Vec<VolumeUse>,
 }
 
 impl Record {
@@ -83,6 +89,7 @@ impl Record {
             image_name: container.image_name.clone(),
             created: container.created,
             command: container.command.clone(),
+            volumes: container.volumes.clone(),
         }
     }
 }
@@ -170,8 +177,8 @@ impl Container {
         let path = dir.join(CONFIG);
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
-        let Record { id, name, image, image_name, created, command } = record;
-        Ok(Container { id, name, image, image_name, created, command, dir })
+        let Record { id, name, image, image_name, created, command, volumes } = record;
+        Ok(Container { id, name, image, image_name, created, command, volumes, dir })
     }
 }
 
@@ -187,10 +194,11 @@ impl Store {
     /// Makes a container of `image`.
     ///
     /// # Errors
-    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::VolumeName`],
+    /// [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container_with(&self, image: &Image, new: NewContainer<'_>) -> Result<Container> {
-        let NewContainer { name, image_name, command, documents } = new;
+        let NewContainer { name, image_name, command, documents, volumes } = new;
         if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
@@ -205,6 +213,11 @@ impl Store {
         let _names = Lock::names(self.root())?;
         let taken = self.containers()?;
         let name = self.free_name(name, &taken)?;
+        let volumes = volumes.iter().map(|volume| {
+            let made = self.ensure_volume(volume.clone())?;
+            Ok(VolumeUse { name: made.name, anonymous: volume.anonymous })
+        });
+        let volumes = volumes.collect::<Result<_>>()?;
         let dir = self.root().join("containers").join(&id);
         let container = Container {
             id,
@@ -213,6 +226,7 @@ impl Store {
             image_name: image_name.map_or_else(|| image.display_name(), Into::into),
             created: Instant::now(),
             command: command.to_vec(),
+            volumes,
             dir,
         };
         let path = scratch.path().join(CONFIG);
@@ -356,7 +370,7 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
 }
 
 /// Bytes of all files below `dir`. A copy of attributes alone has a size, and nothing is allocated for it.
-fn file_bytes(dir: &Dir) -> Result<u64, Errno> {
+pub(super) fn file_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
     let mut counted = HashSet::new();
     walk(dir, |dir, _, entries| {

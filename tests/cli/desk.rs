@@ -34,6 +34,11 @@ impl Desk {
         self.dir.path().join("store")
     }
 
+    /// The file that `other:v1` was loaded from.
+    pub(super) fn archive(&self) -> PathBuf {
+        self.dir.path().join("image.tar")
+    }
+
     pub(super) fn store(&self) -> Store {
         Store::open(&self.root()).unwrap()
     }

@@ -119,3 +119,18 @@ fn info_finds_by_trying_how_containers_run() {
     assert_eq!(as_user(crate::support::need::PLAIN_USER), "single id, true\n");
     assert_eq!(Desk::new().prints_args(&["info", "-f", "{{.Mode}}, {{.Rootless}}"]), "root, false\n");
 }
+
+#[test]
+fn load_reads_what_docker_load_reads() {
+    let desk = Desk::new();
+    let archive = desk.archive();
+    let path = archive.to_str().unwrap();
+    let loaded = "Loaded image: other:v1\n";
+    assert_eq!(desk.prints_args(&["load", "-i", path]), loaded);
+    assert_eq!(desk.prints_args(&["image", "load", "--input", path]), loaded);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_overfuse"));
+    command.arg("--root").arg(desk.root()).arg("load").stdin(std::fs::File::open(&archive).unwrap());
+    assert_eq!(String::from_utf8(command.output().unwrap().stdout).unwrap(), loaded);
+    assert_eq!(desk.refuses(&["load", path, "-i", path]).0, 125);
+    assert!(desk.refuses(&["load"]).1.starts_with("the archive on standard input is no image"));
+}

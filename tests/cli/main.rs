@@ -17,4 +17,5 @@ mod desk;
 mod images;
 mod lifecycle;
 mod place;
+mod podman;
 mod stats;

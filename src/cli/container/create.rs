@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::options;
 use super::options::{LabelArgs, LifeArgs, NetworkArgs, RuntimeArgs, SecurityArgs, VolumeArgs};
+use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -87,7 +88,7 @@ impl CreateArgs {
     /// The command wants keys of a terminal, and standard input is none.
     pub(super) fn check_terminal(&self) -> Result<()> {
         if self.interactive && self.tty && !io::stdin().is_terminal() {
-            bail!("standard input is not a terminal: leave out -t, or -i");
+            return Err(Misuse(anyhow!("standard input is not a terminal: leave out -t, or -i")).into());
         }
         Ok(())
     }
@@ -95,6 +96,10 @@ impl CreateArgs {
     /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
+        self.read().map_err(|error| Misuse(error).into())
+    }
+
+    fn read(&self) -> Result<Settings> {
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),
@@ -113,7 +118,7 @@ impl CreateArgs {
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network(),
-            volumes: self.volumes.volumes()?,
+            mounts: self.volumes.mounts()?,
             security: self.security.security()?,
             runtime: self.runtime.program()?,
         })
@@ -136,17 +141,28 @@ impl CreateArgs {
         Ok(variables)
     }
 
-    /// Makes the container in the store.
+    /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
+    /// containers.
     ///
     /// # Errors
-    /// Those of the store; neither the image nor the user names a command.
+    /// Those of the store; two mounts have one target; neither the image nor the user names a command.
     pub(super) fn create(&self, store: &Store, image: &Image, settings: &Settings) -> Result<Container> {
         let process = settings.process(image.config.config().as_ref(), "")?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
+        let mut settings = settings.clone();
+        if !settings.chroot {
+            settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
+        }
+        let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
+        let volumes = settings.mounts.volumes();
         let image_name = self.image().to_string_lossy();
-        let image_name = Some(image_name.as_ref());
-        let new = NewContainer { name: self.name.as_deref(), image_name, command: &command, documents: &documents };
+        let new = NewContainer {
+            name: self.name.as_deref(),
+            image_name: Some(image_name.as_ref()),
+            command: &command,
+            documents: &documents,
+            volumes: &volumes,
+        };
         let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
         let cannot_write = || format!("cannot write {}", path.display());
         let mut file = File::create_new(path).with_context(cannot_write)?;

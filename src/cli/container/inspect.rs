@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::seen::Seen;
 use crate::cli::image::inspect::{Config as ImageConfig, lower_dirs};
-use crate::container::{Access, Device, Network, Settings, Variable, Volume};
+use crate::container::{Access, Device, Mount, MountKind, MountPoint, Network, SHM_SIZE, Settings, Variable};
 use crate::image::{Digest, Instant};
 use crate::store::{Container, Image, Store};
 
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Facts {
     size_rw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_root_fs: Option<u64>,
-    mounts: Vec<Value>,
+    mounts: Vec<MountPoint>,
     config: Config,
     network_settings: Value,
 }
@@ -134,7 +134,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         }),
         size_rw: sizes.map(|(own, _)| own),
         size_root_fs: sizes.map(|(_, all)| all),
-        mounts: mounts(settings),
+        mounts: settings.mounts.points(container),
         config: config(store, &image, &seen)?,
         network_settings: network_settings(settings),
     })
@@ -198,11 +198,19 @@ fn config(store: &Store, image: &Image, seen: &Seen) -> Result<Config> {
 /// What the options of `create` and `run` asked for.
 fn host_config(settings: &Settings) -> Value {
     let security = &settings.security;
-    let bind = |volume: &Volume| {
-        let mode = if volume.access == Access::ReadOnly { ":ro" } else { "" };
-        format!("{}:{}{mode}", volume.source.display(), volume.target.display())
+    let mounts = &settings.mounts;
+    let bind = |mount: &Mount| {
+        let mode = if mount.access == Access::ReadOnly { ":ro" } else { "" };
+        Some(format!("{}:{}{mode}", mount.source_name()?, mount.target.display()))
     };
-    let binds: Vec<_> = settings.volumes.iter().map(bind).collect();
+    let binds: Vec<_> = mounts.list.iter().filter(|mount| !mount.is_anonymous()).filter_map(bind).collect();
+    let tmpfs = mounts.list.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Tmpfs(tmpfs) => {
+            Some((mount.target.display().to_string(), Value::from(tmpfs.to_options(mount.access))))
+        }
+        _ => None,
+    });
+    let tmpfs: serde_json::Map<_, _> = tmpfs.collect();
     let device = |device: &Device| {
         json!({
             "PathOnHost": device.source.display().to_string(),
@@ -213,6 +221,8 @@ fn host_config(settings: &Settings) -> Value {
     let devices: Vec<_> = security.devices.iter().map(device).collect();
     json!({
         "Binds": binds,
+        "Tmpfs": tmpfs,
+        "ShmSize": mounts.shm_size.unwrap_or(SHM_SIZE),
         "NetworkMode": network_mode(settings),
         "AutoRemove": settings.auto_remove,
         "Privileged": security.privileged,
@@ -223,28 +233,11 @@ fn host_config(settings: &Settings) -> Value {
     })
 }
 
-/// One entry for each thing that is mounted in the container by an option.
-fn mounts(settings: &Settings) -> Vec<Value> {
-    let mount = |volume: &Volume| {
-        let writable = volume.access == Access::ReadWrite;
-        json!({
-            "Type": "bind",
-            "Source": volume.source.display().to_string(),
-            "Destination": volume.target.display().to_string(),
-            "Mode": if writable { "" } else { "ro" },
-            "RW": writable,
-            "Propagation": "rprivate",
-        })
-    };
-    settings.volumes.iter().map(mount).collect()
-}
-
-/// What `ps` shows of them: names of volumes and paths of the host, shortened as docker does.
+/// What `ps` shows of the mounts: names of volumes and paths of the host, shortened as docker does.
 pub(super) fn mount_names(settings: &Settings, whole: bool) -> Vec<String> {
     const WIDTH: usize = 15;
-    let name = |volume: &Volume| volume.source.display().to_string();
     let shorten = |name: String| if whole { name } else { crate::cli::output::ellipsis(&name, WIDTH) };
-    settings.volumes.iter().map(name).map(shorten).collect()
+    settings.mounts.list.iter().filter_map(Mount::source_name).map(shorten).collect()
 }
 
 /// The network as `--network` names it.

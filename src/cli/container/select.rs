@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use super::seen::{Images, Seen, WORDS};
 use crate::cli::filter::{Filter, Filters};
+use crate::container::Mount;
 use crate::image::{Digest, Instant};
 use crate::store::Store;
 
@@ -76,10 +77,10 @@ impl Selection {
         let layers = images.get(&container.image).map_or(&[][..], |image| &image.layers);
         let descends = |ancestor: &Vec<Digest>| layers.starts_with(ancestor);
         let mounts = |wanted: &String| {
-            settings
-                .volumes
-                .iter()
-                .any(|volume| [&volume.source, &volume.target].iter().any(|path| path.as_os_str() == wanted.as_str()))
+            let is = |mount: &Mount| {
+                mount.source_name().as_ref() == Some(wanted) || mount.target.as_os_str() == wanted.as_str()
+            };
+            settings.mounts.list.iter().any(is)
         };
         let exit_code = life.exit_code.filter(|_| !life.in_use).map(|code| code.to_string());
         Ok(filters.matches("name", &container.name)?

@@ -18,6 +18,8 @@ pub(in crate::cli) struct Facts {
     id: Digest,
     repo_tags: Vec<String>,
     repo_digests: BTreeSet<String>,
+    /// The store keeps no images that others were made of, so there is never one.
+    parent: &'static str,
     comment: String,
     created: Option<String>,
     author: String,
@@ -94,6 +96,7 @@ pub(in crate::cli) fn facts(store: &Store, image: &Image) -> Result<Facts> {
         id: image.id,
         repo_tags: names.collect(),
         repo_digests: image.names.iter().map(by_digest).collect(),
+        parent: "",
         comment: last.and_then(|entry| entry.comment().clone()).unwrap_or_default(),
         created: config.created().clone(),
         author: config.author().clone().unwrap_or_default(),

@@ -19,7 +19,8 @@ use serde_json::Value;
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::isolation::FilterError;
-use super::plan::Plan;
+use super::mounts::{self, MountKind};
+use super::plan::{Isolation, Plan};
 use crate::sys::{Capabilities, Dir, IdKind, IdMaps, Root};
 
 /// The annotation with the ID of the container that keeps the changes.
@@ -55,6 +56,10 @@ pub enum BundleError {
     Chroot,
     #[error("--init: an OCI runtime has no init to run as process 1")]
     Init,
+    #[error("{}: an OCI runtime cannot mount a part of a volume safely", .0.display())]
+    Subpath(PathBuf),
+    #[error("{}: without root, a bundle has no volumes; bind a directory instead", .0.display())]
+    Volumes(PathBuf),
     #[error("{0:?} is not Unicode, as all text for an OCI runtime must be")]
     NotUnicode(OsString),
     #[error("{} is not a device", .0.display())]
@@ -118,7 +123,7 @@ pub struct Configuration {
 }
 
 /// The configuration of a container whose files are mounted at the plan's root. `root` is the path of that directory
-/// for the runtime: absolute, or relative to the bundle.
+/// for the runtime: absolute, or relative to the bundle. New volumes get their first files.
 ///
 /// # Errors
 /// The image lacks the user, or the plan has what no runtime can do.
@@ -129,7 +134,16 @@ pub fn configuration(
     annotations: HashMap<String, String>,
 ) -> Result<Configuration, BundleError> {
     let files = Dir::open_host(&plan.root).map_err(|errno| file_error(&plan.root)(errno.into()))?;
-    let mut identity = child::resolve(&Root::from(files), &plan.process.user)?;
+    let files = Root::from(files);
+    let mut identity = child::resolve(&files, &plan.process.user)?;
+    if let Isolation::Namespaces(sandbox) = &plan.isolation {
+        let volume = sandbox.mounts.iter().find(|mount| matches!(mount.kind, MountKind::Volume(_)));
+        match (runner, volume) {
+            // The owners of the files of a new volume could not be set.
+            (Runner::User(_), Some(mount)) => return Err(BundleError::Volumes(mount.target.clone())),
+            _ => mounts::fill_volumes(&files, sandbox)?,
+        }
+    }
     let groups_left_out = match runner.may_set_groups() {
         true => Vec::new(),
         false => std::mem::take(&mut identity.groups),

@@ -15,8 +15,10 @@ use oci_spec::runtime::{
 };
 
 use super::super::account::Identity;
+use super::super::error::LaunchError;
 use super::super::isolation::{Device, Security, masks};
-use super::super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
+use super::super::mounts::{self, Bind, MountKind, Propagation, SHM_SIZE, Submounts, Tmpfs, VolumeMount};
+use super::super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 use super::super::spec::Process;
 use super::{BundleError, Runner, file_error};
 use crate::sys::{Capabilities, IdKind, IdMaps, device_major, device_minor};
@@ -51,7 +53,8 @@ pub(super) fn spec(
         let shown = ConsoleSize::default().height(u64::from(size.ws_row)).width(u64::from(size.ws_col)).build()?;
         program.set_console_size(program.terminal().unwrap_or(false).then_some(shown));
     }
-    let Sandbox { hostname, network, root: access, volumes, first, runtime: _ } = sandbox;
+    let Sandbox { hostname, network, root: access, mounts: _, volumes: _, shm_size: _, first, runtime: _ } = &sandbox;
+    let (network, first, access) = (*network, *first, *access);
     match first {
         First::Command => {}
         First::Init => return Err(BundleError::Init),
@@ -62,8 +65,8 @@ pub(super) fn spec(
     spec.set_version(VERSION.into())
         .set_root(Some(top))
         .set_process(Some(program))
-        .set_hostname(Some(hostname))
-        .set_mounts(Some(mounts(volumes, network, runner, &security)?))
+        .set_hostname(Some(hostname.clone()))
+        .set_mounts(Some(mounts(&sandbox, runner, &security)?))
         .set_annotations(Some(annotations))
         .set_linux(Some(linux(network, runner, &security, capabilities)?));
     Ok(spec)
@@ -118,8 +121,8 @@ fn program(
     Ok(program)
 }
 
-/// In the order of mounting: the same file systems with the same options as the launcher's, then volumes and devices.
-fn mounts(mut volumes: Vec<Volume>, network: Network, runner: &Runner, security: &Security) -> Result<Vec<Mount>> {
+/// In the order of mounting: the same file systems with the same options as the launcher's, then the user's and devices.
+fn mounts(sandbox: &Sandbox, runner: &Runner, security: &Security) -> Result<Vec<Mount>> {
     let harmless = |more: &[&'static str]| [&HARMLESS[..], more].concat();
     let read_only: &[&str] = if security.privileged { &[] } else { &["ro"] };
     let mut terminals = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
@@ -127,38 +130,75 @@ fn mounts(mut volumes: Vec<Volume>, network: Network, runner: &Runner, security:
         terminals.push("gid=5");
     }
     // An ordinary user mounts a sysfs only with a network namespace of its own.
-    let sys = match (runner, network) {
+    let sys = match (runner, sandbox.network) {
         (Runner::Root, _) | (_, Network::None) => mount("/sys", "sysfs", "sysfs", &harmless(read_only)),
         _ => {
             let read_only: &[&str] = if security.privileged { &["rbind"] } else { &["rbind", "ro", "rro"] };
             mount("/sys", "bind", "/sys", &harmless(read_only))
         }
     };
+    let shm_size = format!("size={}k", sandbox.shm_size.unwrap_or(SHM_SIZE).div_ceil(1 << 10));
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &harmless(&[])),
         sys,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "mode=755", "size=65536k"]),
         mount("/dev/pts", "devpts", "devpts", &terminals),
-        mount("/dev/shm", "tmpfs", "tmpfs", &harmless(&["mode=1777", "size=65536k"])),
+        mount("/dev/shm", "tmpfs", "tmpfs", &[&HARMLESS[..], &["mode=1777", &shm_size]].concat()),
         mount("/dev/mqueue", "mqueue", "mqueue", &harmless(&[])),
     ];
-    volumes.sort_by_key(|volume| volume.target.components().count());
-    for Volume { source, target, access } in volumes {
-        let mut options = vec!["rbind", "rprivate"];
-        // Mounts below the volume get the same. Not said of a file: crun 1.8 takes it for a directory then.
-        let tree = source.is_dir();
-        if !security.allows_nodes() {
-            options.extend(if tree { &["nodev", "rnodev"][..] } else { &["nodev"] });
-        }
-        if access == Access::ReadOnly {
-            options.extend(if tree { &["ro", "rro"][..] } else { &["ro"] });
-        }
-        mounts.push(mount(target, "bind", source, &options));
+    let mut added: Vec<_> = sandbox.mounts.iter().collect();
+    added.sort_by_key(|mount| mount.target.components().count());
+    for one in added {
+        mounts.push(of_user(one, sandbox, security)?);
     }
     for Device { source, target } in &security.devices {
         mounts.push(mount(target, "bind", source, &["bind", "rprivate"]));
     }
     Ok(mounts)
+}
+
+/// A mount that the user or the image asks for.
+fn of_user(wanted: &mounts::Mount, sandbox: &Sandbox, security: &Security) -> Result<Mount> {
+    let mounts::Mount { target, access, kind } = wanted;
+    if target.starts_with("/proc") {
+        return Err(LaunchError::OverProc(target.clone()).into());
+    }
+    let (source, submounts, propagation) = match kind {
+        MountKind::Tmpfs(Tmpfs { options, execution, set_id }) => {
+            let mut all = vec!["nodev"];
+            all.extend(
+                [(*execution, "noexec"), (*set_id, "nosuid")].iter().filter(|(on, _)| !on).map(|(_, flag)| flag),
+            );
+            all.extend((*access == Access::ReadOnly).then_some("ro"));
+            let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            all.extend(options.iter().map(String::as_str));
+            return Ok(mount(target, "tmpfs", "tmpfs", &all));
+        }
+        MountKind::Bind(Bind { source, submounts, propagation }) => (source.clone(), *submounts, *propagation),
+        MountKind::Volume(VolumeMount { subpath: Some(_), .. }) => return Err(BundleError::Subpath(target.clone())),
+        MountKind::Volume(VolumeMount { name, subpath: None, copy: _, labels: _ }) => {
+            let found = sandbox.volumes.iter().find(|found| Some(found.name.as_str()) == name.name());
+            let found = found.ok_or_else(|| LaunchError::Volume(format!("no volume for {}", target.display())))?;
+            (found.data(), Submounts::default(), Propagation::default())
+        }
+    };
+    // Options that begin with `r` are about the mounts below, too. Not said of a file: crun 1.8 takes it for a directory
+    // then.
+    let tree = source.is_dir() && submounts != Submounts::Absent;
+    let mut options = vec![
+        if submounts == Submounts::Absent { "bind" } else { "rbind" },
+        match propagation {
+            Propagation::Private => "rprivate",
+            Propagation::Slave => "rslave",
+        },
+    ];
+    if !security.allows_nodes() {
+        options.extend(if tree { &["nodev", "rnodev"][..] } else { &["nodev"] });
+    }
+    if *access == Access::ReadOnly {
+        options.extend(if tree && submounts == Submounts::Alike { &["ro", "rro"][..] } else { &["ro"] });
+    }
+    Ok(mount(target, "bind", source, &options))
 }
 
 fn mount(at: impl Into<PathBuf>, kind: &str, source: impl Into<PathBuf>, options: &[&str]) -> Mount {

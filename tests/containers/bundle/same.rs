@@ -110,8 +110,8 @@ fn a_command_sees_the_same_whoever_starts_it() {
 #[test]
 fn a_command_without_a_network_sees_the_same_whoever_starts_it() {
     for host in all() {
-        let flags =
-            "--hostname box --network none --read-only --security-opt no-new-privileges -w /tmp -v $PWD/data:/data:ro";
+        let flags = "--hostname box --network none --read-only --security-opt no-new-privileges -w /tmp -v $PWD/data:/data:ro \
+             --tmpfs /run:size=1m,mode=755 --shm-size 2m";
         check(&host, flags, script);
     }
 }
@@ -130,6 +130,28 @@ fn an_ordinary_user_of_a_container_sees_the_same_whoever_starts_it() {
 fn a_privileged_container_sees_the_same_whoever_starts_it() {
     for host in all().iter().filter(|host| host.is_root()) {
         check(host, "--hostname box --privileged --network none", script);
+    }
+}
+
+#[test]
+fn a_new_volume_gets_the_images_files_whoever_starts_the_container() {
+    for host in all() {
+        for runtime in RUNTIMES {
+            let look = "stat -c '%n %u %a' /home/app; cat /home/left 2>/dev/null; echo x > /home/left";
+            let text = format!(
+                "o run --rm --runtime {runtime} -v one:/home tiny -c \"{look}\"
+                o run --rm -v one:/home tiny -c \"{look}\"; o volume rm one >/dev/null
+                o bundle -v two:/home tiny box -c \"{look}\" 2>&1 && start {runtime} box && o bundle --remove box
+                o volume rm two >/dev/null 2>&1; true"
+            );
+            let printed = prints(&host, script(&host, &text));
+            let last = match host.is_root() {
+                true => "/home/app 0 777\n",
+                false => "overfuse: /home: without root, a bundle has no volumes; bind a directory instead\n",
+            };
+            let expected = format!("/home/app 0 777\n/home/app 0 777\nx\n{last}");
+            assert_eq!(printed, expected, "{host} {runtime}");
+        }
     }
 }
 
