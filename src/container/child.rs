@@ -17,6 +17,7 @@ use super::isolation::Nodes;
 use super::mounts;
 use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
+use super::runtime;
 use crate::sys::pty::{self, Pair};
 use crate::sys::{
     Channel, Detached, Dir, Errno, Kind, Name, Namespaces, Reach, Refuse, Root, keyring, namespace, process,
@@ -27,6 +28,8 @@ type Result<T> = std::result::Result<T, LaunchError>;
 /// The messages besides errors: the launcher sends that the root is served, the child sends its terminal.
 pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
+/// With a descriptor of the container's first process, when that is not this child.
+pub(super) const PROCESS: &[u8] = b"process";
 
 /// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
 pub(super) const FAILED: i32 = 125;
@@ -40,6 +43,8 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
     let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS);
     match isolation {
         Isolation::Chroot => Namespaces::empty(),
+        // The runtime makes the others.
+        Isolation::Namespaces(Sandbox { runtime: Some(_), .. }) => Namespaces::PID,
         Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
         Isolation::Namespaces(Sandbox { network: Network::None, .. }) => all.and(Namespaces::NET),
     }
@@ -47,6 +52,10 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
 
 /// Runs the process. Returns its exit status if it does not become the command.
 pub(super) fn run(plan: Plan, cgroup: &OwnedCgroup, channel: Channel) -> i32 {
+    if let Isolation::Namespaces(Sandbox { runtime: Some(runtime), .. }) = &plan.isolation {
+        let runtime = runtime.clone();
+        return runtime::run(plan, runtime, channel);
+    }
     let first = match &plan.isolation {
         Isolation::Namespaces(sandbox) => sandbox.first,
         Isolation::Chroot => First::Command,

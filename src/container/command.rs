@@ -1,5 +1,6 @@
 //! Turns a process inside the finished container into the command: sets streams, capabilities and user, then executes.
 
+use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -14,7 +15,7 @@ use super::launch::BEFORE_COMMAND;
 use super::resources::Resources;
 use super::spec::{DEFAULT_PATH, Process};
 use crate::sys::process::{self, Stream};
-use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
+use crate::sys::{Capabilities, Channel, Dir, Errno, Kind, Root, pty, seccomp, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -171,6 +172,24 @@ fn search(program: &OsStr, path: &OsStr, execute: impl Fn(&Path) -> Errno) -> La
         }
     }
     refused.map_or_else(|| absent(Absent::InPath), cannot)
+}
+
+/// Why `args` cannot run in `root`, before any volume is mounted there; `None` if the program is there and executable.
+pub(super) fn missing(root: &Root, args: &[OsString], path: Option<&OsStr>) -> Option<LaunchError> {
+    const EXECUTE: u32 = 0o111;
+    let program = args.first()?;
+    let found = Cell::new(false);
+    let error = search(program, path.unwrap_or(OsStr::new(DEFAULT_PATH)), |file| {
+        match root.open_path(file).and_then(|file| file.stat()) {
+            Ok(stat) if stat.kind == Kind::Regular && stat.perm & EXECUTE != 0 => {
+                found.set(true);
+                Errno::NOEXEC
+            }
+            Ok(_) => Errno::ACCESS,
+            Err(errno) => errno,
+        }
+    });
+    if found.get() { None } else { Some(error) }
 }
 
 #[cfg(test)]

@@ -64,6 +64,14 @@ pub enum LaunchError {
          such as execve, sendmsg or exit_group"
     )]
     Filtered(u8),
+    /// The OCI runtime refused.
+    #[error("{}: {said}", program.display())]
+    Runtime {
+        /// The runtime.
+        program: PathBuf,
+        /// Its error message.
+        said: String,
+    },
     #[error("the container's first process sent an unreadable message: {0}")]
     Garbled(String),
 }

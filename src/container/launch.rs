@@ -22,6 +22,8 @@ pub struct Launched {
     channel: Channel,
     messages: Messages,
     input: Input,
+    /// Whether an OCI runtime makes the container, so that our child is another process.
+    has_runtime: bool,
 }
 
 impl Launched {
@@ -35,13 +37,14 @@ impl Launched {
     pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
+        let has_runtime = plan.runtime().is_some();
         let (child, channel, cgroup) = first_process(plan, Streams::default())?;
-        Ok(Launched { child, _cgroup: cgroup, channel, messages, input })
+        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
     pub fn process(&self) -> Option<ProcessId> {
-        ProcessId::of(self.child.id())
+        if self.has_runtime { None } else { ProcessId::of(self.child.id()) }
     }
 
     /// Lets the first process continue and relays until it ends. The root must be served by now.

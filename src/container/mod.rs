@@ -14,6 +14,7 @@
 
 mod account;
 mod attach;
+pub mod bundle;
 mod cgroup;
 mod child;
 mod command;
@@ -35,6 +36,7 @@ mod relay;
 mod resources;
 mod restart;
 mod rootfs;
+pub mod runtime;
 mod serve;
 mod settings;
 mod spec;
@@ -65,7 +67,7 @@ pub use mounts::{
     Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
     VolumeMount, VolumeName, bytes, gather, inherited,
 };
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
+pub use plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox};
 pub use relay::host_window;
 pub use resources::{Resources, Sysctl, SysctlError, Ulimit, UlimitError};
 pub use restart::{NoPolicy, RestartPolicy};

@@ -27,6 +27,16 @@ pub struct Plan {
     pub window: Option<WindowSize>,
 }
 
+impl Plan {
+    /// The OCI runtime that makes the container, if one does.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        match &self.isolation {
+            Isolation::Namespaces(sandbox) => sandbox.runtime.as_ref(),
+            Isolation::Chroot => None,
+        }
+    }
+}
+
 /// How the container is separated from the host.
 #[derive(Debug)]
 pub enum Isolation {
@@ -48,6 +58,19 @@ pub struct Sandbox {
     /// The size of `/dev/shm` in bytes; `None`: 64 MiB.
     pub shm_size: Option<u64>,
     pub first: First,
+    /// The program that makes the container instead of this launcher.
+    pub runtime: Option<Runtime>,
+}
+
+/// An OCI runtime, and what it needs to run one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// The program.
+    pub program: PathBuf,
+    /// A directory for the bundle and the runtime's own state. Nothing else may use it.
+    pub dir: PathBuf,
+    /// The container's ID.
+    pub id: String,
 }
 
 /// Which process is number 1.

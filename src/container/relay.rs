@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::attach::DetachKeys;
-use super::child::CONSOLE;
+use super::child::{CONSOLE, PROCESS};
 use super::error::{Doing, LaunchError};
 use super::plan::Input;
 use crate::sys::poll::{self, Interest};
@@ -199,6 +199,7 @@ impl<'a> Relay<'a> {
             Some((message, Some(master))) if message == CONSOLE => {
                 self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
             }
+            Some((message, _)) if message == PROCESS => {}
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
                 self.failure = Some(serde_json::from_slice(&message).unwrap_or_else(garbled));

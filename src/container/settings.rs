@@ -4,6 +4,7 @@
 //! their default.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
 use super::mounts::{MountKind, Mounts};
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
+use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox};
 use super::relay::host_window;
 use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub mounts: Mounts,
     pub security: Security,
     pub resources: Resources,
+    /// The OCI runtime that makes the container; `None`: our own launcher.
+    pub runtime: Option<PathBuf>,
 }
 
 impl Settings {
@@ -106,6 +109,11 @@ impl Settings {
             volumes,
             shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
+            runtime: self.runtime.as_ref().map(|program| Runtime {
+                program: program.clone(),
+                dir: container.dir().join("runtime"),
+                id: container.id.clone(),
+            }),
         }))
     }
 
@@ -121,6 +129,7 @@ impl Settings {
             mounts: Vec::new(),
             volumes: Vec::new(),
             shm_size: None,
+            runtime: None,
             first: First::Command,
         })
     }

@@ -71,6 +71,19 @@ impl Capabilities {
         Capabilities::named(name).is_some_and(|one| self.contains(one))
     }
 
+    /// Those of the set that this process has.
+    ///
+    /// # Errors
+    /// As `capget(2)`.
+    pub fn held(self) -> Result<Capabilities> {
+        Ok(Capabilities(rth::capabilities(None)?.permitted & self.0))
+    }
+
+    /// The names of the capabilities in the set, without `CAP_`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter_names().map(|(name, _)| name)
+    }
+
     /// This set without `others`.
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {

@@ -1,7 +1,9 @@
 //! Mounting FUSE and overlayfs, changing mounts and unmounting, by system call.
 
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
@@ -185,6 +187,42 @@ pub fn set_read_ahead(at: &Path, kib: u32) -> Result<()> {
     rustix::io::write(setting, kib.to_string().as_bytes()).map(drop)
 }
 
+/// Whether users other than the one that mounted may use the FUSE mount at `at`, an absolute path without links.
+///
+/// # Errors
+/// As reading `/proc/self/mountinfo`; `EINVAL` when nothing is mounted at `at`.
+pub fn others_may_use(at: &Path) -> Result<bool> {
+    let table = fs::read("/proc/self/mountinfo").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    let at = at.as_os_str().as_bytes();
+    // The last of several mounts at one place is on top.
+    let line = table.split(|&b| b == b'\n').rfind(|line| {
+        let place = line.split(|&b| b == b' ').nth(4);
+        place.is_some_and(|place| unescaped(place) == at)
+    });
+    let options = line.ok_or(Errno::INVAL)?.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    Ok(options.split(|&b| b == b',').any(|option| option == b"allow_other"))
+}
+
+/// Undoes the kernel's escapes in a list of mounts: `\` and three octal digits.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        match (first, tail.get(..3).and_then(octal)) {
+            (b'\\', Some(byte)) => {
+                plain.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                plain.push(first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
 /// Changes what the mount with root `at` does not allow; this also applies to programs that already use it.
 ///
 /// # Errors
@@ -201,4 +239,18 @@ pub fn remount(at: &Path, without: Without) -> Result<()> {
 pub fn unmount(at: &Path, lazily: bool) -> Result<()> {
     let detach = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     rustix::mount::unmount(at, detach | UnmountFlags::NOFOLLOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_in_a_list_of_mounts_are_undone() {
+        for (text, plain) in
+            [(&b"/a"[..], &b"/a"[..]), (b"/a\\040b\\134", b"/a b\\"), (b"/x\\04", b"/x\\04"), (b"", b"")]
+        {
+            assert_eq!(unescaped(text), plain);
+        }
+    }
 }

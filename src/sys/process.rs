@@ -49,6 +49,14 @@ impl ProcessId {
         Some(ProcessId { pid, start })
     }
 
+    /// Names the process that `pidfd` refers to; `None` if it has ended, or this process's PID namespace has no number for
+    /// it.
+    pub fn of_descriptor(pidfd: impl AsFd) -> Option<ProcessId> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd())).ok()?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())?;
+        if pid == 0 { None } else { Self::of(pid) }
+    }
+
     /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
     pub fn minds(self, signal: i32) -> bool {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
@@ -104,6 +112,16 @@ impl AsFd for Child {
 }
 
 impl Child {
+    /// A process that became a child of this one when its parent ended. This process is process 1 of their PID
+    /// namespace and has not waited for it yet.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`; `EINVAL` when `pid` is no process number.
+    pub fn adopted(pid: u32) -> Result<Child> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        Ok(Child { pid, fd: rps::pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
     /// The child's process id in this process's PID namespace.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
@@ -114,11 +132,7 @@ impl Child {
     /// # Errors
     /// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
-        match rps::pidfd_send_signal(&self.fd, signal) {
-            Err(Errno::SRCH) => Ok(()),
-            other => other,
-        }
+        send_signal(&self.fd, signal)
     }
 
     /// The name that lists of processes show; still that of an ended child. `None` without a `/proc`.
@@ -146,6 +160,18 @@ impl Child {
                 return Ok(status);
             }
         }
+    }
+}
+
+/// Sends signal number `signal` to the process that `pidfd` refers to. Does nothing when it has already ended.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
+pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
+    match rps::pidfd_send_signal(pidfd, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
     }
 }
 

@@ -121,6 +121,21 @@ impl Host {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// A shell script that the user runs outside of containers, in a mount namespace that root has prepared with the
+    /// script `ground`. `$OVERFUSE` and `$STORE` are the program and the store; it begins in the user's directory.
+    pub(crate) fn on_ground(&self, ground: &str, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &format!("{ground}\nexec \"$@\""), "ground"]);
+        if let Some(user) = &self.user {
+            let (uid, gid) = (user.uid.to_string(), user.gid.to_string());
+            command.args(["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"]);
+        }
+        command.args(["sh", "-c", script]).current_dir(self.dir.path()).stdin(Stdio::null()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("XDG_RUNTIME_DIR", self.dir.path());
+        command.env("HOME", self.dir.path()).env("OVERFUSE", &self.program).env("STORE", self.path("store"));
+        command
+    }
+
     /// `overfuse run --rm FLAGS IMAGE COMMAND`, not started yet.
     pub(crate) fn command(&self, flags: &[&str], command: &[&str]) -> Command {
         let mut run = self.overfuse();

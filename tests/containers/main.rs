@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundle;
 mod cp;
 mod environment;
 mod escapes;

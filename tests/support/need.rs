@@ -63,6 +63,8 @@ fn has(what: &str) -> bool {
         "podman" => has_program("podman"),
         "strace" => has_program("strace"),
         "dpkg" => has_program("dpkg-deb"),
+        "runc" => has_program("runc"),
+        "crun" => has_program("crun"),
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),
         "flags" => has_flags(),

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, ResourceArgs, SecurityArgs, VolumeArgs};
+use super::options::{
+    EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, ResourceArgs, RuntimeArgs, SecurityArgs, VolumeArgs,
+};
 use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Wishes};
@@ -63,6 +65,8 @@ pub(in crate::cli) struct CreateArgs {
     security: SecurityArgs,
     #[command(flatten)]
     resources: ResourceArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// The image, by name, digest or id; then the command and its arguments [default: the image's]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
@@ -115,6 +119,7 @@ impl CreateArgs {
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
             resources: self.resources.resources()?,
+            runtime: self.runtime.program()?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Commands about containers.
 
 mod attach;
+pub(super) mod bundle;
 mod commit;
 mod cp;
 mod create;

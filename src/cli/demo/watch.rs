@@ -65,6 +65,7 @@ impl Run<'_> {
                 volumes: Vec::new(),
                 shm_size: None,
                 first: First::Command,
+                runtime: None,
             }),
             security: Security::default(),
             resources: Resources::default(),

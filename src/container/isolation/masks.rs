@@ -15,7 +15,7 @@ type Result<T> = std::result::Result<T, LaunchError>;
 pub(in crate::container) const HARMLESS: Refuse = Refuse::SET_ID.and(Refuse::DEVICES).and(Refuse::EXECUTION);
 
 /// Files that reveal facts of the host or allow changing it. The lists are docker's.
-const MASKED_IN_PROC: [&str; 10] = [
+pub(in crate::container) const MASKED_IN_PROC: [&str; 10] = [
     "acpi",
     "asound",
     "interrupts",
@@ -28,9 +28,9 @@ const MASKED_IN_PROC: [&str; 10] = [
     "timer_stats",
 ];
 
-const MASKED_IN_SYS: [&str; 2] = ["devices/virtual/powercap", "firmware"];
+pub(in crate::container) const MASKED_IN_SYS: [&str; 2] = ["devices/virtual/powercap", "firmware"];
 
-const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+pub(in crate::container) const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// What the user changes of the lists above.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

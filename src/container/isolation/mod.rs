@@ -16,7 +16,7 @@ pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 
 use serde::{Deserialize, Serialize};
 
-use masks::MaskChanges;
+pub(super) use masks::MaskChanges;
 
 use super::cgroup::DeviceRule;
 use super::error::{Doing, LaunchError};

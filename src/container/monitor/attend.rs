@@ -8,6 +8,7 @@ use super::clients::Client;
 use super::job::Failure;
 use super::protocol::{Event, Request, window};
 use super::run::Run;
+use crate::container::state::State;
 use crate::sys::Errno;
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal;
@@ -30,11 +31,16 @@ enum Source {
 
 impl Monitor {
     /// Attends to the container until its first process has ended.
-    pub(super) fn attend(&mut self, run: &mut Run) -> Result<(), Failure> {
+    pub(super) fn attend(&mut self, run: &mut Run, state: &mut State) -> Result<(), Failure> {
         self.welcome(run);
         loop {
             if self.attend_clients(Some(run), self.orders.kill_at)? {
                 return Ok(());
+            }
+            if state.process != run.process() {
+                // An OCI runtime has made it.
+                state.process = run.process();
+                self.record(state);
             }
             self.announce(run);
             if self.orders.kill_at.is_some_and(|at| at <= Instant::now()) {

@@ -201,7 +201,7 @@ impl Monitor {
         };
         self.record(state);
         run.go();
-        let attended = self.attend(&mut run);
+        let attended = self.attend(&mut run, state);
         if attended.is_err() {
             // Ignores the error: it means that the process has ended.
             let _ = run.kill();

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::clients::{Client, Clients};
 use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
 use crate::container::cgroup::OwnedCgroup;
-use crate::container::child::{CONSOLE, GO};
+use crate::container::child::{CONSOLE, GO, PROCESS};
 use crate::container::error::{Doing, LaunchError};
 use crate::container::launch::{Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
-use crate::sys::process::{Child, ProcessId, Status};
+use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
 use crate::sys::{Channel, Errno, Pipe, signal};
 
@@ -22,6 +22,9 @@ pub(super) struct Run {
     child: Child,
     /// Removed with this value, after the first process has ended.
     cgroup: OwnedCgroup,
+    /// The container's first process, where that is not our child but an OCI runtime's.
+    container: Option<OwnedFd>,
+    process: Option<ProcessId>,
     /// Open until the command is executed.
     channel: Option<Channel>,
     /// Whether the first process makes a terminal, which it sends when it has.
@@ -53,6 +56,7 @@ impl Run {
     /// Makes the first process, which waits for [`Run::go`]. This process must have one thread now.
     pub(super) fn new(plan: Plan, interactive: bool) -> Result<Run> {
         let has_terminal = plan.process.terminal;
+        let has_runtime = plan.runtime().is_some();
         let (mut streams, mut input, mut outputs) = (Streams::default(), None, Vec::new());
         if !has_terminal {
             let mut output = |stream| -> std::result::Result<OwnedFd, Errno> {
@@ -73,6 +77,8 @@ impl Run {
         }
         let (child, channel, cgroup) = first_process(plan, streams)?;
         Ok(Run {
+            process: if has_runtime { None } else { ProcessId::of(child.id()) },
+            container: None,
             child,
             cgroup,
             channel: Some(channel),
@@ -93,8 +99,9 @@ impl Run {
         }
     }
 
+    /// The container's first process, once it exists.
     pub(super) fn process(&self) -> Option<ProcessId> {
-        ProcessId::of(self.child.id())
+        self.process
     }
 
     pub(super) fn child(&self) -> &Child {
@@ -134,6 +141,10 @@ impl Run {
                 self.input = Some(input);
                 self.outputs.push(Output { fd: output, stream: Stream::Stdout, open: true });
                 self.terminal = Some(master);
+            }
+            Some((message, Some(process))) if message == PROCESS => {
+                self.process = ProcessId::of_descriptor(&process);
+                self.container = Some(process);
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
@@ -204,7 +215,10 @@ impl Run {
 
     /// Sends a signal to the first process. A paused container dies of SIGKILL, too.
     pub(super) fn signal(&self, number: i32) -> std::result::Result<(), Errno> {
-        self.child.signal(number)?;
+        match &self.container {
+            Some(process) => process::send_signal(process, number)?,
+            None => self.child.signal(number)?,
+        }
         if number == signal::KILL
             && self.cgroup.is_frozen()
             && let Err(error) = self.cgroup.thaw()

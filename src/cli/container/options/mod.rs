@@ -5,6 +5,7 @@ mod labels;
 mod life;
 mod network;
 mod resources;
+mod runtime;
 mod security;
 mod volumes;
 
@@ -13,5 +14,6 @@ pub(super) use labels::LabelArgs;
 pub(super) use life::{LifeArgs, signal};
 pub(super) use network::NetworkArgs;
 pub(super) use resources::{LimitArgs, ResourceArgs};
+pub(super) use runtime::RuntimeArgs;
 pub(super) use security::SecurityArgs;
 pub(super) use volumes::VolumeArgs;
