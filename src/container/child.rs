@@ -62,7 +62,7 @@ pub(super) fn run(plan: Plan, cgroup: &OwnedCgroup, channel: Channel) -> i32 {
     }
 }
 
-fn report(channel: &Channel, error: &LaunchError) -> i32 {
+pub(super) fn report(channel: &Channel, error: &LaunchError) -> i32 {
     let message = serde_json::to_vec(error).unwrap_or_else(|e| e.to_string().into_bytes());
     // Ignores the error: it only means that the launcher is gone.
     let _ = channel.send(&message, None);
@@ -174,7 +174,8 @@ fn enter(plan: &Plan, sandbox: &Sandbox) -> Result<Rootfs> {
     rootfs::assemble(&plan.root, sandbox, &opened, &plan.security)
 }
 
-fn resolve(root: &Root, user: &UserSpec, more_groups: &[String]) -> Result<Identity> {
+/// The user by the image's own files, and groups in addition.
+pub(super) fn resolve(root: &Root, user: &UserSpec, more_groups: &[String]) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;
     Ok(user.resolve(&passwd, &group)?.with_groups(more_groups, &group)?)

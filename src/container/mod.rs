@@ -18,7 +18,10 @@ mod cgroup;
 mod child;
 mod command;
 mod control;
+mod copy;
+mod enter;
 mod error;
+mod exec;
 mod files;
 mod init;
 mod isolation;
@@ -36,6 +39,8 @@ mod serve;
 mod settings;
 mod spec;
 mod state;
+mod sweep;
+mod top;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};
@@ -44,7 +49,10 @@ pub use cgroup::{
     OwnedCgroup, Usage, host_memory, network_bytes,
 };
 pub use control::{Control, ControlError};
+pub use copy::{Copy, CopyError, End, Files, copy};
+pub use enter::EnterError;
 pub use error::{Absent, LaunchError};
+pub use exec::{Exec, ExecError, Executed, exec};
 pub use files::skeleton;
 pub use isolation::{
     CapabilityError, CapabilityName, Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security,
@@ -65,3 +73,5 @@ pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};
+pub use sweep::{left_over, sweep};
+pub use top::processes;

@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cp;
 mod environment;
 mod escapes;
+mod exec;
 mod exit_status;
 mod files;
 mod host;
@@ -17,6 +19,7 @@ mod resources;
 mod signals;
 mod tables;
 mod terminal;
+mod top;
 mod trace;
 mod users;
 mod volumes;

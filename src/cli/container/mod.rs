@@ -2,13 +2,16 @@
 
 mod attach;
 mod commit;
+mod cp;
 mod create;
 pub(super) mod diff;
 mod each;
+mod exec;
 mod foreground;
 mod in_process;
 pub(super) mod inspect;
 mod kill;
+mod left_over;
 mod logs;
 mod new;
 mod options;
@@ -25,6 +28,7 @@ pub(super) mod seen;
 mod select;
 mod start;
 mod stop;
+mod top;
 mod trace;
 mod update;
 pub(super) mod usage;
@@ -39,8 +43,10 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
-        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Cp(cp::CpArgs) => cp::run,
+        Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
+        Exec(exec::ExecArgs) => |global, args| or_not_started(exec::run(global, args)),
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
         Pause(pause::PauseArgs) => pause::pause,
@@ -51,6 +57,7 @@ commands! {
         Start(start::StartArgs) => start::run,
         Stats(stats::StatsArgs) => stats::run,
         Stop(stop::StopArgs) => stop::run,
+        Top(top::TopArgs) => top::run,
         Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
         Unpause(pause::UnpauseArgs) => pause::unpause,
         Update(update::UpdateArgs) => update::run,
