@@ -11,6 +11,7 @@ use crate::store::{Container, Store};
 /// Stop all processes of containers until `unpause`
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PauseArgs {
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
@@ -18,6 +19,7 @@ pub(in crate::cli) struct PauseArgs {
 /// Let the processes of paused containers go on
 #[derive(Debug, Args)]
 pub(in crate::cli) struct UnpauseArgs {
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }

@@ -20,6 +20,7 @@ pub(in crate::cli) struct UpdateArgs {
     /// Start the container again when it ends: no, on-failure[:N], always or unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<RestartPolicy>,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
