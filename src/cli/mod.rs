@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{commit, diff, ps, rm, run, trace};
+use container::{commit, diff, port, ps, rm, run, trace};
 use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
@@ -58,6 +58,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Load(load::LoadArgs),
     Mount(mount::MountArgs),
+    Port(port::PortArgs),
     Ps(ps::PsArgs),
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
@@ -127,6 +128,7 @@ fn execute(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Inspect(args) => inspect::run(&cli.global, args),
         Command::Load(args) => load::run(&cli.global, args),
         Command::Mount(args) => mount::run(&cli.global, args),
+        Command::Port(args) => port::run(&cli.global, args),
         Command::Ps(args) => ps::run(&cli.global, args),
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),

@@ -13,7 +13,8 @@ use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
 use super::isolation::Security;
-use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
+use super::network::{self, Attachment};
+use super::plan::{First, Input, Isolation, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
 use crate::sys::pty::{self, Pair};
 use crate::sys::{
@@ -37,8 +38,10 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
     let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS).and(Namespaces::CGROUP);
     match isolation {
         Isolation::Chroot => Namespaces::empty(),
-        Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
-        Isolation::Namespaces(Sandbox { network: Network::None, .. }) => all.and(Namespaces::NET),
+        Isolation::Namespaces(Sandbox { network: Attachment::Host | Attachment::Joined(_), .. }) => all,
+        Isolation::Namespaces(Sandbox { network: Attachment::None | Attachment::Private, .. }) => {
+            all.and(Namespaces::NET)
+        }
     }
 }
 
@@ -67,8 +70,11 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 }
 
 /// `None` when the launcher is gone or closed the channel before the root was served.
-fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
+fn prepare(mut plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
+    if let Isolation::Namespaces(sandbox) = &mut plan.isolation {
+        network::enter(&mut sandbox.network)?;
+    }
     // An inherited descriptor of a host directory would give the container access to the host.
     process::close_all_but(channel).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
@@ -156,8 +162,8 @@ fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> 
     namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
-    if sandbox.network == Network::None {
-        namespace::loopback_up().doing("switch the loopback interface on")?;
+    if let Some(domain) = &sandbox.domain {
+        namespace::set_domain_name(domain).doing(format!("set the domain name {domain:?}"))?;
     }
     rootfs::assemble(path, sandbox, security)
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::UnknownAccount;
 use super::isolation::FilterError;
+use super::network::NetworkError;
 use crate::sys::Errno;
 
 /// Why a container did not start.
@@ -27,6 +28,8 @@ pub enum LaunchError {
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
     #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error("{} is not a device", .0.display())]
     NoDevice(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]
@@ -75,16 +78,17 @@ impl<T> Doing<T> for std::io::Result<T> {
     }
 }
 
-mod number {
+/// Sends an error number as a number.
+pub(super) mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::sys::Errno;
 
-    pub(super) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::container) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
         errno.raw_os_error().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
+    pub(in crate::container) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
         i32::deserialize(from).map(Errno::from_raw_os_error)
     }
 }

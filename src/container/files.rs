@@ -6,10 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LaunchError};
-use super::plan::{Access, Network, Volume};
-
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-    fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+use super::network::Names;
+use super::plan::{Access, Volume};
 
 /// Directories and files that a container's mounts need.
 const MOUNT_POINTS: [(&str, &[&str]); 4] =
@@ -39,26 +37,29 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     Ok(layer)
 }
 
-/// Writes the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` into `dir`, and returns them as volumes.
-/// The last two are copies of the host's files; without a network, `/etc/hosts` has the standard local names only.
+/// The container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`, as volumes: written into `dir`, or another
+/// container's.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Volume>, LaunchError> {
-    let of_host = |path: &str| fs::read(path).ok();
-    let hosts = match network {
-        Network::Host => of_host("/etc/hosts"),
-        Network::None => None,
+pub(super) fn name_files(dir: &Path, hostname: &str, names: &Names) -> Result<Vec<Volume>, LaunchError> {
+    let volume = |source: PathBuf, name: &str| Volume {
+        source,
+        target: Path::new("/etc").join(name),
+        access: Access::ReadWrite,
     };
-    let files = [
-        ("hostname", format!("{hostname}\n").into_bytes()),
-        ("hosts", hosts.unwrap_or_else(|| HOSTS.as_bytes().to_vec())),
-        ("resolv.conf", of_host("/etc/resolv.conf").unwrap_or_default()),
-    ];
-    let write = |(name, content): (&str, Vec<u8>)| {
+    let (hosts, resolv_conf) = match names {
+        Names::Of(other) => {
+            let shared = ["hostname", "hosts", "resolv.conf"].map(|name| volume(other.dir().join(name), name));
+            return Ok(shared.into());
+        }
+        Names::Own { hosts, resolv_conf } => (hosts, resolv_conf),
+    };
+    let write = |(name, content): (&str, &str)| {
         let source = dir.join(name);
         fs::write(&source, content).doing(format!("write {}", source.display()))?;
-        Ok(Volume { source, target: Path::new("/etc").join(name), access: Access::ReadWrite })
+        Ok(volume(source, name))
     };
-    files.into_iter().map(write).collect()
+    let hostname = format!("{hostname}\n");
+    [("hostname", hostname.as_str()), ("hosts", hosts), ("resolv.conf", resolv_conf)].into_iter().map(write).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::child;
 use super::error::{Doing, LaunchError};
+use super::network::Linked;
 use super::plan::{Input, Plan};
 use super::relay::Relay;
 use crate::sys::Channel;
@@ -15,6 +16,8 @@ pub struct Launched {
     channel: Channel,
     messages: Messages,
     input: Input,
+    /// Ends with this value.
+    link: Option<Linked>,
 }
 
 impl Launched {
@@ -25,13 +28,20 @@ impl Launched {
     ///
     /// # Errors
     /// The kernel refuses the namespaces, or there is more than one thread (`EDEADLK`).
-    pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
+    pub fn new(mut plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
+        let link = plan.link.take();
         let namespaces = child::namespaces(&plan.isolation);
         let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
         let (child, channel) = spawned.doing("make the container's namespaces")?;
-        Ok(Launched { child, channel, messages, input })
+        match link.map(|link| link.start(child.id())).transpose() {
+            Ok(link) => Ok(Launched { child, channel, messages, input, link }),
+            Err(error) => {
+                end(child, channel);
+                Err(error)
+            }
+        }
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
@@ -39,7 +49,22 @@ impl Launched {
         ProcessId::of(self.child.id())
     }
 
-    /// Lets the first process continue and relays until it ends. The root must be served by now.
+    /// Waits until the container's network can be used.
+    ///
+    /// # Errors
+    /// [`LaunchError::Network`]. The container's first process has ended then.
+    pub fn connected(mut self) -> Result<Launched, LaunchError> {
+        match self.link.as_mut().map_or(Ok(()), Linked::ready) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                end(self.child, self.channel);
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the first process continue and relays until it ends. The root must be served by now, and the network
+    /// [connected](Self::connected).
     ///
     /// # Errors
     /// The command could not start.
@@ -49,4 +74,11 @@ impl Launched {
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
     }
+}
+
+/// Ends a first process that still waits.
+fn end(child: Child, channel: Channel) {
+    drop(channel);
+    // Ignores the error: nothing can be done about it.
+    let _ = child.wait();
 }

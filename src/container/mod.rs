@@ -19,6 +19,7 @@ mod files;
 mod init;
 mod isolation;
 mod launch;
+pub mod network;
 mod plan;
 mod relay;
 mod rootfs;
@@ -34,7 +35,8 @@ pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use network::{Attachment, Network, NetworkError, NetworkSettings};
+pub use plan::{Access, First, Input, Isolation, Plan, Sandbox, Volume, VolumeError};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

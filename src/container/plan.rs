@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
+use super::network::{Attachment, Link};
 use super::spec::Process;
 use crate::sys::pty::WindowSize;
 
@@ -19,6 +20,8 @@ pub struct Plan {
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,
+    /// What connects a private network.
+    pub link: Option<Link>,
 }
 
 /// How the container is separated from the host.
@@ -33,7 +36,8 @@ pub enum Isolation {
 #[derive(Debug)]
 pub struct Sandbox {
     pub hostname: String,
-    pub network: Network,
+    pub domain: Option<String>,
+    pub network: Attachment,
     /// Access to the root mount. Does not apply to volumes, `/dev` and `/dev/shm`.
     pub root: Access,
     pub volumes: Vec<Volume>,
@@ -47,15 +51,6 @@ pub enum First {
     Command,
     /// A small init of Overfuse, as with `docker run --init`: forwards signals and reaps orphans.
     Init,
-}
-
-/// The network that a container uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    #[default]
-    Host,
-    /// Its own network namespace, with only the loopback interface.
-    None,
 }
 
 /// Whether a mount can be written to.

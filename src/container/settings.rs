@@ -3,15 +3,14 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
-use std::path::Path;
-
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
 
 use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
+use super::network::{Link, Network, NetworkSettings, Planned, Programs};
+use super::plan::{Access, First, Input, Isolation, Plan, Sandbox, Volume};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
@@ -30,7 +29,8 @@ pub struct Settings {
     pub interactive: bool,
     /// Whether the container is removed when it ends.
     pub auto_remove: bool,
-    /// `None`: this host's name with this host's network, else the container's ID.
+    /// `None`: this host's name with this host's network, else the container's ID. With another container's network: the
+    /// name of that container.
     pub hostname: Option<String>,
     /// Whether process 1 is our init.
     pub init: bool,
@@ -38,7 +38,7 @@ pub struct Settings {
     pub read_only: bool,
     /// Whether the container only has another root directory, and no namespaces.
     pub chroot: bool,
-    pub network: Network,
+    pub network: NetworkSettings,
     /// With absolute sources.
     pub volumes: Vec<Volume>,
     pub security: Security,
@@ -61,43 +61,50 @@ impl Settings {
         Process::new(image, &self.wishes, &self.hostname(id))
     }
 
-    /// The plan of one run. Writes the files that it needs into the container's directory.
+    /// The plan of one run. Writes the files that it needs into the container's directory. `programs` are those that can
+    /// connect a private network.
     ///
     /// # Errors
-    /// A file cannot be written.
-    pub fn plan(&self, container: &Container, process: Process) -> Result<Plan, LaunchError> {
+    /// A file cannot be written, or [`LaunchError::Network`].
+    pub fn plan(&self, container: &Container, process: Process, programs: &Programs) -> Result<Plan, LaunchError> {
+        let (isolation, link) = self.isolation(container, programs)?;
         Ok(Plan {
             root: container.merged(),
             process,
-            isolation: self.isolation(&container.id, container.dir())?,
+            isolation,
             security: self.security.clone(),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
+            link,
         })
     }
 
-    fn isolation(&self, id: &str, dir: &Path) -> Result<Isolation, LaunchError> {
+    fn isolation(&self, container: &Container, programs: &Programs) -> Result<(Isolation, Option<Link>), LaunchError> {
         if self.chroot {
-            return Ok(Isolation::Chroot);
+            return Ok((Isolation::Chroot, None));
         }
-        let hostname = self.hostname(id);
-        let mut volumes = name_files(dir, &hostname, self.network)?;
+        let hostname = self.hostname(&container.id);
+        let Planned { attachment, link, names } = self.network.plan(container, &hostname, programs)?;
+        let mut volumes = name_files(container.dir(), &hostname, &names)?;
         volumes.extend(self.volumes.iter().cloned());
-        Ok(Isolation::Namespaces(Sandbox {
+        let sandbox = Sandbox {
             hostname,
-            network: self.network,
+            domain: self.network.domain.clone(),
+            network: attachment,
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
             volumes,
             first: if self.init { First::Init } else { First::Command },
-        }))
+        };
+        Ok((Isolation::Namespaces(sandbox), link))
     }
 
-    /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
-    fn hostname(&self, id: &str) -> String {
-        match (&self.hostname, self.network) {
+    /// The container's host name. The default is the host's with the host's network, as in docker, and otherwise the
+    /// container's ID.
+    pub fn hostname(&self, id: &str) -> String {
+        match (&self.hostname, &self.network.network) {
             (Some(name), _) => name.clone(),
             (None, Network::Host) => namespace::host_name(),
-            (None, Network::None) => id.chars().take(12).collect(),
+            (None, _) => id.chars().take(12).collect(),
         }
     }
 }

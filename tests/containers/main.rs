@@ -12,6 +12,7 @@ mod files;
 mod host;
 mod image;
 mod left_behind;
+mod network;
 mod signals;
 mod tables;
 mod terminal;

@@ -3,11 +3,12 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
+use super::network;
 use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
@@ -90,7 +91,7 @@ impl CreateArgs {
             init: self.init,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
-            network: self.network.network(),
+            network: self.network.network()?,
             volumes: self.volumes.volumes()?,
             security: self.security.security()?,
         })
@@ -109,16 +110,19 @@ impl CreateArgs {
     }
 }
 
-/// Enters the namespaces that this process needs to serve the container.
+/// Enters the namespaces that this process needs to serve the container of the store at `store`.
 ///
 /// # Errors
 /// This user may not run containers here.
-pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
+pub(super) fn enter(settings: &Settings, store: &Path) -> Result<Privilege> {
     if settings.chroot {
         return match sys::effective_uid() {
             0 => Ok(Privilege::Root),
             _ => bail!("--chroot needs root"),
         };
+    }
+    if let Some(privilege) = network::enter_users(settings, store)? {
+        return Ok(privilege);
     }
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     if privilege == Privilege::Root {

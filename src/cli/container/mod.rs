@@ -3,7 +3,9 @@
 pub(super) mod commit;
 mod create;
 pub(super) mod diff;
+mod network;
 mod options;
+pub(super) mod port;
 mod protect;
 pub(super) mod ps;
 pub(super) mod rm;

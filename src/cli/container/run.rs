@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::create::{CreateArgs, enter};
-use super::protect;
+use super::{network, protect};
 use crate::cli::{Exit, Global, root};
 use crate::container::{self, LaunchError, RunError, Settings, State, Status};
 use crate::fuse;
@@ -41,13 +41,15 @@ pub(super) struct Tracing {
 
 /// Runs a container. Removes it afterwards with `--rm`, or when its reads are traced.
 pub(super) fn container(global: &Global, args: &CreateArgs, trace: Option<Tracing>) -> Result<Exit> {
-    let settings = args.settings()?;
+    let mut settings = args.settings()?;
     protect::protect()?;
     let root = root::path(global)?;
-    let privilege = enter(&settings)?;
+    network::find_container(&mut settings, &root)?;
+    let privilege = enter(&settings, &root)?;
 
     let store = Store::open(&root)?;
     let image = store.image(&args.image().to_string_lossy())?;
+    settings.network.add_image_ports(image.config.config().as_ref());
     let container = args.create(&store, &image, &settings)?;
     let in_use = container.lock()?;
     let remove = settings.auto_remove || trace.is_some();
@@ -89,7 +91,7 @@ impl Run<'_> {
         let container = self.container;
         let process = self.settings.process(self.image.config.config().as_ref(), &container.id)?;
         let files = self.files()?.prepare(self.privilege)?;
-        let plan = self.settings.plan(container, process)?;
+        let plan = self.settings.plan(container, process, &network::programs())?;
         let mut running = State { status: Status::Running, started: Some(Instant::now()), ..State::default() };
         let status = container::run(&files, plan, |process| {
             running.process = process;

@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
+use crate::container::{
+    Access, Attachment, First, Input, Isolation, Launched, Plan, Process, Sandbox, Security, Wishes,
+};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -57,7 +59,8 @@ impl Run<'_> {
             process: Process::new(self.image.config.config().as_ref(), &wishes, NAME)?,
             isolation: Isolation::Namespaces(Sandbox {
                 hostname: NAME.into(),
-                network: Network::None,
+                domain: None,
+                network: Attachment::None,
                 root: Access::ReadWrite,
                 volumes: Vec::new(),
                 first: First::Command,
@@ -65,6 +68,7 @@ impl Run<'_> {
             security: Security::default(),
             input: Input::Nothing,
             window: None,
+            link: None,
         })
     }
 

@@ -14,7 +14,8 @@ pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Isolation, Network, Sandbox};
+use super::network::Attachment;
+use super::plan::{Isolation, Sandbox};
 use crate::sys::Capabilities;
 
 /// The security settings of a container.
@@ -59,17 +60,16 @@ impl Security {
     }
 
     /// The capabilities of the container's root. Docker's set without two: no device nodes may be made, because no
-    /// device cgroup limits which; and no raw packets on the host's network.
+    /// device cgroup limits which; and no raw packets on a network that leads anywhere. On a private one, they would
+    /// reach the host's loopback interface: the programs that connect it take any address from a packet.
     pub(super) fn capabilities(&self, isolation: &Isolation) -> Capabilities {
         if self.privileged {
             return Capabilities::ALL;
         }
         let set = Capabilities::CONTAINER.without(Capabilities::MAKE_NODES);
         match isolation {
-            Isolation::Namespaces(Sandbox { network: Network::None, .. }) => set,
-            Isolation::Namespaces(Sandbox { network: Network::Host, .. }) | Isolation::Chroot => {
-                set.without(Capabilities::RAW_PACKETS)
-            }
+            Isolation::Namespaces(Sandbox { network: Attachment::None, .. }) => set,
+            Isolation::Namespaces(_) | Isolation::Chroot => set.without(Capabilities::RAW_PACKETS),
         }
     }
 }

@@ -8,5 +8,5 @@ mod devices;
 mod kernel;
 mod mounts;
 mod own_program;
-mod probe;
+pub(crate) mod probe;
 mod working_directory;
