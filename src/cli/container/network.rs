@@ -16,13 +16,23 @@ pub(super) fn programs() -> Programs {
     Programs::find(&std::env::split_paths(&path).collect::<Vec<PathBuf>>())
 }
 
-/// For a new container with another one's network: replaces the name that the user gave by the other container's ID, and
-/// takes that one's host name.
+/// Completes the settings of a new container. For another container's network: replaces the name that the user gave by
+/// that one's ID, and takes its host name. Warns of ports that the network cannot publish, as docker does.
 ///
 /// # Errors
 /// There is no such container, or it is not running.
-pub(super) fn find_container(settings: &mut Settings, store: &Path) -> Result<()> {
-    let Network::Container(name) = &settings.network.network else { return Ok(()) };
+pub(super) fn complete(settings: &mut Settings, store: &Path) -> Result<()> {
+    let name = match &settings.network.network {
+        Network::Container(name) => name,
+        Network::Private(_) => return Ok(()),
+        other => {
+            if settings.network.publish_all || !settings.network.publish.is_empty() {
+                let other = if *other == Network::Host { "host" } else { "none" };
+                eprintln!("overfuse: warning: published ports are discarded with --network {other}");
+            }
+            return Ok(());
+        }
+    };
     let target = Store::open(store)?.container(name)?;
     network::process_of(&target)?;
     settings.hostname = Some(Settings::of(&target)?.hostname(&target.id));

@@ -44,7 +44,7 @@ pub(super) fn container(global: &Global, args: &CreateArgs, trace: Option<Tracin
     let mut settings = args.settings()?;
     protect::protect()?;
     let root = root::path(global)?;
-    network::find_container(&mut settings, &root)?;
+    network::complete(&mut settings, &root)?;
     let privilege = enter(&settings, &root)?;
 
     let store = Store::open(&root)?;

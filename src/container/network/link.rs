@@ -253,7 +253,7 @@ mod tests {
         let busy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = busy.local_addr().unwrap().port();
         let refused = allocate(&publish(&format!("127.0.0.1:{port}:80"))).unwrap_err();
-        let expected = format!("cannot publish port 80/tcp at 127.0.0.1:{port}: Address in use");
+        let expected = format!("cannot publish port 80/tcp at 127.0.0.1:{port}: Address already in use");
         assert!(refused.to_string().starts_with(&expected), "{refused}");
 
         let two = allocate(&publish("127.0.0.1::80-81")).unwrap();

@@ -1,5 +1,6 @@
 /* A program for containers that tries operations and prints the kernel's answers: "ok", or the error's text. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -42,6 +43,19 @@ static long abstract(const char *name) {
     return connect(fd, (struct sockaddr *)&at, offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
 }
 
+/* Sends each datagram back to its sender. */
+static long echo_datagrams(const char *port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(port))}, from;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at)) return -1;
+    for (;;) {
+        char text[100];
+        socklen_t size = sizeof from;
+        ssize_t got = recvfrom(fd, text, sizeof text, 0, (struct sockaddr *)&from, &size);
+        if (got < 0 || sendto(fd, text, got, 0, (struct sockaddr *)&from, size) < 0) return -1;
+    }
+}
+
 static long try(const char *what, const char *name) {
     if (!strcmp(what, "key")) return key(name);
     if (!strcmp(what, "unshare")) return unshare(CLONE_NEWUSER);
@@ -54,6 +68,7 @@ static long try(const char *what, const char *name) {
     if (!strcmp(what, "packet")) return socket(AF_PACKET, SOCK_RAW, 0);
     if (!strcmp(what, "raw")) return socket(AF_INET, SOCK_RAW, 6);
     if (!strcmp(what, "abstract")) return abstract(name);
+    if (!strcmp(what, "echo-datagrams")) return echo_datagrams(name);
     if (!strcmp(what, "personality")) return personality(atoi(name));
     if (!strcmp(what, "chroot")) return chroot("/");
     if (!strcmp(what, "old-getpid")) return old_call(20, 0);

@@ -5,60 +5,48 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
-use super::{private, soon};
-use crate::host::{Host, hosts};
+use super::{private, refusal_of, run, soon};
+use crate::host::hosts;
 
-/// The processes in the network of `host`'s containers or that serve it: those whose command line has `marker`.
-fn helpers(marker: &str) -> Vec<String> {
+const WAIT: &str = "echo ready; sleep 600";
+
+/// The number of processes of pasta that publish port 80 at `port`.
+fn pastas(port: u16) -> usize {
+    let marker = format!("127.0.0.1/{port}:80");
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains(marker) && (line.contains("pasta") || line.contains("slirp4netns"))).collect()
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&marker)).count()
 }
 
-/// Starts a container with a port that names its helper, and returns the marker.
-fn start(host: &Host, program: &str) -> (crate::host::Started, String) {
-    let flags = ["--name", "web", "--network", program, "-p", "127.0.0.1::80", "--rm"];
-    let started = host.start(&flags, "echo ready; sleep 600");
-    match program {
-        "pasta" => {
-            let port = host.published("web", "80").port();
-            (started, format!("127.0.0.1/{port}:80"))
-        }
-        // slirp4netns has no ports on its command line; it holds the socket in the container's directory.
-        _ => (started, String::new()),
-    }
+/// The process that serves a container.
+fn parent(pid: u64) -> rustix::process::Pid {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+    rustix::process::Pid::from_raw(parent.unwrap()).unwrap()
 }
 
 #[test]
 fn the_program_does_not_outlive_a_killed_launcher() {
-    for (host, program) in private().into_iter().filter(|(_, program)| *program == "pasta") {
-        let (mut started, marker) = start(&host, program);
-        assert_eq!(helpers(&marker).len(), 1, "{host}: {marker}");
-        started.signal(Signal::KILL);
-        started.child.wait().unwrap();
-        soon("the program ends", || helpers(&marker).is_empty().then_some(()));
+    for (host, program) in private() {
+        let _running = run(&host, "web", &["--network", program, "-p", "127.0.0.1::80"], WAIT);
+        let at = host.published("web", "80");
+        assert!(std::net::TcpListener::bind(at).is_err(), "{host}: {program}: the program has the port");
+        assert_eq!(pastas(at.port()), usize::from(program == "pasta"), "{host}: {program}");
+        let server = parent(host.first_process("web"));
+        rustix::process::kill_process(server, Signal::KILL).unwrap();
+        soon("the program ends", || (pastas(at.port()) == 0).then_some(()));
+        soon("the port is free", || std::net::TcpListener::bind(at).ok());
     }
 }
 
 #[test]
-fn a_published_port_is_free_again_when_the_container_has_ended_or_was_killed() {
+fn the_program_ends_with_the_container() {
     for (host, program) in private() {
-        for signal in [Signal::KILL, Signal::TERM] {
-            let (mut started, _) = start(&host, program);
-            let at = host.published("web", "80");
-            started.signal(signal);
-            if signal == Signal::TERM {
-                // The shell of the container does not handle it: end it another way.
-                started.child.kill().unwrap();
-            }
-            started.child.wait().unwrap();
-            soon("the port is free", || std::net::TcpListener::bind(at).ok());
-            let _ = host.overfuse().args(["rm", "web"]).output().unwrap();
-        }
-        // And after a normal end, at once.
-        let output = host.run(&["--network", program, "-p", "127.0.0.1::80"], &["-c", "true"]);
-        assert!(output.status.success(), "{host}: {program}: {output:?}");
+        let flags = ["--network", program, "-p", "127.0.0.1::80"];
+        let mut running = run(&host, "web", &flags, "echo ready; cat /dev/null; sleep 1");
+        let at = host.published("web", "80");
+        assert!(running.started.child.wait().unwrap().success(), "{host}: {program}");
+        drop(std::net::TcpListener::bind(at).unwrap());
     }
 }
 
@@ -72,7 +60,7 @@ fn without_a_program_the_line_names_the_package() {
         ] {
             let mut run = host.command(&["--network", network], &["-c", "true"]);
             let output = run.env("PATH", "/nowhere").output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
+            let said = refusal_of(&output);
             assert_eq!((output.status.code(), said), (Some(125), format!("overfuse: {expected}\n")), "{host}");
             assert_eq!(host.containers(), 0, "{host}");
         }
@@ -97,7 +85,7 @@ fn what_the_program_says_is_the_reason() {
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
             let mut run = host.command(&["--network", "private"], &["-c", "echo never"]);
             let output = run.env("PATH", format!("{}:{path}", dir.display())).output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
+            let said = refusal_of(&output);
             assert!(said.starts_with(&format!("overfuse: {expected}")) && said.lines().count() == 1, "{host}: {said}");
             assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(125), &b""[..]), "{host}");
         }

@@ -2,56 +2,58 @@
 
 use std::net::TcpListener;
 
-use super::{echoed_at, end, outer_address, private, said_at, soon, with_pasta};
+use super::{echoed_at, outer_address, private, private_with, run, said_at, soon, with_pasta};
+use crate::escapes::probe;
 use crate::host::{hosts, hosts_with};
 use crate::image::Twist;
+use crate::need;
 
 /// Servers on the container's TCP ports 80 and 81, and UDP port 53.
-const SERVERS: &str = "busybox nc -ll -p 80 -e echo eighty & busybox nc -ll -p 81 -e echo next & \
-    busybox nc -u -ll -p 53 -e cat & echo ready; sleep 600";
+const SERVERS: &str = "mkdir /a /b; echo eighty > /a/index.html; echo next > /b/index.html; \
+    busybox httpd -p 80 -h /a; busybox httpd -p 81 -h /b; busybox test ! -e /bin/probe || probe echo-datagrams 53 & echo ready; sleep 600";
 
 #[test]
 fn published_ports_lead_to_the_container() {
-    for (host, program) in private() {
+    need!(cc);
+    for (host, program) in private_with(|| probe::image().unwrap()) {
         let ports = ["-p", "127.0.0.1::80-81", "-p", "127.0.0.1::53/udp"];
-        let container = host.start(&[&["--name", "web", "--network", program][..], &ports].concat(), SERVERS);
+        let container = run(&host, "web", &[&["--network", program][..], &ports].concat(), SERVERS);
         assert_eq!(said_at(host.published("web", "80")), "eighty\n", "{host}: {program}");
         assert_eq!(said_at(host.published("web", "81/tcp")), "next\n", "{host}: {program}");
         assert_eq!(echoed_at(host.published("web", "53/udp"), "asked"), "asked", "{host}: {program}");
-        end(container);
+        drop(container);
     }
 }
 
 #[test]
 fn a_port_without_an_address_is_published_on_all_of_them() {
     for (host, program) in private() {
-        let container = host.start(&["--name", "web", "--network", program, "-p", "80"], SERVERS);
+        let container = run(&host, "web", &["--network", program, "-p", "80"], SERVERS);
         let published = host.published("web", "80");
         assert!(published.ip().is_unspecified(), "{host}: {published}");
         for address in ["127.0.0.1".parse().unwrap(), outer_address()] {
             assert_eq!(said_at((address, published.port()).into()), "eighty\n", "{host}: {program}: {address}");
         }
-        end(container);
+        drop(container);
     }
 }
 
 #[test]
 fn publishing_a_port_makes_the_network_private() {
     for host in with_pasta() {
-        let container = host.start(&["--name", "web", "-p", "127.0.0.1::80"], SERVERS);
+        let container = run(&host, "web", &["-p", "127.0.0.1::80"], SERVERS);
         assert_eq!(said_at(host.published("web", "80")), "eighty\n", "{host}");
-        end(container);
+        drop(container);
     }
 }
 
 #[test]
 fn all_exposed_ports_are_published_where_that_is_asked_for() {
-    if !crate::support::need::all(&["pasta"]) {
-        return;
-    }
+    need!(cc, pasta);
     let exposed = serde_json::json!({ "80/tcp": {}, "53/udp": {} });
-    for host in hosts_with(|_| Twist::says("ExposedPorts", exposed.clone())) {
-        let container = host.start(&["--name", "web", "-P", "--expose", "81-82"], SERVERS);
+    let image = || Twist { config: Twist::says("ExposedPorts", exposed.clone()).config, ..probe::image().unwrap() };
+    for host in hosts_with(|_| image()) {
+        let container = run(&host, "web", &["-P", "--expose", "81-82"], SERVERS);
         assert_eq!(said_at(host.published("web", "80")), "eighty\n", "{host}");
         assert_eq!(echoed_at(host.published("web", "53/udp"), "asked"), "asked", "{host}");
         let listed = host.overfuse().args(["port", "web"]).output().unwrap();
@@ -59,7 +61,7 @@ fn all_exposed_ports_are_published_where_that_is_asked_for() {
         let mut ports: Vec<&str> = listed.lines().map(|line| line.split(" -> ").next().unwrap()).collect();
         ports.sort_unstable();
         assert_eq!(ports, ["53/udp", "80/tcp", "81/tcp", "82/tcp"], "{host}");
-        end(container);
+        drop(container);
     }
 }
 
@@ -82,7 +84,7 @@ fn a_busy_port_is_one_clear_line_and_no_container_runs() {
     let at = busy.local_addr().unwrap();
     for (host, program) in private() {
         let said = host.refusal(&["--network", program, "-p", &format!("127.0.0.1:{}:80", at.port())]);
-        let expected = format!("overfuse: cannot publish port 80/tcp at {at}: Address in use (os error 98)\n");
+        let expected = format!("overfuse: cannot publish port 80/tcp at {at}: Address already in use (os error 98)\n");
         assert_eq!(said, expected, "{host}: {program}");
         assert_eq!(host.containers(), 0, "{host}: {program}");
     }
@@ -91,20 +93,20 @@ fn a_busy_port_is_one_clear_line_and_no_container_runs() {
 #[test]
 fn two_containers_do_not_get_the_same_port() {
     for host in with_pasta() {
-        let one = host.start(&["--name", "one", "-p", "127.0.0.1::80"], SERVERS);
+        let one = run(&host, "one", &["-p", "127.0.0.1::80"], SERVERS);
         let port = host.published("one", "80").port();
         let said = host.refusal(&["-p", &format!("127.0.0.1:{port}:80")]);
-        assert!(said.contains("Address in use"), "{host}: {said}");
+        assert!(said.contains("Address already in use"), "{host}: {said}");
         // The first free port of a range.
         if let Some(next) = port.checked_add(20) {
             let range = format!("127.0.0.1:{port}-{next}:80");
-            let two = host.start(&["--name", "two", "-p", &range], SERVERS);
+            let two = run(&host, "two", &["-p", &range], SERVERS);
             let second = host.published("two", "80");
             assert!(second.port() > port && second.port() <= next, "{host}: {second}");
             assert_eq!(said_at(second), "eighty\n", "{host}");
-            end(two);
+            drop(two);
         }
-        end(one);
+        drop(one);
         soon("publish the port again", || {
             host.run(&["-p", &format!("127.0.0.1:{port}:80")], &["-c", "true"]).status.success().then_some(())
         });
@@ -113,9 +115,7 @@ fn two_containers_do_not_get_the_same_port() {
 
 #[test]
 fn ordinary_users_learn_why_they_do_not_get_a_low_port() {
-    if !crate::support::need::all(&["pasta"]) {
-        return;
-    }
+    need!(pasta);
     for host in hosts().into_iter().filter(|host| !host.is_root()) {
         let said = host.refusal(&["-p", "127.0.0.1:79:80"]);
         let expected = "overfuse: cannot publish port 80/tcp at 127.0.0.1:79: Permission denied (os error 13); only root \

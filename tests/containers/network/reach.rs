@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use super::{end, outer_address, private, said_at, serve, with_pasta};
+use super::{fetch, outer_address, private, run, serve, soon, with_pasta};
 use crate::escapes::probe;
 use crate::host::{Host, hosts, hosts_with};
 use crate::need;
@@ -12,7 +12,7 @@ use crate::support::need;
 
 /// What a container on `network` gets from a server of the host.
 fn got(host: &Host, network: &str, at: &str, port: u16) -> String {
-    host.prints(&["--network", network], &format!("busybox nc -w 2 {at} {port} </dev/null 2>/dev/null || echo nothing"))
+    host.prints(&["--network", network], &fetch(at, port))
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_private_network_reaches_the_hosts_outer_address_and_not_its_loopback_interf
         assert_eq!(got(&host, program, &outer, all), "all", "{host}: {program}");
         for at in ["127.0.0.1", "10.209.83.2", "10.209.83.3", &outer] {
             assert_eq!(got(&host, program, at, loopback), "nothing", "{host}: {program}: {at}");
-            let send = format!("echo x | busybox nc -u -w 1 {at} {udp}; true");
+            let send = format!("busybox timeout 1 busybox tftp -g -l /tmp/x -r x {at} {udp} 2>/dev/null; true");
             host.prints(&["--network", program], &send);
         }
         let received = datagrams.recv(&mut [0; 9]).map_err(|error| error.kind());
@@ -70,8 +70,7 @@ fn the_hosts_server_can_be_named_by_host_gateway() {
     let all = serve("0.0.0.0", "all");
     for (host, program) in private() {
         let flags = ["--network", program, "--add-host", "host.docker.internal:host-gateway"];
-        let script = format!("busybox nc -w 2 host.docker.internal {all} </dev/null");
-        assert_eq!(host.prints(&flags, &script), "all", "{host}: {program}");
+        assert_eq!(host.prints(&flags, &fetch("host.docker.internal", all)), "all", "{host}: {program}");
     }
 }
 
@@ -105,21 +104,21 @@ fn raw_packets_do_not_lead_around_the_rules() {
 #[test]
 fn containers_with_private_networks_do_not_reach_each_other_unless_published() {
     for host in with_pasta() {
-        let script = "busybox nc -ll -p 80 -e echo other & echo ready; sleep 600";
-        let other = host.start(&["--name", "other", "-p", "80"], script);
+        let script = "echo other > /tmp/index.html; busybox httpd -p 80 -h /tmp; echo ready; sleep 600";
+        let other = run(&host, "other", &["-p", "80"], script);
         let port = host.published("other", "80").port();
-        said_at(([127, 0, 0, 1], port).into());
         // Its own address is the same as the other one's.
         assert_eq!(got(&host, "private", "10.209.83.100", 80), "nothing", "{host}");
-        assert_eq!(got(&host, "private", &outer_address().to_string(), port), "other", "{host}");
-        end(other);
+        let outer = outer_address().to_string();
+        soon("reach the other container", || (got(&host, "private", &outer, port) == "other").then_some(()));
+        drop(other);
     }
 }
 
 #[test]
 fn every_user_of_a_container_may_use_low_ports_of_its_own_network() {
     for host in with_pasta() {
-        let script = "busybox nc -ll -p 80 -e echo mine & busybox sleep 1; busybox nc -w 2 127.0.0.1 80 </dev/null";
+        let script = "echo mine > /tmp/index.html; busybox httpd -p 80 -h /tmp; busybox wget -qO- http://127.0.0.1/";
         let user: &[&str] = if host.has_users() { &["-u", "1000"] } else { &[] };
         assert_eq!(host.prints(&[&["--network", "private"], user].concat(), script), "mine", "{host}");
     }

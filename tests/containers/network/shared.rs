@@ -1,53 +1,42 @@
 //! `--network container:NAME`: two containers in one network.
 
-use super::{end, soon, with_pasta};
-use crate::host::hosts;
+use super::{run, with_pasta};
+use crate::host::{Host, hosts};
 
-const SERVER: &str = "busybox nc -ll -p 8080 -e echo first & echo ready; sleep 600";
+const SERVER: &str = "echo first > /tmp/index.html; busybox httpd -p 8080 -h /tmp; echo ready; sleep 600";
 
 /// Prints names, interfaces and what the first container serves.
 const LOOK: &str =
-    "hostname; cat /etc/hostname; busybox tail -n 1 /etc/hosts; busybox nc -w 2 127.0.0.1 8080 </dev/null";
+    "hostname; cat /etc/hostname; busybox tail -n 1 /etc/hosts; busybox wget -qO- http://127.0.0.1:8080/";
 
 #[test]
 fn a_container_joins_the_network_and_names_of_another() {
     for host in with_pasta() {
         for flags in [&["--network", "private"][..], &["--network", "private", "--init"]] {
-            let first = host.start(&[flags, &["--name", "first", "-h", "web"]].concat(), SERVER);
+            let first = run(&host, "first", &[flags, &["-h", "web"]].concat(), SERVER);
             let joins = ["--network", "container:first"];
-            let printed = soon("reach the first container", || {
-                let output = host.run(&joins, &["-c", LOOK]);
-                output.status.success().then_some(String::from_utf8(output.stdout).unwrap())
-            });
-            assert_eq!(printed, "web\nweb\n10.209.83.100\tweb\nfirst\n", "{host}: {flags:?}");
-            assert_eq!(host.prints(&joins, "readlink /proc/self/ns/net"), link_of(&host, "first", &joins), "{host}");
-            end(first);
+            assert_eq!(host.prints(&joins, LOOK), "web\nweb\n10.209.83.100\tweb\nfirst", "{host}: {flags:?}");
+            assert_eq!(host.prints(&joins, "readlink /proc/self/ns/net"), network_of(&host, "first"), "{host}");
+            drop(first);
         }
     }
 }
 
-/// The network namespace of a container, as another one in it sees it.
-fn link_of(host: &crate::host::Host, name: &str, joins: &[&str]) -> String {
-    let state = std::fs::read_dir(host.path("store/containers")).unwrap().find_map(|entry| {
-        let dir = entry.unwrap().path();
-        let config: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("config.json")).ok()?).ok()?;
-        (config["name"] == name).then(|| dir.join("state.json"))
-    });
-    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(state.unwrap()).unwrap()).unwrap();
-    let pid = state["process"]["pid"].as_u64().unwrap();
-    let link = std::fs::read_link(format!("/proc/{pid}/ns/net"));
-    link.unwrap_or_else(|error| panic!("{host}: {joins:?}: {error}")).display().to_string()
+/// The network namespace of a container.
+fn network_of(host: &Host, name: &str) -> String {
+    let link = std::fs::read_link(format!("/proc/{}/ns/net", host.first_process(name)));
+    link.unwrap_or_else(|error| panic!("{host}: {name}: {error}")).display().to_string()
 }
 
 #[test]
 fn a_network_that_leads_nowhere_can_be_shared_too() {
     for host in hosts() {
         for network in ["none", "host"] {
-            let first = host.start(&["--name", "first", "--network", network], "echo ready; sleep 600");
+            let first = run(&host, "first", &["--network", network], "echo ready; sleep 600");
             let joins = ["--network", "container:first"];
             let shared = host.prints(&joins, "readlink /proc/self/ns/net");
-            assert_eq!(shared, link_of(&host, "first", &joins), "{host}: {network}");
-            end(first);
+            assert_eq!(shared, network_of(&host, "first"), "{host}: {network}");
+            drop(first);
         }
     }
 }
@@ -55,7 +44,7 @@ fn a_network_that_leads_nowhere_can_be_shared_too() {
 #[test]
 fn what_another_containers_network_cannot_have_is_refused_in_dockers_words() {
     for host in hosts() {
-        let first = host.start(&["--name", "first", "--network", "none"], "echo ready; sleep 600");
+        let first = run(&host, "first", &["--network", "none"], "echo ready; sleep 600");
         for (flag, value, what) in [
             ("-h", "x", "hostname"),
             ("--dns", "1.1.1.1", "dns"),
@@ -67,7 +56,7 @@ fn what_another_containers_network_cannot_have_is_refused_in_dockers_words() {
             let expected = format!("overfuse: conflicting options: {what} and the container type network mode\n");
             assert_eq!(said, expected, "{host}");
         }
-        end(first);
+        drop(first);
     }
 }
 

@@ -119,10 +119,6 @@ impl NetworkArgs {
             _ if publishes => Network::Private(None),
             _ => Network::Host,
         };
-        if publishes && matches!(network, Network::Host | Network::None) {
-            let name = if network == Network::Host { "host" } else { "none" };
-            eprintln!("overfuse: warning: published ports are discarded with --network {name}");
-        }
         let settings = NetworkSettings {
             network,
             publish: self.publish.iter().flat_map(|arg| arg.0.clone()).collect(),
