@@ -267,7 +267,7 @@ mod tests {
                 Err(error) => assert!(error.to_string().contains(&format!("{port}-{}", port + 1)), "{error}"),
             }
         }
-        let elsewhere = allocate(&publish("192.0.2.255:1234:80")).unwrap_err();
-        assert!(elsewhere.to_string().starts_with("cannot publish port 80/tcp at 192.0.2.255:1234"), "{elsewhere}");
+        let elsewhere = allocate(&publish("198.51.100.7:1234:80")).unwrap_err();
+        assert!(elsewhere.to_string().starts_with("cannot publish port 80/tcp at 198.51.100.7:1234"), "{elsewhere}");
     }
 }

@@ -118,12 +118,12 @@ pub(super) struct ResolvConf {
 /// host's are replaced by the forwarder.
 pub(super) fn resolv_conf(of_host: &str, wishes: &Resolver, forwarder: Option<IpAddr>) -> ResolvConf {
     let values = |key: &str| -> Vec<String> {
-        let lines = of_host.lines().filter_map(|line| {
+        // Of several lines, resolvers use the last one.
+        let last = of_host.lines().rev().find_map(|line| {
             let mut words = line.split_whitespace();
             (words.next() == Some(key)).then(|| words.map(str::to_owned).collect::<Vec<_>>())
         });
-        // Of several lines, resolvers use the last one.
-        lines.last().unwrap_or_default()
+        last.unwrap_or_default()
     };
     let of_host_servers = of_host.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

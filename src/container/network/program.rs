@@ -1,4 +1,5 @@
-//! The programs that connect a private network to the host's, and their command lines. Pure, but for finding them.
+//! The programs that connect a private network to the host's, and their command lines. Pure, but for finding them and asking for
+//! a version.
 //!
 //! Each serves packets of the container as ordinary sockets of the host. The caller makes the network namespace standard
 //! input (pasta) or output (slirp4netns), because both take it as a path, and a path through `/proc/self` cannot lead to
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,15 +70,38 @@ impl Programs {
         Programs([Helper::Pasta, Helper::Slirp4netns].into_iter().filter_map(find).collect())
     }
 
-    /// The program that was asked for; else pasta, or slirp4netns where there is no pasta.
+    /// The program that was asked for; else pasta. slirp4netns where there is no pasta, or one so old that slirp4netns
+    /// is better.
     ///
     /// # Errors
     /// [`NetworkError::NoProgram`].
     pub(super) fn choose(&self, asked: Option<Helper>) -> Result<Program, NetworkError> {
-        let found = self.0.iter().find(|(helper, _)| asked.is_none_or(|asked| asked == *helper));
-        let (helper, path) = found.ok_or(NetworkError::NoProgram { asked })?;
+        let mut found = self.0.iter().filter(|(helper, _)| asked.is_none_or(|asked| asked == *helper));
+        let first = found.next().ok_or(NetworkError::NoProgram { asked })?;
+        let (helper, path) = match found.next() {
+            Some(second) if is_old(&version(&first.1)) => second,
+            _ => first,
+        };
         Ok(Program { helper: *helper, path: path.clone() })
     }
+}
+
+/// What a program says about its version; empty where it says nothing.
+fn version(path: &Path) -> String {
+    let output = Command::new(path).arg("--version").env_clear().stdin(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// Whether this pasta is older than the rewrite of its flows in 2024. Those send data twice after the container has
+/// closed its half of a connection, and lose answers to datagrams from the loopback interface to a remapped port.
+///
+/// Versions are dates: `pasta 2024_12_11.09478d5`, in Debian `pasta 0.0~git20250503.587980c-2`. Debian 12 has
+/// `pasta unknown version`.
+fn is_old(version: &str) -> bool {
+    const REWRITTEN: u32 = 20_240_821;
+    let digits: String = version.lines().next().unwrap_or("").chars().filter(|&c| c != '_').collect();
+    let mut numbers = digits.split(|c: char| !c.is_ascii_digit()).filter(|number| number.len() == 8);
+    numbers.find_map(|number| number.parse::<u32>().ok()).is_none_or(|date| date < REWRITTEN)
 }
 
 /// The program for one network.
@@ -232,9 +257,30 @@ mod tests {
         assert_eq!(chosen(None), Ok(Helper::Slirp4netns));
         let asked = Some(Helper::Pasta);
         assert_eq!(chosen(asked), Err(NetworkError::NoProgram { asked }));
-        std::fs::write(dir.path().join("pasta"), "").unwrap();
+        let pasta = dir.path().join("pasta");
+        let install = |version: &str| {
+            std::fs::write(&pasta, format!("#!/bin/sh\necho pasta {version}\n")).unwrap();
+            std::fs::set_permissions(&pasta, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        install("unknown version");
+        assert_eq!(chosen(None), Ok(Helper::Slirp4netns));
+        install("2025_05_03.587980c");
         assert_eq!(chosen(None), Ok(Helper::Pasta));
         assert_eq!(chosen(Some(Helper::Slirp4netns)), Ok(Helper::Slirp4netns));
+    }
+
+    #[test]
+    fn the_version_of_pasta_is_a_date() {
+        for (version, old) in [
+            ("pasta unknown version\nCopyright Red Hat\n", true),
+            ("pasta 0.0~git20230309.7c7625d-1", true),
+            ("pasta 2024_06_24.1ee2eca", true),
+            ("pasta 2024_12_11.09478d5", false),
+            ("pasta 0.0~git20250503.587980c-2\nCopyright 20230101", false),
+            ("", true),
+        ] {
+            assert_eq!(is_old(version), old, "{version}");
+        }
     }
 
     #[test]
