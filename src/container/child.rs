@@ -13,6 +13,7 @@ use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
 use super::isolation::Security;
+use super::mounts;
 use super::network::{self, Attachment};
 use super::plan::{First, Input, Isolation, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
@@ -28,7 +29,7 @@ pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
 
 /// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
-const FAILED: i32 = 125;
+pub(super) const FAILED: i32 = 125;
 
 /// At most this many bytes of an image's `/etc/passwd` or `/etc/group` are read.
 const ACCOUNTS_MAX: u64 = 16 << 20;
@@ -160,12 +161,13 @@ impl Place {
 
 fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> {
     namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
+    let opened = mounts::open(sandbox, security)?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
     if let Some(domain) = &sandbox.domain {
         namespace::set_domain_name(domain).doing(format!("set the domain name {domain:?}"))?;
     }
-    rootfs::assemble(path, sandbox, security)
+    rootfs::assemble(path, sandbox, &opened, security)
 }
 
 fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::account::UnknownAccount;
 use super::isolation::FilterError;
 use super::network::NetworkError;
+use crate::store::StoreError;
 use crate::sys::Errno;
 
 /// Why a container did not start.
@@ -27,11 +28,13 @@ pub enum LaunchError {
     )]
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
     #[error(transparent)]
-    Filter(#[from] FilterError),
-    #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     #[error("{} is not a device", .0.display())]
     NoDevice(PathBuf),
+    #[error("{0}")]
+    Volume(String),
     #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]
     OverProc(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's root", .0.display())]
@@ -50,6 +53,17 @@ pub enum LaunchError {
     Garbled(String),
 }
 
+impl LaunchError {
+    /// The exit code of a container that did not start, as docker has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            LaunchError::NotFound { .. } => 127,
+            LaunchError::CannotExecute { .. } => 126,
+            _ => 125,
+        }
+    }
+}
+
 /// What is missing when a program is not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Absent {
@@ -59,6 +73,14 @@ pub enum Absent {
     File,
     #[error("the file exists, but its interpreter or loader does not")]
     Interpreter,
+}
+
+/// A volume of the store cannot be used.
+impl From<StoreError> for LaunchError {
+    fn from(error: StoreError) -> LaunchError {
+        let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        LaunchError::Volume(format!("{error}{reason}"))
+    }
 }
 
 /// Adds to an error which step failed.

@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LaunchError};
+use super::mounts::Mount;
 use super::network::Names;
-use super::plan::{Access, Volume};
 
 /// Directories and files that a container's mounts need.
 const MOUNT_POINTS: [(&str, &[&str]); 4] =
@@ -37,20 +37,16 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     Ok(layer)
 }
 
-/// The container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`, as volumes: written into `dir`, or another
+/// The container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`, as mounts: written into `dir`, or another
 /// container's.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(super) fn name_files(dir: &Path, hostname: &str, names: &Names) -> Result<Vec<Volume>, LaunchError> {
-    let volume = |source: PathBuf, name: &str| Volume {
-        source,
-        target: Path::new("/etc").join(name),
-        access: Access::ReadWrite,
-    };
+pub(super) fn name_files(dir: &Path, hostname: &str, names: &Names) -> Result<Vec<Mount>, LaunchError> {
+    let mount = |source: PathBuf, name: &str| Mount::bind(source, Path::new("/etc").join(name));
     let (hosts, resolv_conf) = match names {
         Names::Of(other) => {
-            let shared = ["hostname", "hosts", "resolv.conf"].map(|name| volume(other.dir().join(name), name));
+            let shared = ["hostname", "hosts", "resolv.conf"].map(|name| mount(other.dir().join(name), name));
             return Ok(shared.into());
         }
         Names::Own { hosts, resolv_conf } => (hosts, resolv_conf),
@@ -58,7 +54,7 @@ pub(super) fn name_files(dir: &Path, hostname: &str, names: &Names) -> Result<Ve
     let write = |(name, content): (&str, &str)| {
         let source = dir.join(name);
         fs::write(&source, content).doing(format!("write {}", source.display()))?;
-        Ok(volume(source, name))
+        Ok(mount(source, name))
     };
     let hostname = format!("{hostname}\n");
     [("hostname", hostname.as_str()), ("hosts", hosts), ("resolv.conf", resolv_conf)].into_iter().map(write).collect()

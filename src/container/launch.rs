@@ -5,9 +5,11 @@ use super::error::{Doing, LaunchError};
 use super::network::Linked;
 use super::plan::{Input, Plan};
 use super::relay::Relay;
-use crate::sys::Channel;
-use crate::sys::process::{self, Child, ProcessId, Status};
+use std::os::fd::OwnedFd;
+
+use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
+use crate::sys::{Channel, Errno};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
@@ -28,20 +30,11 @@ impl Launched {
     ///
     /// # Errors
     /// The kernel refuses the namespaces, or there is more than one thread (`EDEADLK`).
-    pub fn new(mut plan: Plan) -> Result<Launched, LaunchError> {
+    pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
-        let link = plan.link.take();
-        let namespaces = child::namespaces(&plan.isolation);
-        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
-        let (child, channel) = spawned.doing("make the container's namespaces")?;
-        match link.map(|link| link.start(child.id())).transpose() {
-            Ok(link) => Ok(Launched { child, channel, messages, input, link }),
-            Err(error) => {
-                end(child, channel);
-                Err(error)
-            }
-        }
+        let (child, channel, link) = first_process(plan, Streams::default())?;
+        Ok(Launched { child, channel, messages, input, link })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
@@ -73,6 +66,45 @@ impl Launched {
         let _ = self.channel.send(child::GO, None);
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
+    }
+}
+
+/// The standard streams of a container's first process. `None` keeps this process's.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) input: Option<OwnedFd>,
+    pub(super) output: Option<OwnedFd>,
+    pub(super) error: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn take(self) -> Result<(), Errno> {
+        for (stream, fd) in [(Stream::Input, self.input), (Stream::Output, self.output), (Stream::Error, self.error)] {
+            if let Some(fd) = fd {
+                process::replace_standard(stream, fd)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the first process, which waits for [`child::GO`] on the channel, and starts to connect its network. This process
+/// must have one thread now.
+pub(super) fn first_process(mut plan: Plan, streams: Streams) -> Result<(Child, Channel, Option<Linked>), LaunchError> {
+    let link = plan.link.take();
+    let namespaces = child::namespaces(&plan.isolation);
+    let work = |channel| match streams.take() {
+        Ok(()) => child::run(plan, channel),
+        Err(_) => child::FAILED,
+    };
+    let spawned = process::spawn_connected(namespaces, work);
+    let (child, channel) = spawned.doing("make the container's namespaces")?;
+    match link.map(|link| link.start(child.id())).transpose() {
+        Ok(link) => Ok((child, channel, link)),
+        Err(error) => {
+            end(child, channel);
+            Err(error)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Wishes + image config ──spec──► Process ──┐
-//!   volumes, network, … ──────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
+//!   mounts, network, … ───────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
 //! ```
 //!
 //! The process that starts a container stays its supervisor: it serves the root file system and forwards signals and
@@ -10,18 +10,26 @@
 //!
 //! Process 1 of the container is the command itself, as with `docker run`: signals that it does not handle have no
 //! effect on it. With [`First::Init`], process 1 is a small init of Overfuse.
+#![allow(missing_docs)]
 
 mod account;
+mod attach;
 mod child;
 mod command;
+mod control;
 mod error;
 mod files;
 mod init;
 mod isolation;
 mod launch;
+mod life;
+pub mod log;
+mod monitor;
+mod mounts;
 pub mod network;
 mod plan;
 mod relay;
+mod restart;
 mod rootfs;
 mod serve;
 mod settings;
@@ -29,14 +37,24 @@ mod spec;
 mod state;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
+pub use attach::{Attach, DetachKeys, Left, NoKeys};
+pub use control::{Control, ControlError};
 pub use error::{Absent, LaunchError};
 pub use files::skeleton;
 pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
 };
 pub use launch::Launched;
+pub use life::Life;
+pub use monitor::{Job, Starter};
+pub use mounts::{
+    Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
+    VolumeMount, VolumeName, bytes, gather, inherited,
+};
 pub use network::{Attachment, Network, NetworkError, NetworkSettings};
-pub use plan::{Access, First, Input, Isolation, Plan, Sandbox, Volume, VolumeError};
+pub use plan::{Access, First, Input, Isolation, Plan, Sandbox};
+pub use relay::host_window;
+pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};

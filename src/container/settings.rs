@@ -3,14 +3,18 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
+use std::collections::BTreeMap;
+
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
 
 use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
+use super::life::Life;
+use super::mounts::{MountKind, Mounts};
 use super::network::{Link, Network, NetworkSettings, Planned, Programs};
-use super::plan::{Access, First, Input, Isolation, Plan, Sandbox, Volume};
+use super::plan::{Access, First, Input, Isolation, Plan, Sandbox};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
@@ -29,9 +33,12 @@ pub struct Settings {
     pub interactive: bool,
     /// Whether the container is removed when it ends.
     pub auto_remove: bool,
+    pub life: Life,
     /// `None`: this host's name with this host's network, else the container's ID. With another container's network: the
     /// name of that container.
     pub hostname: Option<String>,
+    /// The container's own labels; those of its image are added where labels are shown.
+    pub labels: BTreeMap<String, String>,
     /// Whether process 1 is our init.
     pub init: bool,
     /// Whether the root can be changed.
@@ -39,8 +46,7 @@ pub struct Settings {
     /// Whether the container only has another root directory, and no namespaces.
     pub chroot: bool,
     pub network: NetworkSettings,
-    /// With absolute sources.
-    pub volumes: Vec<Volume>,
+    pub mounts: Mounts,
     pub security: Security,
 }
 
@@ -65,7 +71,7 @@ impl Settings {
     /// connect a private network.
     ///
     /// # Errors
-    /// A file cannot be written, or [`LaunchError::Network`].
+    /// A file cannot be written, a volume is gone, or [`LaunchError::Network`].
     pub fn plan(&self, container: &Container, process: Process, programs: &Programs) -> Result<Plan, LaunchError> {
         let (isolation, link) = self.isolation(container, programs)?;
         Ok(Plan {
@@ -85,21 +91,29 @@ impl Settings {
         }
         let hostname = self.hostname(&container.id);
         let Planned { attachment, link, names } = self.network.plan(container, &hostname, programs)?;
-        let mut volumes = name_files(container.dir(), &hostname, &names)?;
-        volumes.extend(self.volumes.iter().cloned());
+        let mut mounts = name_files(container.dir(), &hostname, &names)?;
+        // A mount of the user replaces ours.
+        mounts.retain(|ours| self.mounts.list.iter().all(|mount| mount.target != ours.target));
+        mounts.extend(self.mounts.list.iter().cloned());
+        let names = mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Volume(volume) => volume.name.name(),
+            _ => None,
+        });
+        let volumes = names.map(|name| container.volume(name)).collect::<Result<_, _>>()?;
         let sandbox = Sandbox {
             hostname,
             domain: self.network.domain.clone(),
             network: attachment,
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            mounts,
             volumes,
+            shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
         };
         Ok((Isolation::Namespaces(sandbox), link))
     }
 
-    /// The container's host name. The default is the host's with the host's network, as in docker, and otherwise the
-    /// container's ID.
+    /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
     pub fn hostname(&self, id: &str) -> String {
         match (&self.hostname, &self.network.network) {
             (Some(name), _) => name.clone(),

@@ -21,6 +21,7 @@ use super::{Idle, IoUring, OptionError, Options};
 
 /// Why a mount failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum MountError {
     #[error("mount point {at}")]
     At { at: PathBuf, source: Errno },
@@ -36,6 +37,7 @@ pub enum MountError {
 
 /// Why a remount failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum RemountError {
     #[error(transparent)]
     Options(#[from] OptionError),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,9 +21,29 @@ impl Instant {
         Instant(Timestamp::now())
     }
 
+    /// The time `seconds` after 1970-01-01; `None` if it is too far away.
+    pub fn from_seconds(seconds: i64) -> Option<Instant> {
+        Timestamp::from_second(seconds).ok().map(Instant)
+    }
+
+    /// The time `seconds` earlier; `None` if it is too far away.
+    pub fn before(self, seconds: u64) -> Option<Instant> {
+        Instant::from_seconds(self.0.as_second().checked_sub_unsigned(seconds)?)
+    }
+
     /// Whether this is a real time. Reproducible builders write 1970, and Go's zero time is in the year 1.
     pub fn is_told(&self) -> bool {
         self.0.as_second() > 0
+    }
+
+    /// The time `by` after this; `None` beyond the year 9999.
+    pub fn later(self, by: Duration) -> Option<Instant> {
+        self.0.checked_add(by).ok().map(Instant)
+    }
+
+    /// The time `by` before this; `None` before the year -9999.
+    pub fn earlier(self, by: Duration) -> Option<Instant> {
+        self.0.checked_sub(by).ok().map(Instant)
     }
 
     /// Whole seconds from `earlier` to this time; negative when `earlier` is later.

@@ -33,6 +33,7 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    /// Every capability.
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
@@ -45,6 +46,7 @@ impl Capabilities {
         known.is_some_and(|one| self.0.contains(one))
     }
 
+    /// This set without `others`.
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.difference(others.0))

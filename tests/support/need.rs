@@ -60,6 +60,7 @@ fn has(what: &str) -> bool {
         "cc" => has_program("cc"),
         "sqlite" => has_program("sqlite3"),
         "git" => has_program("git"),
+        "podman" => has_program("podman"),
         "strace" => has_program("strace"),
         "pasta" => has_program("pasta") && makes_interfaces(),
         "slirp4netns" => has_program("slirp4netns") && makes_interfaces(),

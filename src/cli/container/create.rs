@@ -2,14 +2,16 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::network;
-use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use super::{network, options};
+use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -25,6 +27,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Name of the container [default: a generated one]
     #[arg(long)]
     name: Option<String>,
+    /// Write the container's ID to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
     /// Pass standard input to the command
     #[arg(short, long)]
     interactive: bool,
@@ -34,6 +39,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Set an environment variable; without a value, to its value here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Set the environment variables that are in a file: NAME=VALUE or NAME on each line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -49,6 +57,10 @@ pub(in crate::cli) struct CreateArgs {
     /// Only change the root directory, on hosts that allow no namespaces; needs root
     #[arg(long)]
     chroot: bool,
+    #[command(flatten)]
+    life: LifeArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
@@ -71,42 +83,90 @@ impl CreateArgs {
     }
 
     /// # Errors
+    /// The command wants keys of a terminal, and standard input is none.
+    pub(super) fn check_terminal(&self) -> Result<()> {
+        if self.interactive && self.tty && !io::stdin().is_terminal() {
+            return Err(Misuse(anyhow!("standard input is not a terminal: leave out -t, or -i")).into());
+        }
+        Ok(())
+    }
+
+    /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
-        if self.interactive && self.tty && !io::stdin().is_terminal() {
-            bail!("standard input is not a terminal: leave out -t, or -i");
-        }
+        self.read().map_err(|error| Misuse(error).into())
+    }
+
+    fn read(&self) -> Result<Settings> {
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                env: self.environment()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
             },
             interactive: self.interactive,
             auto_remove: self.rm,
+            life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
+            labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network()?,
-            volumes: self.volumes.volumes()?,
+            mounts: self.volumes.mounts()?,
             security: self.security.security()?,
         })
     }
 
-    /// Makes the container in the store.
+    /// The variables of the files, then those of `-e`.
+    fn environment(&self) -> Result<Vec<Variable>> {
+        let mut variables = Vec::new();
+        for file in &self.env_file {
+            for (name, value) in options::lines_of(file)? {
+                let of_ours = || env::var_os(&name);
+                // A name that is not set here is left out, as in docker.
+                let value = value.map(OsString::from).or_else(of_ours);
+                variables.extend(value.map(|value| Variable::Set(name.into(), value)));
+            }
+        }
+        for text in &self.env {
+            variables.push(variable(text)?);
+        }
+        Ok(variables)
+    }
+
+    /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
+    /// containers.
     ///
     /// # Errors
-    /// Those of the store; neither the image nor the user names a command.
+    /// Those of the store; two mounts have one target; neither the image nor the user names a command.
     pub(super) fn create(&self, store: &Store, image: &Image, settings: &Settings) -> Result<Container> {
         let process = settings.process(image.config.config().as_ref(), "")?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
-        let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
-        Ok(store.create_container_with(image, new)?)
+        let mut settings = settings.clone();
+        if !settings.chroot {
+            settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
+        }
+        settings.network.add_image_ports(image.config.config().as_ref());
+        let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
+        let volumes = settings.mounts.volumes();
+        let image_name = self.image().to_string_lossy();
+        let new = NewContainer {
+            name: self.name.as_deref(),
+            image_name: Some(image_name.as_ref()),
+            command: &command,
+            documents: &documents,
+            volumes: &volumes,
+        };
+        let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = File::create_new(path).with_context(cannot_write)?;
+        let container = store.create_container_with(image, new).inspect_err(|_| drop(fs::remove_file(path)))?;
+        file.write_all(container.id.as_bytes()).with_context(cannot_write)?;
+        Ok(container)
     }
 }
 

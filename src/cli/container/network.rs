@@ -20,7 +20,7 @@ pub(super) fn programs() -> Programs {
 /// that one's ID, and takes its host name. Warns of ports that the network cannot publish, as docker does.
 ///
 /// # Errors
-/// There is no such container, or it is not running.
+/// There is no such container.
 pub(super) fn complete(settings: &mut Settings, store: &Path) -> Result<()> {
     let name = match &settings.network.network {
         Network::Container(name) => name,
@@ -34,7 +34,6 @@ pub(super) fn complete(settings: &mut Settings, store: &Path) -> Result<()> {
         }
     };
     let target = Store::open(store)?.container(name)?;
-    network::process_of(&target)?;
     settings.hostname = Some(Settings::of(&target)?.hostname(&target.id));
     settings.network.network = Network::Container(target.id);
     Ok(())

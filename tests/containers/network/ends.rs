@@ -18,22 +18,14 @@ fn pastas(port: u16) -> usize {
     lines.filter(|line| String::from_utf8_lossy(line).contains(&marker)).count()
 }
 
-/// The process that serves a container.
-fn parent(pid: u64) -> rustix::process::Pid {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
-    rustix::process::Pid::from_raw(parent.unwrap()).unwrap()
-}
-
 #[test]
-fn the_program_does_not_outlive_a_killed_launcher() {
+fn the_program_does_not_outlive_a_killed_monitor() {
     for (host, program) in private() {
         let _running = run(&host, "web", &["--network", program, "-p", "127.0.0.1::80"], WAIT);
         let at = host.published("web", "80");
         assert!(std::net::TcpListener::bind(at).is_err(), "{host}: {program}: the program has the port");
         assert_eq!(pastas(at.port()), usize::from(program == "pasta"), "{host}: {program}");
-        let server = parent(host.first_process("web"));
-        rustix::process::kill_process(server, Signal::KILL).unwrap();
+        rustix::process::kill_process(host.monitor(), Signal::KILL).unwrap();
         soon("the program ends", || (pastas(at.port()) == 0).then_some(()));
         soon("the port is free", || std::net::TcpListener::bind(at).ok());
     }

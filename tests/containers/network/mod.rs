@@ -169,9 +169,8 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Ignores the errors: it has ended, or was removed.
-        let _ = self.started.child.kill();
-        let _ = self.started.child.wait();
         let _ = self.remove.output();
+        let _ = self.started.child.wait();
     }
 }
 
@@ -180,6 +179,6 @@ impl Drop for Running {
 fn run(host: &Host, name: &str, flags: &[&str], script: &str) -> Running {
     let started = host.start(&[&["--name", name][..], flags].concat(), script);
     let mut remove = host.overfuse();
-    remove.args(["rm", name]);
+    remove.args(["rm", "-f", name]);
     Running { started, remove }
 }
