@@ -35,6 +35,7 @@ mod serve;
 mod settings;
 mod spec;
 mod state;
+mod sweep;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};
@@ -59,3 +60,4 @@ pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};
+pub use sweep::{left_over, sweep};

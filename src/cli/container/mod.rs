@@ -9,6 +9,7 @@ mod foreground;
 mod in_process;
 pub(super) mod inspect;
 mod kill;
+mod left_over;
 mod logs;
 mod network;
 mod new;
@@ -37,7 +38,7 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
-        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,

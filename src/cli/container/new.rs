@@ -6,6 +6,7 @@ use clap::Args;
 use super::create::CreateArgs;
 use super::network;
 use crate::cli::{Exit, Global, output, root};
+use crate::container::sweep;
 
 /// Create a container that `overfuse start` starts, and print its ID
 ///
@@ -22,6 +23,7 @@ pub(in crate::cli) fn run(global: &Global, args: &NewArgs) -> Result<Exit> {
     settings.life.input_once = settings.interactive;
     network::complete(&mut settings, &root::path(global)?)?;
     let store = root::open(global)?;
+    sweep(&store)?;
     let image = store.image(&args.create.image().to_string_lossy())?;
     let container = args.create.create(&store, &image, &settings)?;
     output::print(&format!("{}\n", container.id))?;
