@@ -92,8 +92,8 @@ fn version(path: &Path) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Whether this pasta is older than the rewrite of its flows in 2024. Those send data twice after the container has
-/// closed its half of a connection, and lose answers to datagrams from the loopback interface to a remapped port.
+/// Whether this pasta is older than the rewrite of its flows in 2024. Those send data again and again after the
+/// container has closed its half of a connection, and lose answers to datagrams from the loopback interface to a remapped port.
 ///
 /// Versions are dates: `pasta 2024_12_11.09478d5`, in Debian `pasta 0.0~git20250503.587980c-2`. Debian 12 has
 /// `pasta unknown version`.

@@ -75,7 +75,7 @@ fn what_the_program_says_is_the_reason() {
             let program = dir.join("pasta");
             fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-            let mut run = host.command(&["--network", "private"], &["-c", "echo never"]);
+            let mut run = host.command(&["--network", "pasta"], &["-c", "echo never"]);
             let output = run.env("PATH", format!("{}:{path}", dir.display())).output().unwrap();
             let said = refusal_of(&output);
             assert!(said.starts_with(&format!("overfuse: {expected}")) && said.lines().count() == 1, "{host}: {said}");

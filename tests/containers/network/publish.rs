@@ -1,6 +1,6 @@
 //! Published ports: they lead to the container, `port` lists them, and they are refused where they are not free.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 
 use super::{echoed_at, outer_address, private, private_with, run, said_at, soon, with_pasta};
 use crate::escapes::probe;
@@ -8,27 +8,21 @@ use crate::host::{hosts, hosts_with};
 use crate::image::Twist;
 use crate::need;
 
-/// Servers on the container's TCP ports 80 and 81, and UDP port 53 or `DATAGRAMS`.
+/// Servers on the container's TCP ports 80 and 81, and UDP port 53.
 const SERVERS: &str = "mkdir /a /b; echo eighty > /a/index.html; echo next > /b/index.html; \
-    busybox httpd -p 80 -h /a; busybox httpd -p 81 -h /b; busybox test ! -e /bin/probe || probe echo-datagrams ${DATAGRAMS:-53} & echo ready; sleep 600";
-
-fn free_datagram_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+    busybox httpd -p 80 -h /a; busybox httpd -p 81 -h /b; busybox test ! -e /bin/probe || probe echo-datagrams 53 & echo ready; sleep 600";
 
 #[test]
 fn published_ports_lead_to_the_container() {
     need!(cc);
     for (host, program) in private_with(|| probe::image().unwrap()) {
-        // The same number on both sides: old versions of pasta lose answers to the loopback interface from another port.
-        let same = free_datagram_port();
-        let datagrams = format!("127.0.0.1:{same}:{same}/udp");
-        let ports = ["-e", &format!("DATAGRAMS={same}"), "-p", "127.0.0.1::80-81", "-p", &datagrams];
+        let ports = ["-p", "127.0.0.1::80-81", "-p", "53/udp"];
         let container = run(&host, "web", &[&["--network", program][..], &ports].concat(), SERVERS);
         assert_eq!(said_at(host.published("web", "80")), "eighty\n", "{host}: {program}");
         assert_eq!(said_at(host.published("web", "81/tcp")), "next\n", "{host}: {program}");
-        let at = host.published("web", &format!("{same}/udp"));
-        assert_eq!(echoed_at(at, "asked"), "asked", "{host}: {program}");
+        // Not from the loopback interface, to which slirp4netns and old versions of pasta send no answers.
+        let outside = (outer_address(), host.published("web", "53/udp").port());
+        assert_eq!(echoed_at(outside.into(), "asked"), "asked", "{host}: {program}");
         drop(container);
     }
 }
@@ -83,7 +77,7 @@ fn a_container_that_does_not_run_publishes_nothing() {
         assert!(all.status.success() && all.stdout.is_empty(), "{host}: {all:?}");
         let one = host.overfuse().args(["port", "short", "80"]).output().unwrap();
         let said = String::from_utf8(one.stderr).unwrap();
-        assert_eq!((one.status.code(), said.as_str()), (Some(125), "overfuse: short publishes no port 80/tcp\n"));
+        assert_eq!((one.status.code(), said.as_str()), (Some(1), "overfuse: short publishes no port 80/tcp\n"));
     }
 }
 
