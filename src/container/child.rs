@@ -15,7 +15,8 @@ use super::error::{Doing, LaunchError};
 use super::init;
 use super::isolation::Nodes;
 use super::mounts;
-use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
+use super::network::{self, Attachment};
+use super::plan::{First, Input, Isolation, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
 use super::runtime;
 use crate::sys::pty::{self, Pair};
@@ -45,8 +46,10 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
         Isolation::Chroot => Namespaces::empty(),
         // The runtime makes the others.
         Isolation::Namespaces(Sandbox { runtime: Some(_), .. }) => Namespaces::PID,
-        Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
-        Isolation::Namespaces(Sandbox { network: Network::None, .. }) => all.and(Namespaces::NET),
+        Isolation::Namespaces(Sandbox { network: Attachment::Host | Attachment::Joined(_), .. }) => all,
+        Isolation::Namespaces(Sandbox { network: Attachment::None | Attachment::Private, .. }) => {
+            all.and(Namespaces::NET)
+        }
     }
 }
 
@@ -79,8 +82,11 @@ pub(super) fn report(channel: &Channel, error: &LaunchError) -> i32 {
 }
 
 /// `None` when the launcher is gone or closed the channel before the root was served.
-fn prepare(plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Option<Command>> {
+fn prepare(mut plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
+    if let Isolation::Namespaces(sandbox) = &mut plan.isolation {
+        network::enter(&mut sandbox.network)?;
+    }
     // An inherited descriptor of a host directory would give the container access to the host.
     process::close_all_but(channel).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
@@ -176,8 +182,8 @@ fn enter(plan: &Plan, sandbox: &Sandbox) -> Result<Rootfs> {
     let opened = mounts::open(sandbox, &plan.security)?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
-    if sandbox.network == Network::None {
-        namespace::loopback_up().doing("switch the loopback interface on")?;
+    if let Some(domain) = &sandbox.domain {
+        namespace::set_domain_name(domain).doing(format!("set the domain name {domain:?}"))?;
     }
     plan.resources.set_sysctls(sandbox)?;
     rootfs::assemble(&plan.root, sandbox, &opened, &plan.security)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::account::UnknownAccount;
 use super::cgroup::CgroupError;
 use super::isolation::FilterError;
+use super::network::NetworkError;
 use crate::store::StoreError;
 use crate::sys::Errno;
 
@@ -27,6 +28,8 @@ pub enum LaunchError {
          more come from /etc/subuid and /etc/subgid"
     )]
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error(transparent)]
     Filter(#[from] FilterError),
     #[error(transparent)]
@@ -123,6 +126,7 @@ impl<T> Doing<T> for std::io::Result<T> {
     }
 }
 
+/// Sends an error number as a number.
 pub(super) mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

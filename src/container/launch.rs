@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::cgroup::{OwnedCgroup, Request};
 use super::child;
 use super::error::{Doing, LaunchError};
+use super::network::Linked;
 use super::plan::{Input, Plan};
 use super::relay::Relay;
 use crate::sys::poll::{self, Interest};
@@ -24,6 +25,8 @@ pub struct Launched {
     input: Input,
     /// Whether an OCI runtime makes the container, so that our child is another process.
     has_runtime: bool,
+    /// Ends with this value.
+    link: Option<Linked>,
 }
 
 impl Launched {
@@ -38,8 +41,8 @@ impl Launched {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
         let has_runtime = plan.runtime().is_some();
-        let (child, channel, cgroup) = first_process(plan, Streams::default())?;
-        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime })
+        let First { child, channel, cgroup, link } = first_process(plan, Streams::default())?;
+        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime, link })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
@@ -47,7 +50,22 @@ impl Launched {
         if self.has_runtime { None } else { ProcessId::of(self.child.id()) }
     }
 
-    /// Lets the first process continue and relays until it ends. The root must be served by now.
+    /// Waits until the container's network can be used.
+    ///
+    /// # Errors
+    /// [`LaunchError::Network`]. The container's first process has ended then.
+    pub fn connected(mut self) -> Result<Launched, LaunchError> {
+        match self.link.as_mut().map_or(Ok(()), Linked::ready) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                give_up(self.child, self.channel);
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets the first process continue and relays until it ends. The root must be served by now, and the network
+    /// [connected](Self::connected).
     ///
     /// # Errors
     /// The command could not start.
@@ -99,9 +117,21 @@ impl Streams {
     }
 }
 
-/// Makes the container's cgroup and its first process, which waits for [`child::GO`] on the channel. This process must have
-/// one thread now.
-pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Channel, OwnedCgroup), LaunchError> {
+/// A container's first process, which waits for [`child::GO`] on the channel.
+#[derive(Debug)]
+pub(super) struct First {
+    pub(super) child: Child,
+    pub(super) channel: Channel,
+    /// Removed with this value, after the first process has ended.
+    pub(super) cgroup: OwnedCgroup,
+    /// What connects its network; ends with this value.
+    pub(super) link: Option<Linked>,
+}
+
+/// Makes the container's cgroup and its first process, and starts to connect its network. This process must have one
+/// thread now.
+pub(super) fn first_process(mut plan: Plan, streams: Streams) -> Result<First, LaunchError> {
+    let link = plan.link.take();
     let namespaces = child::namespaces(&plan.isolation);
     let cgroup = OwnedCgroup::new(&Request::of(&plan))?;
     let work = |channel| match streams.take() {
@@ -110,5 +140,18 @@ pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Chan
     };
     let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
     let (child, channel) = spawned.doing("make the container's namespaces")?;
-    Ok((child, channel, cgroup))
+    match link.map(|link| link.start(child.id())).transpose() {
+        Ok(link) => Ok(First { child, channel, cgroup, link }),
+        Err(error) => {
+            give_up(child, channel);
+            Err(error)
+        }
+    }
+}
+
+/// Ends a first process that still waits.
+fn give_up(child: Child, channel: Channel) {
+    drop(channel);
+    // Ignores the error: nothing can be done about it.
+    let _ = child.wait();
 }

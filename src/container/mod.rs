@@ -31,6 +31,7 @@ mod life;
 pub mod log;
 mod monitor;
 mod mounts;
+pub mod network;
 mod plan;
 mod relay;
 mod resources;
@@ -67,7 +68,8 @@ pub use mounts::{
     Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
     VolumeMount, VolumeName, bytes, gather, inherited,
 };
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox};
+pub use network::{Attachment, Network, NetworkError, NetworkSettings};
+pub use plan::{Access, First, Input, Isolation, Plan, Runtime, Sandbox};
 pub use relay::host_window;
 pub use resources::{Resources, Sysctl, SysctlError, Ulimit, UlimitError};
 pub use restart::{NoPolicy, RestartPolicy};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
 use super::mounts::Mount;
+use super::network::{Attachment, Link};
 use super::resources::Resources;
 use super::spec::Process;
 use crate::store::Volume;
@@ -25,6 +26,8 @@ pub struct Plan {
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,
+    /// What connects a private network.
+    pub link: Option<Link>,
 }
 
 impl Plan {
@@ -49,7 +52,8 @@ pub enum Isolation {
 #[derive(Debug)]
 pub struct Sandbox {
     pub hostname: String,
-    pub network: Network,
+    pub domain: Option<String>,
+    pub network: Attachment,
     /// Access to the root mount. Does not apply to other mounts, `/dev` and `/dev/shm`.
     pub root: Access,
     pub mounts: Vec<Mount>,
@@ -80,15 +84,6 @@ pub enum First {
     Command,
     /// A small init of Overfuse, as with `docker run --init`: forwards signals and reaps orphans.
     Init,
-}
-
-/// The network that a container uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    #[default]
-    Host,
-    /// Its own network namespace, with only the loopback interface.
-    None,
 }
 
 /// Whether a mount can be written to.

@@ -26,8 +26,10 @@ pub fn run(files: &mount::Prepared, plan: Plan, started: impl FnOnce(Option<Proc
     let at = plan.root.clone();
     let launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
-    started(launched.process());
-    let status = launched.run();
+    let status = launched.connected().and_then(|launched| {
+        started(launched.process());
+        launched.run()
+    });
     // No process uses the mount any more, so this also writes back what the kernel still caches.
     let served = served.end();
     // An error of the container explains more than one of the mount.

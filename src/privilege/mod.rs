@@ -21,6 +21,7 @@ pub use subordinate::IdPrograms;
 use subordinate::Maps;
 
 use crate::sys::namespace;
+use crate::sys::process::ProcessId;
 use crate::sys::{self, Errno, IdMaps, Namespaces};
 
 /// Which file owners this process can set.
@@ -76,6 +77,23 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     };
     enter().map_err(Error::refused)?;
     Ok(Privilege::Single)
+}
+
+/// For a process that runs a container beside another one, in the user namespace of `process`, so that it has rights over
+/// the other's namespaces. The same user must have made that namespace.
+///
+/// # Errors
+/// The process has ended, or belongs to another user.
+pub fn enter_users_of(process: ProcessId) -> Result<Privilege, Error> {
+    let enter = || -> Result<(), Errno> {
+        let process = process.open()?.ok_or(Errno::SRCH)?;
+        namespace::join_users(&process)?;
+        namespace::enter_new(Namespaces::MOUNT)?;
+        namespace::keep_mounts_inside()
+    };
+    enter().map_err(Error::OtherUsers)?;
+    let (users, _) = namespace::mapped_ids().map_err(Error::OtherUsers)?;
+    Ok(if users > 1 { Privilege::Subordinate } else { Privilege::Single })
 }
 
 /// For root: enters a mount namespace, so that no other process sees what this one mounts from now on.

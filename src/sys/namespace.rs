@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process as rps;
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+use rustix::thread::{self as rth, LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
 use super::process::last_error;
 use super::{Errno, Result};
@@ -76,7 +76,7 @@ impl Namespaces {
 /// As `unshare(2)`; `EINVAL` for a user namespace when this process has several threads.
 pub fn enter_new(namespaces: Namespaces) -> Result<()> {
     // SAFETY: the unsafe flag is FILES, which `Namespaces` cannot hold.
-    unsafe { rustix::thread::unshare_unsafe(namespaces.0) }
+    unsafe { rth::unshare_unsafe(namespaces.0) }
 }
 
 /// The links in `/proc/PID/ns` by which the namespaces of two processes are compared.
@@ -205,6 +205,28 @@ pub fn host_name() -> String {
 /// As `sethostname(2)`.
 pub fn set_host_name(name: &str) -> Result<()> {
     rustix::system::sethostname(name.as_bytes())
+}
+
+/// # Errors
+/// As `setdomainname(2)`.
+pub fn set_domain_name(name: &str) -> Result<()> {
+    rustix::system::setdomainname(name.as_bytes())
+}
+
+/// Moves this process into the network namespace that `file` is open on.
+///
+/// # Errors
+/// As `setns(2)`.
+pub fn join_network(file: impl AsFd) -> Result<()> {
+    rth::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+}
+
+/// Moves this process into the user namespace of the process that `process`, a PID descriptor, is open on.
+///
+/// # Errors
+/// As `setns(2)`: `EINVAL` when this process is in that namespace already, or has several threads.
+pub fn join_users(process: impl AsFd) -> Result<()> {
+    rth::move_into_thread_name_spaces(process.as_fd(), ThreadNameSpaceType::USER)
 }
 
 /// Brings up `lo`, the only interface of a new network namespace.

@@ -80,6 +80,15 @@ impl ProcessId {
     }
 }
 
+/// The children of a process, oldest first; none of one that has ended.
+pub fn children(of: ProcessId) -> Vec<ProcessId> {
+    let listed = fs::read_to_string(format!("/proc/{0}/task/{0}/children", of.pid)).unwrap_or_default();
+    if ProcessId::of(of.pid) != Some(of) {
+        return Vec::new();
+    }
+    listed.split_whitespace().filter_map(|pid| ProcessId::of(pid.parse().ok()?)).collect()
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -315,6 +324,19 @@ pub fn reap() -> Result<Option<(u32, Status)>> {
                     return Ok(Some((pid.as_raw_nonzero().get().unsigned_abs(), status)));
                 }
             }
+        }
+    }
+}
+
+/// Waits until no child of this process is left, whoever started it.
+///
+/// # Errors
+/// As `waitpid(2)`, but for `ECHILD`.
+pub fn wait_for_children() -> Result<()> {
+    loop {
+        match retry_on_intr(|| rps::wait(WaitOptions::empty())) {
+            Err(Errno::CHILD) => return Ok(()),
+            other => drop(other?),
         }
     }
 }

@@ -16,6 +16,7 @@ mod host;
 mod image;
 mod labels;
 mod left_behind;
+mod network;
 mod resources;
 mod signals;
 mod tables;

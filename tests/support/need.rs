@@ -62,6 +62,8 @@ fn has(what: &str) -> bool {
         "git" => has_program("git"),
         "podman" => has_program("podman"),
         "strace" => has_program("strace"),
+        "pasta" => has_program("pasta") && makes_interfaces(),
+        "slirp4netns" => has_program("slirp4netns") && makes_interfaces(),
         "dpkg" => has_program("dpkg-deb"),
         "runc" => has_program("runc"),
         "crun" => has_program("crun"),
@@ -78,6 +80,13 @@ fn has(what: &str) -> bool {
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
+}
+
+/// Whether every user may make network interfaces, in namespaces of their own.
+fn makes_interfaces() -> bool {
+    let mode = std::fs::metadata("/dev/net/tun")
+        .map(|metadata| std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()));
+    mode.is_ok_and(|mode| mode & 0o666 == 0o666)
 }
 
 /// Whether `chattr +i` works in the scratch directory; tried once.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::create::CreateArgs;
+use super::network;
 use crate::cli::{Exit, Global, ids, root};
 use crate::container::bundle::{self, CONFIG, CONTAINER, Configuration, ROOTFS, Runner};
 use crate::container::log::LogSettings;
@@ -106,7 +107,7 @@ impl Bundle<'_> {
     fn fill(&self, inherited: Inherited) -> Result<()> {
         let Bundle { image, container, settings, .. } = *self;
         let process = settings.process(image.config.config().as_ref(), &container.id)?;
-        let mut plan = settings.plan(container, process)?;
+        let mut plan = settings.plan(container, process, &network::programs())?;
         plan.root = self.dir.join(ROOTFS);
         let runner = runner();
         self.mount(inherited)?;

@@ -3,11 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use super::network;
 use super::options::{
     EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, ResourceArgs, RuntimeArgs, SecurityArgs, VolumeArgs,
 };
@@ -115,7 +116,7 @@ impl CreateArgs {
             labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
-            network: self.network.network(),
+            network: self.network.network()?,
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
             resources: self.resources.resources()?,
@@ -135,6 +136,7 @@ impl CreateArgs {
         if !settings.chroot {
             settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
         }
+        settings.network.add_image_ports(image.config.config().as_ref());
         let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
         let volumes = settings.mounts.volumes();
         let image_name = self.image().to_string_lossy();
@@ -154,16 +156,19 @@ impl CreateArgs {
     }
 }
 
-/// Enters the namespaces that this process needs to serve the container.
+/// Enters the namespaces that this process needs to serve the container of the store at `store`.
 ///
 /// # Errors
 /// This user may not run containers here.
-pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
+pub(super) fn enter(settings: &Settings, store: &Path) -> Result<Privilege> {
     if settings.chroot {
         return match sys::effective_uid() {
             0 => Ok(Privilege::Root),
             _ => bail!("--chroot needs root"),
         };
+    }
+    if let Some(privilege) = network::enter_users(settings, store)? {
+        return Ok(privilege);
     }
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     if privilege == Privilege::Root {

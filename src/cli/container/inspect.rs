@@ -1,5 +1,7 @@
 //! What `inspect` shows of a container.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use super::rights;
 use super::seen::Seen;
 use crate::cli::image::inspect::{Config as ImageConfig, lower_dirs};
+use crate::container::network::published;
 use crate::container::{Access, Device, Mount, MountKind, MountPoint, Network, SHM_SIZE, Settings, Variable};
 use crate::image::{Digest, Instant};
 use crate::store::{Container, Image, Store};
@@ -140,7 +143,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         size_root_fs: sizes.map(|(_, all)| all),
         mounts: settings.mounts.points(container),
         config: config(store, &image, &seen)?,
-        network_settings: network_settings(settings),
+        network_settings: network_settings(container, settings)?,
     })
 }
 
@@ -269,13 +272,26 @@ pub(super) fn mount_names(settings: &Settings, whole: bool) -> Vec<String> {
 }
 
 /// The network as `--network` names it.
-pub(super) fn network_mode(settings: &Settings) -> &'static str {
-    match settings.network {
-        Network::Host => "host",
-        Network::None => "none",
+pub(super) fn network_mode(settings: &Settings) -> String {
+    match &settings.network.network {
+        Network::Host => "host".into(),
+        Network::None => "none".into(),
+        Network::Private(None) => "private".into(),
+        Network::Private(Some(helper)) => helper.name().into(),
+        Network::Container(id) => format!("container:{id}"),
     }
 }
 
-fn network_settings(settings: &Settings) -> Value {
-    json!({ "Ports": {}, "Networks": { network_mode(settings): {} } })
+/// The ports that are published now, and as null those only exposed.
+fn network_settings(container: &Container, settings: &Settings) -> Result<Value> {
+    let mut ports: BTreeMap<String, Value> =
+        settings.network.expose.iter().map(|port| (port.to_string(), Value::Null)).collect();
+    for one in published(container)? {
+        let binding = json!({ "HostIp": one.host.ip(), "HostPort": one.host.port().to_string() });
+        match ports.entry(one.port.to_string()).or_default() {
+            Value::Array(bindings) => bindings.push(binding),
+            null => *null = json!([binding]),
+        }
+    }
+    Ok(json!({ "Ports": ports, "Networks": { network_mode(settings): {} } }))
 }

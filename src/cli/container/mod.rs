@@ -14,9 +14,11 @@ pub(super) mod inspect;
 mod kill;
 mod left_over;
 mod logs;
+mod network;
 mod new;
 mod options;
 mod pause;
+mod port;
 mod protect;
 mod prune;
 mod ps;
@@ -51,6 +53,7 @@ commands! {
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
         Pause(pause::PauseArgs) => pause::pause,
+        Port(port::PortArgs) => port::run,
         Rename(rename::RenameArgs) => rename::run,
         Restart(restart::RestartArgs) => restart::run,
         Rm(rm::RmArgs) => rm::run,

@@ -92,7 +92,7 @@ impl Selection {
             && self.before.is_none_or(|before| container.created < before)
             && self.since.is_none_or(|since| container.created > since)
             && filters.any("volume", mounts)
-            && filters.any("network", |network| network == super::inspect::network_mode(settings))
+            && filters.any("network", |network| *network == super::inspect::network_mode(settings))
             && filters.any("health", |health| health == "none"))
     }
 }

@@ -84,7 +84,7 @@ fn one(container: &Container, state: &State) -> Result<Sample> {
         _ => Usage::default(),
     };
     // The host's network counts for all.
-    let has_own = Settings::of(container)?.network != Network::Host;
+    let has_own = Settings::of(container)?.network.network != Network::Host;
     let network = state.process.filter(|_| runs && has_own).and_then(network_bytes);
     Ok(Sample { id: container.id.clone(), name: container.name.clone(), at: Instant::now(), usage, network })
 }

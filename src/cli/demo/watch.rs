@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::NAME;
 use super::show::{Source, Tree, tree};
 use crate::container::{
-    Access, First, Input, Isolation, Launched, Network, Plan, Process, Resources, Sandbox, Security, Wishes,
+    Access, Attachment, First, Input, Isolation, Launched, Plan, Process, Resources, Sandbox, Security, Wishes,
 };
 use crate::fuse;
 use crate::mount;
@@ -59,7 +59,8 @@ impl Run<'_> {
             process: Process::new(self.image.config.config().as_ref(), &wishes, NAME)?,
             isolation: Isolation::Namespaces(Sandbox {
                 hostname: NAME.into(),
-                network: Network::None,
+                domain: None,
+                network: Attachment::None,
                 root: Access::ReadWrite,
                 mounts: Vec::new(),
                 volumes: Vec::new(),
@@ -72,6 +73,7 @@ impl Run<'_> {
             id: None,
             input: Input::Nothing,
             window: None,
+            link: None,
         })
     }
 

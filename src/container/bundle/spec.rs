@@ -19,7 +19,8 @@ use super::super::cgroup::Limits;
 use super::super::error::LaunchError;
 use super::super::isolation::{Device, MaskChanges, Nodes, Security, masks};
 use super::super::mounts::{self, Bind, MountKind, Propagation, SHM_SIZE, Submounts, Tmpfs, VolumeMount};
-use super::super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
+use super::super::network::Attachment;
+use super::super::plan::{Access, First, Input, Isolation, Plan, Sandbox};
 use super::super::resources::Resources;
 use super::super::spec::Process;
 use super::{BundleError, Runner, file_error, limits};
@@ -53,6 +54,7 @@ pub(super) fn spec(
         id: _,
         input: Input::Attached | Input::Nothing,
         window,
+        link: _,
     } = plan;
     // The runtime's rules for devices are those of the launcher where it has a device cgroup.
     let nodes = if matches!(runner, Runner::Root) { Nodes::Limited } else { Nodes::Unlimited };
@@ -73,8 +75,16 @@ pub(super) fn spec(
         let shown = ConsoleSize::default().height(u64::from(size.ws_row)).width(u64::from(size.ws_col)).build()?;
         program.set_console_size(program.terminal().unwrap_or(false).then_some(shown));
     }
-    let Sandbox { hostname, network, root: access, mounts: _, volumes: _, shm_size: _, first, runtime: _ } = &sandbox;
-    let (network, first, access) = (*network, *first, *access);
+    let Sandbox { hostname, network, root: access, mounts: _, volumes: _, shm_size: _, first, runtime: _, domain } =
+        &sandbox;
+    let (first, access) = (*first, *access);
+    let own_network = match network {
+        Attachment::Host => false,
+        Attachment::None => true,
+        Attachment::Private | Attachment::Joined(_) => {
+            return Err(BundleError::Option("--network private and --network container:NAME"));
+        }
+    };
     match first {
         First::Command => {}
         First::Init => return Err(BundleError::Init),
@@ -86,9 +96,10 @@ pub(super) fn spec(
         .set_root(Some(top))
         .set_process(Some(program))
         .set_hostname(Some(hostname.clone()))
+        .set_domainname(domain.clone())
         .set_mounts(Some(mounts(&sandbox, runner, &security)?))
         .set_annotations(Some(annotations))
-        .set_linux(Some(linux(network, runner, &security, &resources, capabilities)?));
+        .set_linux(Some(linux(own_network, runner, &security, &resources, capabilities)?));
     Ok(spec)
 }
 
@@ -150,8 +161,8 @@ fn mounts(sandbox: &Sandbox, runner: &Runner, security: &Security) -> Result<Vec
         terminals.push("gid=5");
     }
     // An ordinary user mounts a sysfs only with a network namespace of its own.
-    let sys = match (runner, sandbox.network) {
-        (Runner::Root, _) | (_, Network::None) => mount("/sys", "sysfs", "sysfs", &harmless(read_only)),
+    let sys = match (runner, &sandbox.network) {
+        (Runner::Root, _) | (_, Attachment::None) => mount("/sys", "sysfs", "sysfs", &harmless(read_only)),
         _ => {
             let read_only: &[&str] = if security.privileged { &["rbind"] } else { &["rbind", "ro", "rro"] };
             mount("/sys", "bind", "/sys", &harmless(read_only))
@@ -232,7 +243,7 @@ fn mount(at: impl Into<PathBuf>, kind: &str, source: impl Into<PathBuf>, options
 }
 
 fn linux(
-    network: Network,
+    own_network: bool,
     runner: &Runner,
     security: &Security,
     wanted: &Resources,
@@ -241,9 +252,8 @@ fn linux(
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network as Net, Pid, User, Uts};
 
     let mut kinds = vec![Pid, Ipc, Uts, Mount, Cgroup];
-    match network {
-        Network::Host => {}
-        Network::None => kinds.push(Net),
+    if own_network {
+        kinds.push(Net);
     }
     let mut linux = Linux::default();
     if let Runner::User(ids) = runner {
@@ -259,7 +269,7 @@ fn linux(
     };
     let (masked, read_only) = match security.privileged {
         true => (Vec::new(), Vec::new()),
-        false => masked(runner, network),
+        false => masked(runner, own_network),
     };
     linux
         .set_namespaces(Some(kinds.into_iter().map(namespace).collect()))
@@ -272,11 +282,11 @@ fn linux(
 }
 
 /// The paths that are masked and those that are read-only.
-fn masked(runner: &Runner, network: Network) -> (Vec<String>, Vec<String>) {
+fn masked(runner: &Runner, own_network: bool) -> (Vec<String>, Vec<String>) {
     let below = |dir: &str, paths: &[&str]| paths.iter().map(|path| format!("{dir}/{path}")).collect::<Vec<_>>();
     let mut masked = below("/proc", &masks::MASKED_IN_PROC);
     masked.extend(below("/sys", &masks::MASKED_IN_SYS));
-    if !matches!((runner, network), (Runner::Root, _) | (_, Network::None)) {
+    if !matches!(runner, Runner::Root) && !own_network {
         // The host's `/sys` has the host's cgroups in it.
         masked.push("/sys/fs/cgroup".into());
     }

@@ -20,7 +20,8 @@ pub(super) use masks::MaskChanges;
 
 use super::cgroup::DeviceRule;
 use super::error::{Doing, LaunchError};
-use super::plan::{Isolation, Network, Sandbox};
+use super::network::Attachment;
+use super::plan::{Isolation, Sandbox};
 use crate::sys::{self, Capabilities};
 
 /// The security settings of a container.
@@ -86,8 +87,10 @@ impl Security {
         self.privileged
     }
 
-    /// The capabilities of the container's root: docker's default set, and what the user adds and drops. On the host's
-    /// network, raw packets must be asked for. So must device nodes where nothing limits which of them work.
+    /// The capabilities of the container's root: docker's default set, and what the user adds and drops. On a network that
+    /// leads anywhere, raw packets must be asked for: on a private one they would reach the host's loopback interface,
+    /// because the programs that connect it take any address from a packet. Device nodes must be asked for where nothing
+    /// limits which of them work.
     ///
     /// # Errors
     /// Device nodes are asked for, and root of the host could open any.
@@ -99,7 +102,7 @@ impl Security {
         if nodes == Nodes::Unlimited {
             set = set.without(Capabilities::MAKE_NODES);
         }
-        if let Isolation::Namespaces(Sandbox { network: Network::Host, .. }) | Isolation::Chroot = isolation {
+        if !matches!(isolation, Isolation::Namespaces(Sandbox { network: Attachment::None, .. })) {
             set = set.without(Capabilities::RAW_PACKETS);
         }
         let set = capability::changed(set, &self.cap_add, &self.cap_drop);

@@ -2,6 +2,7 @@
 
 use crate::container::error::LaunchError;
 use crate::container::files::skeleton;
+use crate::container::network::Programs;
 use crate::container::plan::Plan;
 use crate::container::serve::RunError;
 use crate::container::settings::Settings;
@@ -22,6 +23,8 @@ pub struct Job {
     pub in_use: InUse,
     pub settings: Settings,
     pub privilege: Privilege,
+    /// Those that connect private networks.
+    pub programs: Programs,
 }
 
 impl Job {
@@ -41,9 +44,9 @@ impl Job {
     }
 
     pub(super) fn plan(&self, window: Option<WindowSize>) -> Result<Plan, Failure> {
-        let Job { image, container, settings, .. } = self;
+        let Job { image, container, settings, programs, .. } = self;
         let process = settings.process(image.config.config().as_ref(), &container.id)?;
-        Ok(Plan { window, ..settings.plan(container, process)? })
+        Ok(Plan { window, ..settings.plan(container, process, programs)? })
     }
 }
 

@@ -189,6 +189,13 @@ impl Monitor {
         let at = plan.root.clone();
         let mut run = Run::new(plan, self.job.settings.interactive)?;
         let served = files.serve(&at)?;
+        if let Err(error) = run.connected() {
+            // Ignores the errors: the network's explains more.
+            let _ = run.child().kill();
+            let _ = (run.end(), served.end());
+            process::wait_to_be_alone();
+            return Err(error.into());
+        }
         *state = State {
             status: Status::Running,
             process: run.process(),

@@ -7,8 +7,9 @@ use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
 use crate::container::cgroup::OwnedCgroup;
 use crate::container::child::{CONSOLE, GO, PROCESS};
 use crate::container::error::{Doing, LaunchError};
-use crate::container::launch::{Streams, end, first_process};
+use crate::container::launch::{First, Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
+use crate::container::network::Linked;
 use crate::container::plan::Plan;
 use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
@@ -27,6 +28,8 @@ pub(super) struct Run {
     process: Option<ProcessId>,
     /// Open until the command is executed.
     channel: Option<Channel>,
+    /// Ends with this value.
+    link: Option<Linked>,
     /// Whether the first process makes a terminal, which it sends when it has.
     has_terminal: bool,
     terminal: Option<OwnedFd>,
@@ -75,13 +78,14 @@ impl Run {
                 input = Some(pipe.write);
             }
         }
-        let (child, channel, cgroup) = first_process(plan, streams)?;
+        let First { child, channel, cgroup, link } = first_process(plan, streams)?;
         Ok(Run {
             process: if has_runtime { None } else { ProcessId::of(child.id()) },
             container: None,
             child,
             cgroup,
             channel: Some(channel),
+            link,
             has_terminal,
             terminal: None,
             input,
@@ -91,7 +95,12 @@ impl Run {
         })
     }
 
-    /// Lets the first process continue. The root must be served by now.
+    /// Waits until the container's network can be used.
+    pub(super) fn connected(&mut self) -> Result<()> {
+        self.link.as_mut().map_or(Ok(()), Linked::ready)
+    }
+
+    /// Lets the first process continue. The root must be served and the network connected by now.
     pub(super) fn go(&self) {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         if let Some(channel) = &self.channel {

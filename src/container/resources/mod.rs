@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Limits;
 use super::error::{Doing, LaunchError};
-use super::plan::{Network, Sandbox};
+use super::network::Attachment;
+use super::plan::Sandbox;
 use crate::sys;
 
 /// The resource settings of a container.
@@ -49,7 +50,7 @@ impl Resources {
         for sysctl in &self.sysctls {
             let is_own = match sysctl.of() {
                 Some(sysctl::Of::Ipc) => true,
-                Some(sysctl::Of::Network) => sandbox.network != Network::Host,
+                Some(sysctl::Of::Network) => !matches!(sandbox.network, Attachment::Host | Attachment::Joined(_)),
                 None => false,
             };
             if !is_own {

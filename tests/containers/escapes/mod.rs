@@ -10,6 +10,6 @@ mod exec;
 mod kernel;
 mod mounts;
 mod own_program;
-mod probe;
+pub(crate) mod probe;
 mod volumes;
 mod working_directory;
