@@ -13,6 +13,7 @@
 //!     settings.json state.json   of module `container`: how to run it, and how its last run went
 //!     upper/ work/ merged/   the container's changes; overlay's work directory; a mount point
 //!     lock                   held while the container is mounted or running
+//!   build-cache/<key>        the ID of the image that a step of a build made
 //!   tmp/                     what is being written
 //!   lock names.lock          see below
 //! ```
@@ -34,6 +35,7 @@
 //! directories that they need.
 #![doc = include_str!("store.md")]
 
+mod assemble;
 mod blobs;
 mod changes;
 mod collect;
@@ -57,6 +59,7 @@ use crate::image::Index;
 use crate::layer::Policy;
 use crate::sys::Dir;
 
+pub use assemble::{Assembly, MakeConfig};
 pub use commit::Commit;
 pub use containers::{Container, InUse, NewContainer};
 pub use error::StoreError;
@@ -87,7 +90,7 @@ impl Store {
         // Absolute, because a process that serves a mount may change its current directory.
         let root = root.canonicalize().map_err(io_at("open", root))?;
         let store = Store { root };
-        for dir in ["blobs/sha256", "layers/sha256", "containers", "tmp"] {
+        for dir in ["blobs/sha256", "layers/sha256", "containers", assemble::CACHE, "tmp"] {
             let path = store.root.join(dir);
             fs::create_dir_all(&path).map_err(io_at("make", &path))?;
         }

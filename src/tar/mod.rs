@@ -24,5 +24,5 @@ pub use crate::layer::Over;
 pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
 pub use members::{Member, MemberKind, Members};
-pub use pack::pack;
+pub use pack::{pack, pack_until};
 pub use unpack::{Unpacked, unpack};
