@@ -13,7 +13,7 @@ use super::parse::{Dockerfile, Instruction, Kind, Stage, expand};
 use super::tree::Tree;
 use super::work::Work;
 use crate::fuse;
-use crate::image::{Compression, Platform, Reference};
+use crate::image::{Compression, Digest, Platform, Reference};
 use crate::mount::{self, Source};
 use crate::privilege::Privilege;
 use crate::store::{Assembly, Container, Image, Store};
@@ -53,6 +53,12 @@ pub struct Build<'a> {
     pub platform: Option<Platform>,
     /// Finds base images.
     pub images: FindImage<'a>,
+}
+
+impl std::fmt::Debug for Build<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Build").field("file", &self.file_name).field("context", &self.context).finish_non_exhaustive()
+    }
 }
 
 /// What a build tells its user.
@@ -159,7 +165,7 @@ impl Build<'_> {
 
     fn failed_at(&self, line: usize, text: &str, source: StepError) -> BuildError {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        BuildError::Instruction { file: self.file_name.into(), line, text, source }
+        BuildError::Instruction { file: self.file_name.into(), line, text, source: Box::new(source) }
     }
 
     /// The name in a `FROM`, expanded.
@@ -254,10 +260,19 @@ impl Build<'_> {
                 .document
                 .extend("Labels", self.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
         }
-        let (json, base) = (work.evaluation.document.to_json(), work.take_image());
+        let (document, base) = (work.evaluation.document.clone(), work.take_image());
         let names = if is_last { self.names } else { &[] };
         let new = Assembly { base: base.as_ref(), names, intermediate: !is_last, ..self.assembly() };
-        Ok(self.store.assemble(&new, &|_| Ok(json.clone()))?)
+        // The same image as in an earlier build differs in times only: it stays the same image.
+        let key = Digest::of(&document.without_times().to_json());
+        let cached = if self.no_cache { None } else { self.store.cached(&key) };
+        let json = match cached {
+            Some(image) => self.store.config_json(&image)?,
+            None => document.to_json(),
+        };
+        let image = self.store.assemble(&new, &|_| Ok(json.clone()))?;
+        self.store.cache(&key, &image)?;
+        Ok(image)
     }
 
     fn base(

@@ -117,9 +117,14 @@ impl Document {
         }
     }
 
-    /// The time of the last step.
-    pub(super) fn last_time(&self) -> Option<Instant> {
-        self.0.get("history")?.as_array()?.last()?.get("created")?.as_str()?.parse().ok()
+    /// The document without the times at which its parts were made.
+    pub(super) fn without_times(&self) -> Document {
+        let mut document = self.clone();
+        document.0.remove("created");
+        if let Some(history) = document.0.get_mut("history").and_then(Value::as_array_mut) {
+            history.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("created")));
+        }
+        document
     }
 
     /// What the result of a step depends on besides the step itself: the layers and how programs run, but no times.

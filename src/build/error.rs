@@ -24,7 +24,7 @@ pub enum BuildError {
         line: usize,
         text: String,
         #[source]
-        source: StepError,
+        source: Box<StepError>,
     },
     #[error(transparent)]
     Store(#[from] StoreError),

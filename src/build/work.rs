@@ -22,8 +22,6 @@ pub(super) struct Work<'w, 'b> {
     /// The image with the layers so far; `None`: there are none.
     current: Option<Image>,
     built: &'w Built,
-    /// Whether a step was done in this build, and not known from an earlier one.
-    changed: bool,
 }
 
 impl<'w, 'b> Work<'w, 'b> {
@@ -33,7 +31,7 @@ impl<'w, 'b> Work<'w, 'b> {
         base: Option<Image>,
         built: &'w Built,
     ) -> Work<'w, 'b> {
-        Work { build, evaluation, current: base, built, changed: false }
+        Work { build, evaluation, current: base, built }
     }
 
     /// The image with the layers so far.
@@ -89,15 +87,9 @@ impl<'w, 'b> Work<'w, 'b> {
         }
     }
 
-    /// The time of a step. A step that changes no file has the time of the one before it while all are known from an
-    /// earlier build, so that the result is the same image.
+    /// The time of a step.
     fn now(&self) -> Instant {
-        let earlier = self.evaluation.document.last_time();
-        match (self.build.epoch.and_then(Instant::from_seconds), self.changed, earlier) {
-            (Some(epoch), ..) => epoch,
-            (None, false, Some(earlier)) => earlier,
-            _ => Instant::now(),
-        }
+        self.build.epoch.and_then(Instant::from_seconds).unwrap_or_else(Instant::now)
     }
 
     fn has_dir(&self, path: &str) -> Result<bool> {
@@ -183,7 +175,6 @@ impl<'w, 'b> Work<'w, 'b> {
             None => {
                 let image = self.do_layer(created_by, work)?;
                 build.store.cache(&key, &image)?;
-                self.changed = true;
                 tell(Event::Made(&image));
                 image
             }
@@ -208,7 +199,7 @@ impl<'w, 'b> Work<'w, 'b> {
         let make = || -> Result<Image> {
             let in_use = container.lock()?;
             work(build, &container, self.evaluation)?;
-            let now = build.epoch.and_then(Instant::from_seconds).unwrap_or_else(Instant::now);
+            let now = self.now();
             let new = Assembly { base: Some(&below), ..build.assembly() };
             let document = &self.evaluation.document;
             Ok(build.store.assemble_container(&container, &in_use, &new, &|diff_id| {

@@ -26,7 +26,7 @@ use tracing::level_filters::LevelFilter;
 pub use exit::Exit;
 
 use container::{commit, diff, ps, rm, run, trace};
-use image::{history, images, load, rmi};
+use image::{build, history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
 #[derive(Debug, Parser)]
@@ -49,6 +49,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::BenchArgs),
+    Build(build::BuildArgs),
     Commit(commit::CommitArgs),
     Completion(completion::CompletionArgs),
     Demo(demo::DemoArgs),
@@ -118,6 +119,7 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Bench(args) => bench::run(args),
+        Command::Build(args) => build::run(&cli.global, args),
         Command::Commit(args) => commit::run(&cli.global, args),
         Command::Completion(args) => completion::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use oci_spec::image::MediaType;
 
-use super::error::{Result, StoreError, format_of, io_at, new_name};
+#[cfg(doc)]
+use super::error::StoreError;
+use super::error::{Result, format_of, io_at, new_name};
 use super::staging::Staging;
 use super::{Container, Image, InUse, Store};
 use crate::image::{self, Compression, Digest, INTERMEDIATE, ImageConfig, Manifest, Reference, platform_entry};

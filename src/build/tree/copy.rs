@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use super::super::ignore::Ignore;
 use super::{BUFFER, CopyOptions, Found, ROOT, Tree, hides, may_include, parts};
 use crate::sys::{Errno, Kind, Name, Result, SetTime, Timestamp};
 use crate::union::{Attr, Change, Mode, New, NodeId, Owner};

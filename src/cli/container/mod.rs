@@ -4,7 +4,7 @@ pub(super) mod commit;
 mod create;
 pub(super) mod diff;
 mod options;
-mod protect;
+pub(super) mod protect;
 pub(super) mod ps;
 pub(super) mod rm;
 pub(super) mod run;
