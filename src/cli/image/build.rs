@@ -79,13 +79,14 @@ struct Input {
 }
 
 pub(in crate::cli) fn run(global: &Global, args: &BuildArgs) -> Result<Exit> {
+    // Starts the program again, so before anything is read.
+    protect::protect()?;
     // All input is read as the user, before a user namespace is entered.
     let input = args.input()?;
     let file = Dockerfile::parse(&input.file_name, &input.text)?;
     let secrets = args.secrets.iter().map(|text| secret(text)).collect::<Result<BTreeMap<_, _>>>()?;
     let build_args: BTreeMap<String, String> = args.build_args.iter().filter_map(|text| build_arg(text)).collect();
     let epoch = epoch()?;
-    protect::protect()?;
     let root = root::path(global)?;
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     if privilege == Privilege::Root {
@@ -167,7 +168,7 @@ fn show(event: Event<'_>, quiet: bool) {
 impl BuildArgs {
     fn input(&self) -> Result<Input> {
         if self.context.as_os_str() == "-" {
-            return self.from_stdin();
+            return self.read_stdin_input();
         }
         let context =
             self.context.canonicalize().with_context(|| format!("build context {}", self.context.display()))?;
@@ -187,7 +188,7 @@ impl BuildArgs {
     }
 
     /// An archive with the context, or a Dockerfile without one.
-    fn from_stdin(&self) -> Result<Input> {
+    fn read_stdin_input(&self) -> Result<Input> {
         if self.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
             bail!("the Dockerfile and the context cannot both come from standard input");
         }
