@@ -21,6 +21,11 @@ impl Instant {
         Instant(Timestamp::now())
     }
 
+    /// A time in whole seconds since 1970; `None` if it is out of range.
+    pub fn from_seconds(seconds: i64) -> Option<Instant> {
+        Timestamp::from_second(seconds).ok().map(Instant)
+    }
+
     /// Whether this is a real time. Reproducible builders write 1970, and Go's zero time is in the year 1.
     pub fn is_told(&self) -> bool {
         self.0.as_second() > 0

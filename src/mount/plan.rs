@@ -244,6 +244,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Opens the union without a mount, for a caller that reads or changes its files itself.
+    ///
+    /// # Errors
+    /// A layer cannot be used.
+    pub fn open(&self) -> Result<Union, Error> {
+        Ok(Union::open(&self.spec)?)
+    }
+
     /// Mounts at `at` in this process's mount namespace, and serves it in a thread. The process must not fork from now
     /// on.
     ///

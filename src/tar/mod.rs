@@ -29,5 +29,5 @@ pub use changes::{Change, ChangeKind, changes};
 pub use error::Error;
 pub use extract::{Devices, Owner, extract};
 pub use members::{Member, MemberKind, Members};
-pub use pack::pack;
+pub use pack::{pack, pack_until};
 pub use unpack::{Unpacked, unpack};

@@ -19,7 +19,7 @@ mod new;
 mod options;
 mod pause;
 mod port;
-mod protect;
+pub(super) mod protect;
 mod prune;
 mod ps;
 mod rename;
