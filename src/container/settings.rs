@@ -13,13 +13,13 @@ use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
-use super::mounts::{MountKind, Mounts};
+use super::mounts::{Mount, MountKind, Mounts};
 use super::network::{Link, Network, NetworkSettings, Planned, Programs};
 use super::plan::{Access, First, Input, Isolation, Plan, Runtime, Sandbox};
 use super::relay::host_window;
 use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
-use crate::store::{Container, StoreError};
+use crate::store::{Container, StoreError, Volume};
 use crate::sys::namespace;
 
 /// The name of the document.
@@ -102,11 +102,7 @@ impl Settings {
         // A mount of the user replaces ours.
         mounts.retain(|ours| self.mounts.list.iter().all(|mount| mount.target != ours.target));
         mounts.extend(self.mounts.list.iter().cloned());
-        let names = mounts.iter().filter_map(|mount| match &mount.kind {
-            MountKind::Volume(volume) => volume.name.name(),
-            _ => None,
-        });
-        let volumes = names.map(|name| container.volume(name)).collect::<Result<_, _>>()?;
+        let volumes = volumes_of(&mounts, container)?;
         let sandbox = Sandbox {
             hostname,
             domain: self.network.domain.clone(),
@@ -127,10 +123,19 @@ impl Settings {
 
     /// The isolation for rights alone: without names and volumes.
     pub(super) fn shape(&self) -> Isolation {
-        if self.chroot {
-            return Isolation::Chroot;
-        }
-        Isolation::Namespaces(Sandbox {
+        if self.chroot { Isolation::Chroot } else { Isolation::Namespaces(self.bare()) }
+    }
+
+    /// The mounts whose files outlive a run, for a process that shows the files of a container that does not run.
+    pub(super) fn lasting_mounts(&self, container: &Container) -> Result<Sandbox, LaunchError> {
+        let lasting = self.mounts.list.iter().filter(|mount| !matches!(mount.kind, MountKind::Tmpfs(_)));
+        let mounts: Vec<_> = lasting.cloned().collect();
+        let volumes = volumes_of(&mounts, container)?;
+        Ok(Sandbox { mounts, volumes, ..self.bare() })
+    }
+
+    fn bare(&self) -> Sandbox {
+        Sandbox {
             hostname: String::new(),
             network: self.network.shape(),
             domain: None,
@@ -140,7 +145,7 @@ impl Settings {
             shm_size: None,
             runtime: None,
             first: First::Command,
-        })
+        }
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
@@ -151,4 +156,13 @@ impl Settings {
             (None, _) => id.chars().take(12).collect(),
         }
     }
+}
+
+/// The volumes that the mounts name.
+fn volumes_of(mounts: &[Mount], container: &Container) -> Result<Vec<Volume>, LaunchError> {
+    let names = mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume(volume) => volume.name.name(),
+        _ => None,
+    });
+    Ok(names.map(|name| container.volume(name)).collect::<Result<_, _>>()?)
 }

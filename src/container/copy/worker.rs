@@ -1,7 +1,7 @@
 //! The process that sees the container's files, and the requests that it answers.
 //!
 //! For a running container it uses the mounts of the container. Otherwise its parent mounts the container's files as
-//! `overfuse mount` does, in a mount namespace of its own, and unmounts them at the end.
+//! `overfuse mount` does, with the container's volumes, in a mount namespace of its own, and unmounts them at the end.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::place::{Found, Place};
 use super::{CopyError, Files, at};
 use crate::container::enter::Inside;
+use crate::container::mounts;
 use crate::container::{Settings, State, Status, skeleton};
 use crate::mount::{self, Source};
 use crate::privilege::{self, Privilege};
@@ -57,7 +58,7 @@ fn failed(doing: &'static str) -> impl FnOnce(crate::sys::Errno) -> CopyError {
 }
 
 impl Worker {
-    /// Starts the process.
+    /// Starts the process, and waits until it sees the container's files.
     pub(super) fn start(files: &Files<'_>) -> Result<Worker, CopyError> {
         let settings = Settings::of(files.container)?;
         let runs = matches!(State::of(files.container)?.status, Status::Running | Status::Paused);
@@ -71,7 +72,10 @@ impl Worker {
         };
         let spawned = process::spawn_connected(Namespaces::empty(), work);
         let (child, channel) = spawned.map_err(failed("start a process"))?;
-        Ok(Worker { child, channel })
+        let worker = Worker { child, channel };
+        // Before the first request: a process that ends with one unread takes its last message with it.
+        worker.answer()?;
+        Ok(worker)
     }
 
     pub(super) fn find(&self, path: &Path, follow: bool) -> Result<Found, CopyError> {
@@ -159,9 +163,9 @@ fn of_stopped(files: &Files<'_>, settings: &Settings, channel: Channel) -> Resul
         let source = Source::Container { store, image, container, made_now: false };
         let lowest = if settings.chroot { None } else { Some(skeleton(container.dir())?) };
         let plan = mount::Plan { lowest, ..mount::Plan::new(source, Default::default()) };
-        Ok((in_use, plan.prepare(privilege)?))
+        Ok((in_use, plan.prepare(privilege)?, settings.lasting_mounts(container)?))
     };
-    let (_in_use, prepared) = tell(&channel, prepare())?;
+    let (_in_use, prepared, sandbox) = tell(&channel, prepare())?;
     // This process serves the mount, so another one uses it: a process that does both cannot be killed.
     let work = |link: Channel| {
         let Ok(Some((_, Some(root)))) = link.receive() else { return 1 };
@@ -172,7 +176,11 @@ fn of_stopped(files: &Files<'_>, settings: &Settings, channel: Channel) -> Resul
     let (worker, link) = tell(&channel, spawned.map_err(failed("start a process")))?;
     let serve = || -> Result<_, CopyError> {
         let served = prepared.serve(&at)?;
-        let root = Dir::open_host(&at).map_err(self::at(&at))?;
+        let root = Root::from(Dir::open_host(&at).map_err(self::at(&at))?);
+        // What belongs to a volume would be hidden by it at the next start.
+        for mount in &mounts::open(&sandbox, &settings.security)? {
+            mounts::attach(&root, mount)?;
+        }
         link.send(b"root", Some(root.as_fd())).map_err(failed("send to a process"))?;
         Ok(served)
     };
@@ -182,8 +190,11 @@ fn of_stopped(files: &Files<'_>, settings: &Settings, channel: Channel) -> Resul
     served.end().map_err(drop)
 }
 
-/// Answers requests until the host side has no more.
+/// Reports that the container's files are there, and answers requests until the host side has no more.
 fn answer_all(root: &Root, channel: &Channel) {
+    if channel.send(&message(&Answer::Done), None).is_err() {
+        return;
+    }
     while let Ok(Some((request, stream))) = channel.receive() {
         let answer = serde_json::from_slice(&request)
             .map_err(|error| CopyError::Inside(error.to_string()))

@@ -168,3 +168,27 @@ fn a_copy_leaves_nothing_behind() {
         });
     }
 }
+
+#[test]
+fn volumes_of_a_stopped_container_are_copied_from_and_to() {
+    for host in hosts() {
+        host.shell("mkdir -m 777 data; echo outside >data/f; echo new >new; chmod 666 data/f");
+        let volume = format!("{}:/data", host.path("data").display());
+        let mut run = host.overfuse();
+        run.args(["run", "--name", "box", "-v", &volume, "-v", "named:/named", "--tmpfs", "/mem", "tiny", "-c"]);
+        let output = run.arg("echo kept >/named/f").output().unwrap();
+        assert!(output.status.success(), "{host}: {output:?}");
+        for args in
+            [["box:/data/f", "out"], ["box:/named/f", "named"], ["new", "box:/data/made"], ["new", "box:/named"]]
+        {
+            let output = host.overfuse().arg("cp").args(args).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{host}: {args:?}: {output:?}");
+        }
+        assert_eq!(fs::read_to_string(host.path("out")).unwrap(), "outside\n", "{host}");
+        assert_eq!(fs::read_to_string(host.path("named")).unwrap(), "kept\n", "{host}");
+        assert_eq!(fs::read_to_string(host.path("data/made")).unwrap(), "new\n", "{host}");
+        assert_eq!(host.prints(&["-v", "named:/named"], "cat /named/f /named/new"), "kept\nnew", "{host}");
+        let diff = host.overfuse().args(["diff", "box"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&diff.stdout).contains("new"), "{host}: {diff:?}");
+    }
+}
