@@ -173,7 +173,7 @@ fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> 
     rootfs::assemble(path, sandbox, &opened, security)
 }
 
-/// Looks the user up in the files of `root`.
+/// The user by the image's own files.
 pub(super) fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;

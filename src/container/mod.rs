@@ -18,7 +18,10 @@ pub mod bundle;
 mod child;
 mod command;
 mod control;
+mod copy;
+mod enter;
 mod error;
+mod exec;
 mod files;
 mod init;
 mod isolation;
@@ -36,11 +39,16 @@ mod serve;
 mod settings;
 mod spec;
 mod state;
+mod sweep;
+mod top;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};
 pub use control::{Control, ControlError};
+pub use copy::{Copy, CopyError, End, Files, copy};
+pub use enter::EnterError;
 pub use error::{Absent, LaunchError};
+pub use exec::{Exec, ExecError, Executed, exec};
 pub use files::skeleton;
 pub use isolation::{
     Device, DeviceError, FilterError, Profile, ProfileError, Seccomp, Security, SecurityOption, SecurityOptionError,
@@ -59,3 +67,5 @@ pub use serve::{RunError, run};
 pub use settings::{SETTINGS, Settings};
 pub use spec::{Process, SpecError, Variable, Wishes};
 pub use state::{State, Status};
+pub use sweep::{left_over, sweep};
+pub use top::processes;

@@ -113,6 +113,23 @@ impl Settings {
         }))
     }
 
+    /// The isolation for rights alone: without names and volumes.
+    pub(super) fn shape(&self) -> Isolation {
+        if self.chroot {
+            return Isolation::Chroot;
+        }
+        Isolation::Namespaces(Sandbox {
+            hostname: String::new(),
+            network: self.network,
+            root: Access::ReadWrite,
+            mounts: Vec::new(),
+            volumes: Vec::new(),
+            shm_size: None,
+            first: First::Command,
+            runtime: None,
+        })
+    }
+
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
     pub fn hostname(&self, id: &str) -> String {
         match (&self.hostname, self.network) {

@@ -302,6 +302,14 @@ pub fn die_with_parent() -> Result<()> {
     rps::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
+/// Takes [`die_with_parent`] back.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn outlive_parent() -> Result<()> {
+    rps::set_parent_process_death_signal(None)
+}
+
 /// Forbids other processes, even of the same user, to trace this one or read its memory.
 ///
 /// # Errors

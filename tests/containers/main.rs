@@ -6,8 +6,10 @@
 mod support;
 
 mod bundle;
+mod cp;
 mod environment;
 mod escapes;
+mod exec;
 mod exit_status;
 mod files;
 mod host;
@@ -17,6 +19,7 @@ mod left_behind;
 mod signals;
 mod tables;
 mod terminal;
+mod top;
 mod trace;
 mod users;
 mod volumes;

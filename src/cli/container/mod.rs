@@ -3,13 +3,16 @@
 mod attach;
 pub(super) mod bundle;
 mod commit;
+mod cp;
 mod create;
 pub(super) mod diff;
 mod each;
+mod exec;
 mod foreground;
 mod in_process;
 pub(super) mod inspect;
 mod kill;
+mod left_over;
 mod logs;
 mod new;
 mod options;
@@ -24,6 +27,7 @@ pub(super) mod seen;
 mod select;
 mod start;
 mod stop;
+mod top;
 mod trace;
 mod wait;
 
@@ -36,8 +40,10 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
-        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Cp(cp::CpArgs) => cp::run,
+        Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
+        Exec(exec::ExecArgs) => |global, args| or_not_started(exec::run(global, args)),
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
         Rename(rename::RenameArgs) => rename::run,
@@ -47,6 +53,7 @@ commands! {
         Start(start::StartArgs) => start::run,
         Stats(stats::StatsArgs) => stats::run,
         Stop(stop::StopArgs) => stop::run,
+        Top(top::TopArgs) => top::run,
         Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
         Wait(wait::WaitArgs) => wait::run,
     }

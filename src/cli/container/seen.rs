@@ -52,7 +52,7 @@ impl Life {
             Status::Created => ("created", false),
             Status::Running => ("running", true),
             Status::Paused => ("paused", true),
-            Status::Restarting => ("restarting", false),
+            Status::Restarting => ("restarting", true),
             Status::Exited => ("exited", false),
             Status::Mounted => ("mounted", false),
         };
@@ -76,13 +76,10 @@ impl Life {
         match self.word {
             "created" => "Created".into(),
             "mounted" => "Mounted".into(),
-            "restarting" => {
+            word @ ("exited" | "restarting") => {
+                let what = if word == "exited" { "Exited" } else { "Restarting" };
                 let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
-                format!("Restarting ({}){ago}", self.exit_code.unwrap_or_default())
-            }
-            "exited" => {
-                let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
-                format!("Exited ({}){ago}", self.exit_code.unwrap_or_default())
+                format!("{what} ({}){ago}", self.exit_code.unwrap_or_default())
             }
             _ => {
                 let since = age(self.started).map(|age| format!(" {age}")).unwrap_or_default();
@@ -186,6 +183,7 @@ mod tests {
         let now = at("2024-01-01T02:00:00Z").unwrap();
         let state = |status| State { status, started: at("2024-01-01T01:57:00Z"), ..State::default() };
         let exited = State { finished: at("2024-01-01T00:00:00Z"), exit_code: Some(137), ..state(Status::Exited) };
+        let restarting = State { status: Status::Restarting, exit_code: Some(3), ..exited.clone() };
         let unknown = State { status: Status::Exited, exit_code: Some(1), ..State::default() };
         for (state, word, text) in [
             (state(Status::Created), "created", "Created"),
@@ -193,6 +191,7 @@ mod tests {
             (state(Status::Paused), "paused", "Up 3 minutes (Paused)"),
             (exited, "exited", "Exited (137) 2 hours ago"),
             (unknown, "exited", "Exited (1)"),
+            (restarting, "restarting", "Restarting (3) 2 hours ago"),
             (state(Status::Mounted), "mounted", "Mounted"),
         ] {
             let life = Life::of(state);

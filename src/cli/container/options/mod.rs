@@ -1,5 +1,6 @@
 //! The options that `create`, `run` and `trace` have in common, by what they are about.
 
+mod environment;
 mod labels;
 mod life;
 mod network;
@@ -7,7 +8,8 @@ mod runtime;
 mod security;
 mod volumes;
 
-pub(super) use labels::{LabelArgs, lines_of};
+pub(super) use environment::EnvironmentArgs;
+pub(super) use labels::LabelArgs;
 pub(super) use life::{LifeArgs, signal};
 pub(super) use network::NetworkArgs;
 pub(super) use runtime::RuntimeArgs;
