@@ -13,7 +13,7 @@ pub(crate) const NAME: &str = "tiny";
 const APPLETS: &[&str] = &[
     "cat", "chown", "echo", "env", "false", "grep", "head", "hostname", "id", "ifconfig", "kill", "ls", "mkdir",
     "mknod", "mount", "pwd", "readlink", "rm", "sh", "sleep", "stat", "stty", "sync", "touch", "true", "tty", "umask",
-    "uniq", "wc",
+    "wc",
 ];
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
