@@ -204,7 +204,7 @@ pub fn write(spec: &Spec, bundle: &Path) -> Result<(), BundleError> {
 /// The ID of the container that keeps the changes of the bundle in directory `bundle`.
 ///
 /// # Errors
-/// The directory has no `config.json`, or not one of [`write`].
+/// The directory has no `config.json`, or one of another program.
 pub fn container_of(bundle: &Path) -> Result<String, BundleError> {
     let path = bundle.join(CONFIG);
     let json = fs::read(&path).map_err(file_error(&path))?;

@@ -125,11 +125,11 @@ fn the_commands_of_the_life_cycle_work_with_a_runtime() {
                 "o run -d --name long --runtime {runtime} tiny -c 'trap \"exit 4\" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
                 until o logs long | grep -q up; do sleep 0.1; done
                 pid=$(o inspect -f '{{{{.State.Pid}}}}' long); tr '\\0' ' ' < /proc/$pid/cmdline | cut -c 1-11; echo
-                o stop long; o inspect -f '{{{{.State.ExitCode}}}}' long
+                o exec long sh -c 'hostname; cat /etc/hostname' | uniq | wc -l; o stop long; o inspect -f '{{{{.State.ExitCode}}}}' long
                 o start long >/dev/null; o kill long; o wait long; o rm long"
             );
             let printed = prints(&host, script(&host, &text));
-            assert_eq!(printed, "/bin/sh -c \n\nlong\n4\nlong\n137\nlong\n", "{host} {runtime}");
+            assert_eq!(printed, "/bin/sh -c \n\n1\nlong\n4\nlong\n137\nlong\n", "{host} {runtime}");
         }
     }
 }

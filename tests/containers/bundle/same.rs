@@ -139,10 +139,10 @@ fn a_new_volume_gets_the_images_files_whoever_starts_the_container() {
         for runtime in RUNTIMES {
             let look = "stat -c '%n %u %a' /home/app; cat /home/left 2>/dev/null; echo x > /home/left";
             let text = format!(
-                "o run --rm --runtime {runtime} -v one:/home tiny -c \"{look}\"
-                o run --rm -v one:/home tiny -c \"{look}\"; o volume rm one >/dev/null
-                o bundle -v two:/home tiny box -c \"{look}\" 2>&1 && start {runtime} box && o bundle --remove box
-                o volume rm two >/dev/null 2>&1; true"
+                "o run --rm --runtime {runtime} -v {runtime}1:/home tiny -c \"{look}\"
+                o run --rm -v {runtime}1:/home tiny -c \"{look}\"; o volume rm {runtime}1 >/dev/null
+                o bundle -v {runtime}2:/home tiny box -c \"{look}\" 2>&1 && start {runtime} box && o bundle --remove box
+                o volume rm {runtime}2 >/dev/null 2>&1; true"
             );
             let printed = prints(&host, script(&host, &text));
             let last = match host.is_root() {
