@@ -91,6 +91,7 @@ commands! {
 commands! {
     /// Commands about mounts.
     enum Mounts {
+        Bundle(container::bundle::BundleArgs) => container::bundle::run,
         Mount(mount::MountArgs) => mount::run,
         Umount(umount::UmountArgs) => umount::run,
     }

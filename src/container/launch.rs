@@ -1,22 +1,29 @@
 //! Starts a container: forks its first process, and lets it continue once its root is served.
 
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::cgroup::{OwnedCgroup, Request};
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
-use std::os::fd::OwnedFd;
-
+use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
-use crate::sys::{Channel, Errno};
+use crate::sys::{Channel, Errno, signal};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
 pub struct Launched {
     child: Child,
+    /// Removed with this value, after the first process has ended.
+    _cgroup: OwnedCgroup,
     channel: Channel,
     messages: Messages,
     input: Input,
+    /// Whether an OCI runtime makes the container, so that our child is another process.
+    has_runtime: bool,
 }
 
 impl Launched {
@@ -30,13 +37,14 @@ impl Launched {
     pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
-        let (child, channel) = first_process(plan, Streams::default())?;
-        Ok(Launched { child, channel, messages, input })
+        let has_runtime = plan.runtime().is_some();
+        let (child, channel, cgroup) = first_process(plan, Streams::default())?;
+        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
     pub fn process(&self) -> Option<ProcessId> {
-        ProcessId::of(self.child.id())
+        if self.has_runtime { None } else { ProcessId::of(self.child.id()) }
     }
 
     /// Lets the first process continue and relays until it ends. The root must be served by now.
@@ -47,7 +55,28 @@ impl Launched {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         let _ = self.channel.send(child::GO, None);
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
-        self.child.wait().doing("wait for the container")
+        end(self.child)
+    }
+}
+
+/// The name of the first process from when its filter of system calls is installed until it is the command. The kernel
+/// keeps the name of a process that has ended, so it tells how far the process came.
+pub(super) const BEFORE_COMMAND: &CStr = c"overfuse-start";
+
+/// Waits for the first process, which has said nothing of an error.
+///
+/// # Errors
+/// It never became the command, and its filter of system calls kept it from saying why.
+pub(super) fn end(child: Child) -> Result<Status, LaunchError> {
+    let is_before = |child: &Child| child.name().is_some_and(|name| name.as_bytes() == BEFORE_COMMAND.to_bytes());
+    // Ignores an error: the wait below has the same.
+    let _ = poll::wait(&[(child.as_fd(), Interest::Read)]);
+    let never_started = is_before(&child);
+    match child.wait().doing("wait for the container")? {
+        // The user or the kernel killed it, for lack of memory for example.
+        Status::Signaled(signal::KILL) => Ok(Status::Signaled(signal::KILL)),
+        status if never_started => Err(LaunchError::Filtered(status.code())),
+        status => Ok(status),
     }
 }
 
@@ -70,12 +99,16 @@ impl Streams {
     }
 }
 
-/// Makes the first process, which waits for [`child::GO`] on the channel. This process must have one thread now.
-pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Channel), LaunchError> {
+/// Makes the container's cgroup and its first process, which waits for [`child::GO`] on the channel. This process must have
+/// one thread now.
+pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<(Child, Channel, OwnedCgroup), LaunchError> {
     let namespaces = child::namespaces(&plan.isolation);
+    let cgroup = OwnedCgroup::new(&Request::of(&plan))?;
     let work = |channel| match streams.take() {
-        Ok(()) => child::run(plan, channel),
+        Ok(()) => child::run(plan, &cgroup, channel),
         Err(_) => child::FAILED,
     };
-    process::spawn_connected(namespaces, work).doing("make the container's namespaces")
+    let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
+    let (child, channel) = spawned.doing("make the container's namespaces")?;
+    Ok((child, channel, cgroup))
 }

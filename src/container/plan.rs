@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
 use super::mounts::Mount;
+use super::resources::Resources;
 use super::spec::Process;
 use crate::store::Volume;
 use crate::sys::pty::WindowSize;
@@ -18,9 +19,22 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    pub resources: Resources,
+    /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
+    pub id: Option<String>,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,
+}
+
+impl Plan {
+    /// The OCI runtime that makes the container, if one does.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        match &self.isolation {
+            Isolation::Namespaces(sandbox) => sandbox.runtime.as_ref(),
+            Isolation::Chroot => None,
+        }
+    }
 }
 
 /// How the container is separated from the host.
@@ -44,6 +58,19 @@ pub struct Sandbox {
     /// The size of `/dev/shm` in bytes; `None`: 64 MiB.
     pub shm_size: Option<u64>,
     pub first: First,
+    /// The program that makes the container instead of this launcher.
+    pub runtime: Option<Runtime>,
+}
+
+/// An OCI runtime, and what it needs to run one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// The program.
+    pub program: PathBuf,
+    /// A directory for the bundle and the runtime's own state. Nothing else may use it.
+    pub dir: PathBuf,
+    /// The container's ID.
+    pub id: String,
 }
 
 /// Which process is number 1.

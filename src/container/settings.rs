@@ -4,6 +4,7 @@
 //! their default.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,9 @@ use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
 use super::mounts::{MountKind, Mounts};
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
+use super::plan::{Access, First, Input, Isolation, Network, Plan, Runtime, Sandbox};
 use super::relay::host_window;
+use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
 use crate::sys::namespace;
@@ -46,6 +48,9 @@ pub struct Settings {
     pub network: Network,
     pub mounts: Mounts,
     pub security: Security,
+    pub resources: Resources,
+    /// The OCI runtime that makes the container; `None`: our own launcher.
+    pub runtime: Option<PathBuf>,
 }
 
 impl Settings {
@@ -75,6 +80,8 @@ impl Settings {
             process,
             isolation: self.isolation(container)?,
             security: self.security.clone(),
+            resources: self.resources.clone(),
+            id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })
@@ -102,7 +109,29 @@ impl Settings {
             volumes,
             shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
+            runtime: self.runtime.as_ref().map(|program| Runtime {
+                program: program.clone(),
+                dir: container.dir().join("runtime"),
+                id: container.id.clone(),
+            }),
         }))
+    }
+
+    /// The isolation for rights alone: without names and volumes.
+    pub(super) fn shape(&self) -> Isolation {
+        if self.chroot {
+            return Isolation::Chroot;
+        }
+        Isolation::Namespaces(Sandbox {
+            hostname: String::new(),
+            network: self.network,
+            root: Access::ReadWrite,
+            mounts: Vec::new(),
+            volumes: Vec::new(),
+            shm_size: None,
+            runtime: None,
+            first: First::Command,
+        })
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 
-use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
+use crate::sys::{self, Errno, FuseDevice, FuseMount, IdMaps, RingsEnabled};
 use crate::union::Union;
 
 use super::idle::IdlePolling;
@@ -109,6 +109,7 @@ impl Session {
         let server = Server {
             device,
             union: OnceLock::new(),
+            ids: OnceLock::new(),
             rings: agreed.rings,
             no_atime: options.no_atime,
             no_read_ahead: options.no_read_ahead,
@@ -125,7 +126,14 @@ impl Session {
 
     /// Sets the union that a reserved mount shows.
     pub fn attach(self, union: Union) -> Session {
+        self.attach_as(union, IdMaps::default())
+    }
+
+    /// As [`attach`](Self::attach), for a union whose numbers of users and groups are those inside `ids`. The mount
+    /// shows, and takes, the numbers outside.
+    pub fn attach_as(self, union: Union, ids: IdMaps) -> Session {
         if let Some(server) = &self.server {
+            let _ = server.ids.set(ids);
             // A second union would be dropped.
             let _ = server.union.set(union);
         }

@@ -21,7 +21,7 @@ pub use subordinate::IdPrograms;
 use subordinate::Maps;
 
 use crate::sys::namespace;
-use crate::sys::{self, Errno, Namespaces};
+use crate::sys::{self, Errno, IdMaps, Namespaces};
 
 /// Which file owners this process can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,16 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
 pub fn separate_mounts() -> Result<(), Error> {
     let separate = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
     separate.map_err(Error::MountNamespace)
+}
+
+/// The ids of a container that a program outside runs for this user, other than root: an OCI runtime. Subordinate or
+/// Single.
+pub fn ids_of_container(programs: Option<&IdPrograms>) -> (Privilege, IdMaps) {
+    let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
+    match programs.and_then(|programs| Maps::of_this_host(uid, gid, programs)) {
+        Some(maps) => (Privilege::Subordinate, maps.into_ids()),
+        None => (Privilege::Single, IdMaps::single(uid, gid)),
+    }
 }
 
 fn take_subordinate_ids(programs: Option<&IdPrograms>, namespaces: Namespaces) -> Result<Privilege, Error> {

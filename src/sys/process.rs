@@ -49,6 +49,14 @@ impl ProcessId {
         Some(ProcessId { pid, start })
     }
 
+    /// Names the process that `pidfd` refers to; `None` if it has ended, or this process's PID namespace has no number for
+    /// it.
+    pub fn of_descriptor(pidfd: impl AsFd) -> Option<ProcessId> {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd())).ok()?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())?;
+        if pid == 0 { None } else { Self::of(pid) }
+    }
+
     /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
     pub fn minds(self, signal: i32) -> bool {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
@@ -104,6 +112,16 @@ impl AsFd for Child {
 }
 
 impl Child {
+    /// A process that became a child of this one when its parent ended. This process is process 1 of their PID
+    /// namespace and has not waited for it yet.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`; `EINVAL` when `pid` is no process number.
+    pub fn adopted(pid: u32) -> Result<Child> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        Ok(Child { pid, fd: rps::pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
     /// The child's process id in this process's PID namespace.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
@@ -114,11 +132,13 @@ impl Child {
     /// # Errors
     /// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
-        match rps::pidfd_send_signal(&self.fd, signal) {
-            Err(Errno::SRCH) => Ok(()),
-            other => other,
-        }
+        send_signal(&self.fd, signal)
+    }
+
+    /// The name that lists of processes show; still that of an ended child. `None` without a `/proc`.
+    pub fn name(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id())).ok()?;
+        Some(name.trim_end_matches('\n').to_owned())
     }
 
     /// Kills the child.
@@ -143,6 +163,18 @@ impl Child {
     }
 }
 
+/// Sends signal number `signal` to the process that `pidfd` refers to. Does nothing when it has already ended.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
+pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
+    match rps::pidfd_send_signal(pidfd, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
+    }
+}
+
 fn real_time(signal: i32) -> Option<Signal> {
     if !(libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&signal) {
         return None;
@@ -160,7 +192,7 @@ fn real_time(signal: i32) -> Option<Signal> {
 /// As `clone3(2)`. `EDEADLK` when this process has several threads: the child would have only one of them, and a lock
 /// that another thread held would stay locked for ever.
 pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child> {
-    match fork(namespaces)? {
+    match fork(namespaces, None)? {
         Some(child) => Ok(child),
         None => end_with(work),
     }
@@ -172,8 +204,21 @@ pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child
 /// # Errors
 /// As [`spawn`] and `socketpair(2)`.
 pub fn spawn_connected(namespaces: Namespaces, work: impl FnOnce(Channel) -> i32) -> Result<(Child, Channel)> {
+    spawn_connected_in(namespaces, None, work)
+}
+
+/// As [`spawn_connected`]; the child starts in `cgroup`, given by a descriptor of its directory in the hierarchy of
+/// version 2.
+///
+/// # Errors
+/// As [`spawn_connected`]; `EACCES` and `EBUSY` when the cgroup may take no process.
+pub fn spawn_connected_in(
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    work: impl FnOnce(Channel) -> i32,
+) -> Result<(Child, Channel)> {
     let (ours, theirs) = Channel::pair()?;
-    match fork(namespaces)? {
+    match fork(namespaces, cgroup)? {
         Some(child) => Ok((child, ours)),
         None => {
             drop(ours);
@@ -204,11 +249,12 @@ pub fn wait_to_be_alone() {
 }
 
 /// `None` in the child.
-fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
+fn fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<Child>> {
+    const INTO_CGROUP: u64 = 1 << 33;
     if thread_count()? != 1 {
         return Err(Errno::DEADLK);
     }
-    let answer = if namespaces.is_empty() {
+    let answer = if namespaces.is_empty() && cgroup.is_none() {
         // SAFETY: there is no other thread, whose locks would stay held in the child; the child continues with a copy
         // of everything.
         i64::from(unsafe { libc::fork() })
@@ -218,6 +264,10 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         args.flags = namespaces.clone_flags();
         args.exit_signal = libc::SIGCHLD as u64;
+        if let Some(cgroup) = cgroup {
+            args.flags |= INTO_CGROUP;
+            args.cgroup = cgroup.as_raw_fd().unsigned_abs().into();
+        }
         // SAFETY: as for fork. `args` outlives the call, which gets its size.
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) as i64 }
     };
@@ -232,6 +282,17 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
 
 pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Kills a process. One that has ended is no error.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`.
+pub fn kill(process: impl AsFd) -> Result<()> {
+    match rps::pidfd_send_signal(process, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
+    }
 }
 
 /// Exits this process at once, without running exit handlers.
@@ -274,6 +335,14 @@ pub fn new_session() -> Result<()> {
 /// As `prctl(2)`.
 pub fn die_with_parent() -> Result<()> {
     rps::set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+/// Takes [`die_with_parent`] back.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn outlive_parent() -> Result<()> {
+    rps::set_parent_process_death_signal(None)
 }
 
 /// Forbids other processes, even of the same user, to trace this one or read its memory.

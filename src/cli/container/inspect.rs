@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::rights;
 use super::seen::Seen;
 use crate::cli::image::inspect::{Config as ImageConfig, lower_dirs};
 use crate::container::{Access, Device, Mount, MountKind, MountPoint, Network, SHM_SIZE, Settings, Variable};
@@ -109,7 +110,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
             running: life.running,
             paused: life.paused,
             restarting: life.word == "restarting",
-            oom_killed: false,
+            oom_killed: life.oom_killed,
             dead: false,
             pid: life.pid,
             exit_code: life.exit_code.filter(|_| !life.running).unwrap_or(0),
@@ -223,11 +224,11 @@ fn host_config(settings: &Settings) -> Value {
         json!({
             "PathOnHost": device.source.display().to_string(),
             "PathInContainer": device.target.display().to_string(),
-            "CgroupPermissions": "rwm",
+            "CgroupPermissions": device.rights.letters(),
         })
     };
     let devices: Vec<_> = security.devices.iter().map(device).collect();
-    json!({
+    let mut shown = json!({
         "Binds": binds,
         "Tmpfs": tmpfs,
         "ShmSize": mounts.shm_size.unwrap_or(SHM_SIZE),
@@ -240,7 +241,11 @@ fn host_config(settings: &Settings) -> Value {
         "SecurityOpt": security.options(),
         "Devices": devices,
         "Init": settings.init,
-    })
+    });
+    if let Some(shown) = shown.as_object_mut() {
+        shown.extend(rights::facts(settings));
+    }
+    shown
 }
 
 fn log_config(settings: &Settings) -> Value {

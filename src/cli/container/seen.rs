@@ -34,6 +34,7 @@ pub(in crate::cli) struct Life {
     pub(in crate::cli) pid: u32,
     /// Of the last run that ended.
     pub(in crate::cli) exit_code: Option<u8>,
+    pub(in crate::cli) oom_killed: bool,
     pub(in crate::cli) error: String,
     pub(in crate::cli) started: Option<Instant>,
     pub(in crate::cli) finished: Option<Instant>,
@@ -47,7 +48,7 @@ pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "res
 impl Life {
     /// The only place that reads a [`State`].
     fn of(state: State) -> Life {
-        let State { status, process, started, finished, exit_code, error, restarts } = state;
+        let State { status, process, started, finished, exit_code, oom_killed, error, restarts } = state;
         let (word, running) = match status {
             Status::Created => ("created", false),
             Status::Running => ("running", true),
@@ -63,6 +64,7 @@ impl Life {
             in_use: running || matches!(status, Status::Mounted | Status::Restarting),
             pid: process.map_or(0, |process| process.pid),
             exit_code,
+            oom_killed,
             error: error.unwrap_or_default(),
             started,
             finished,

@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
+use crate::container::{
+    Access, First, Input, Isolation, Launched, Network, Plan, Process, Resources, Sandbox, Security, Wishes,
+};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -63,8 +65,11 @@ impl Run<'_> {
                 volumes: Vec::new(),
                 shm_size: None,
                 first: First::Command,
+                runtime: None,
             }),
             security: Security::default(),
+            resources: Resources::default(),
+            id: None,
             input: Input::Nothing,
             window: None,
         })

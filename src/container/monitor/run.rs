@@ -4,14 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::clients::{Client, Clients};
 use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
-use crate::container::child::{CONSOLE, GO};
+use crate::container::cgroup::OwnedCgroup;
+use crate::container::child::{CONSOLE, GO, PROCESS};
 use crate::container::error::{Doing, LaunchError};
-use crate::container::launch::{Streams, first_process};
+use crate::container::launch::{Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
-use crate::sys::process::{Child, ProcessId, Status};
+use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
-use crate::sys::{Channel, Errno, Pipe};
+use crate::sys::{Channel, Errno, Pipe, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -19,6 +20,11 @@ type Result<T> = std::result::Result<T, LaunchError>;
 #[derive(Debug)]
 pub(super) struct Run {
     child: Child,
+    /// Removed with this value, after the first process has ended.
+    cgroup: OwnedCgroup,
+    /// The container's first process, where that is not our child but an OCI runtime's.
+    container: Option<OwnedFd>,
+    process: Option<ProcessId>,
     /// Open until the command is executed.
     channel: Option<Channel>,
     /// Whether the first process makes a terminal, which it sends when it has.
@@ -50,6 +56,7 @@ impl Run {
     /// Makes the first process, which waits for [`Run::go`]. This process must have one thread now.
     pub(super) fn new(plan: Plan, interactive: bool) -> Result<Run> {
         let has_terminal = plan.process.terminal;
+        let has_runtime = plan.runtime().is_some();
         let (mut streams, mut input, mut outputs) = (Streams::default(), None, Vec::new());
         if !has_terminal {
             let mut output = |stream| -> std::result::Result<OwnedFd, Errno> {
@@ -68,9 +75,12 @@ impl Run {
                 input = Some(pipe.write);
             }
         }
-        let (child, channel) = first_process(plan, streams)?;
+        let (child, channel, cgroup) = first_process(plan, streams)?;
         Ok(Run {
+            process: if has_runtime { None } else { ProcessId::of(child.id()) },
+            container: None,
             child,
+            cgroup,
             channel: Some(channel),
             has_terminal,
             terminal: None,
@@ -89,8 +99,9 @@ impl Run {
         }
     }
 
+    /// The container's first process, once it exists.
     pub(super) fn process(&self) -> Option<ProcessId> {
-        ProcessId::of(self.child.id())
+        self.process
     }
 
     pub(super) fn child(&self) -> &Child {
@@ -130,6 +141,10 @@ impl Run {
                 self.input = Some(input);
                 self.outputs.push(Output { fd: output, stream: Stream::Stdout, open: true });
                 self.terminal = Some(master);
+            }
+            Some((message, Some(process))) if message == PROCESS => {
+                self.process = ProcessId::of_descriptor(&process);
+                self.container = Some(process);
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
@@ -198,9 +213,33 @@ impl Run {
         Ok(())
     }
 
+    /// Sends a signal to the first process. A paused container dies of SIGKILL, too.
+    pub(super) fn signal(&self, number: i32) -> std::result::Result<(), Errno> {
+        match &self.container {
+            Some(process) => process::send_signal(process, number)?,
+            None => self.child.signal(number)?,
+        }
+        if number == signal::KILL
+            && self.cgroup.is_frozen()
+            && let Err(error) = self.cgroup.thaw()
+        {
+            tracing::warn!(%error, "a paused container cannot be killed");
+        }
+        Ok(())
+    }
+
+    pub(super) fn kill(&self) -> std::result::Result<(), Errno> {
+        self.signal(signal::KILL)
+    }
+
+    /// Whether the kernel killed a process because the container's memory was used up.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.ran_out_of_memory()
+    }
+
     /// Waits for the first process, and returns how it ended.
     pub(super) fn end(self) -> Result<Status> {
-        let status = self.child.wait().doing("wait for the container");
+        let status = end(self.child);
         self.failure.map_or(status, Err)
     }
 }

@@ -11,7 +11,7 @@ use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::FOR_EVER;
 use crate::fuse::wire::opcode::Opcode;
 use crate::fuse::wire::request::Request;
-use crate::sys::{Errno, FuseDevice, Result, credentials};
+use crate::sys::{Errno, FuseDevice, IdKind, IdMaps, Result, credentials};
 use crate::union::{NodeId, Owner, Remove, Union};
 
 use super::opens::Opens;
@@ -24,6 +24,8 @@ pub(in crate::fuse) struct Server {
     pub(in crate::fuse) device: FuseDevice,
     /// Set before the first request is answered.
     pub(in crate::fuse) union: OnceLock<Union>,
+    /// Set with the union.
+    pub(in crate::fuse) ids: OnceLock<IdMaps>,
     /// Whether requests that wait for an answer come by io_uring.
     pub(in crate::fuse) rings: bool,
     /// Reading does not change access times.
@@ -164,12 +166,20 @@ impl Server {
     }
 
     /// The owner of what the request creates.
-    pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Owner {
+    ///
+    /// # Errors
+    /// `EOVERFLOW` when the caller's user or group has no number here, as with mapped mounts of the kernel.
+    pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Result<Owner> {
         if self.all_root {
-            Owner { uid: 0, gid: 0 }
-        } else {
-            Owner { uid: request.header.uid, gid: request.header.gid }
+            return Ok(Owner { uid: 0, gid: 0 });
         }
+        let inside = |kind, id| self.ids().to_inside(kind, id).map_err(|_| Errno::OVERFLOW);
+        Ok(Owner { uid: inside(IdKind::User, request.header.uid)?, gid: inside(IdKind::Group, request.header.gid)? })
+    }
+
+    /// The union's numbers of users and groups are those inside.
+    pub(in crate::fuse) fn ids(&self) -> &IdMaps {
+        self.ids.get_or_init(IdMaps::default)
     }
 
     /// How long the kernel may keep the attributes of a node, in seconds.

@@ -94,3 +94,18 @@ fn volumes_from_takes_over_bind_mounts_and_volumes() {
         assert_eq!(volumes(&host), before, "{host}: the first container still uses its anonymous volume");
     }
 }
+
+#[test]
+fn the_anonymous_volumes_of_a_killed_monitor_go_with_its_container() {
+    for host in hosts_with(|_| with_volumes(&["/cache"])) {
+        let mut started = host.start(&["-v", "data:/d"], "echo ready; sleep 60");
+        assert_eq!(volumes(&host).len(), 2, "{host}");
+        rustix::process::kill_process(host.monitor(), rustix::process::Signal::KILL).unwrap();
+        started.child.wait().unwrap();
+        // The next container that is made sweeps what is left.
+        let next = succeeds(&host, &["create", NAME]);
+        assert_eq!(host.containers(), 1, "{host}");
+        succeeds(&host, &["rm", "-v", &next]);
+        assert_eq!(volumes(&host), ["data"], "{host}");
+    }
+}

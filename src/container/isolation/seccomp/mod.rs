@@ -5,6 +5,7 @@
 
 mod default;
 mod profile;
+mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
