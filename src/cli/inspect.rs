@@ -50,6 +50,7 @@ pub(super) struct VolumeInspectArgs {
     /// `json`, or a Go template for each volume: '{{.Mountpoint}}'
     #[arg(long, short, value_name = "FORMAT")]
     format: Option<String>,
+    /// Names of volumes
     #[arg(required = true, value_name = "VOLUME")]
     names: Vec<String>,
 }

@@ -37,8 +37,10 @@ pub(in crate::cli) struct CpArgs {
     /// Do not report what was copied; the default where standard output is no terminal
     #[arg(short, long)]
     quiet: bool,
+    /// What to copy: a path here, CONTAINER:PATH, or - for a tar on standard input
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
+    /// Where to: a path here, CONTAINER:PATH, or - for a tar on standard output
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 }

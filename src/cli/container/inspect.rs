@@ -102,6 +102,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         if path.exists() { path.display().to_string() } else { String::new() }
     };
     let log = crate::container::log::path(container.dir());
+    let is_logged = settings.life.log.kept && life.started.is_some();
     Ok(Facts {
         id: container.id.clone(),
         created: container.created,
@@ -124,7 +125,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         resolv_conf_path: file("resolv.conf"),
         hostname_path: file("hostname"),
         hosts_path: file("hosts"),
-        log_path: if log.exists() { log.display().to_string() } else { String::new() },
+        log_path: if is_logged { log.display().to_string() } else { String::new() },
         name: format!("/{}", container.name),
         restart_count: life.restarts,
         driver: "overfuse",

@@ -14,6 +14,7 @@ pub(in crate::cli) struct RmArgs {
     /// A volume that does not exist is no error
     #[arg(long, short)]
     force: bool,
+    /// Names of volumes
     #[arg(required = true, value_name = "VOLUME")]
     volumes: Vec<String>,
 }
