@@ -3,17 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{cgroups_of, with_cgroups};
-use crate::host::{Host, Started};
+use super::{cgroups_of, kill_monitor, with_cgroups};
+use crate::host::Host;
 
 fn id(host: &Host) -> String {
     let listed = host.overfuse().args(["ps", "-a", "-q", "--no-trunc"]).output().unwrap();
     String::from_utf8(listed.stdout).unwrap().trim().to_owned()
-}
-
-fn end(mut started: Started) {
-    started.child.kill().unwrap();
-    started.child.wait().unwrap();
 }
 
 /// Runs containers until one of them has removed the cgroups. Other tests may be at it at the same time.
@@ -30,10 +25,11 @@ fn assert_swept(host: &Host, id: &str) {
 #[test]
 fn a_container_has_a_cgroup_while_it_runs() {
     let Some(host) = with_cgroups() else { return };
-    let started = host.start(&["--init"], "echo ready; cat /proc/self/cgroup > /dev/null; sleep 0.5");
+    let started = host.start(&["--init"], "echo ready; sleep 60");
     let id = id(&host);
     assert!(!cgroups_of(&id).is_empty());
     let mut started = started;
+    assert!(host.overfuse().args(["stop", "-t", "0", &id]).status().unwrap().success());
     started.child.wait().unwrap();
     assert_eq!(cgroups_of(&id), [] as [std::path::PathBuf; 0]);
 }
@@ -43,7 +39,7 @@ fn the_cgroup_of_a_killed_launcher_is_removed_by_the_next_one() {
     let Some(host) = with_cgroups() else { return };
     let started = host.start(&[], "echo ready; sleep 60");
     let id = id(&host);
-    end(started);
+    kill_monitor(&host, started);
     assert_ne!(cgroups_of(&id), [] as [std::path::PathBuf; 0]);
     assert_swept(&host, &id);
 }
@@ -57,7 +53,7 @@ fn a_frozen_container_whose_launcher_was_killed_goes_too() {
         "for file in $(find /sys/fs/cgroup -path '*/overfuse-{id}/freezer.state'); do echo FROZEN > $file; done
          for file in $(find /sys/fs/cgroup -path '*/overfuse-{id}/cgroup.freeze'); do echo 1 > $file; done"
     ));
-    end(started);
+    kill_monitor(&host, started);
     assert_swept(&host, &id);
 }
 
@@ -72,7 +68,7 @@ fn the_cgroup_of_a_running_container_is_left_alone() {
         thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(cgroups_of(&id), before);
-    end(started);
+    kill_monitor(&host, started);
     host.prints(&[], "true");
 }
 
