@@ -43,12 +43,13 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
 }
 
 /// Runs the process. Returns its exit status if it does not become the command.
-pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
+/// `supervisor` is that of virtual ids.
+pub(super) fn run(plan: Plan, channel: Channel, supervisor: Option<Channel>) -> i32 {
     let first = match &plan.isolation {
         Isolation::Namespaces(sandbox) => sandbox.first,
         Isolation::Chroot => First::Command,
     };
-    let command = match prepare(plan, &channel) {
+    let command = match prepare(plan, &channel, supervisor) {
         Ok(Some(command)) => command,
         Ok(None) => return FAILED,
         Err(error) => return report(&channel, &error),
@@ -67,10 +68,11 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 }
 
 /// `None` when the launcher is gone or closed the channel before the root was served.
-fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
+fn prepare(plan: Plan, channel: &Channel, supervisor: Option<Channel>) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
     // An inherited descriptor of a host directory would give the container access to the host.
-    process::close_all_but(channel).doing("close the descriptors of others")?;
+    let kept: Vec<_> = [channel].into_iter().chain(&supervisor).map(AsFd::as_fd).collect();
+    process::close_all_except(&kept).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
@@ -94,7 +96,8 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     };
     let identity = resolve(root.root(), &plan.process.user)?;
     let terminal = match plan.process.terminal {
-        true => Some(terminal(&plan, &root, identity.uid, channel)?),
+        // A virtual user is root to the terminal.
+        true => Some(terminal(&plan, &root, if supervisor.is_some() { 0 } else { identity.uid }, channel)?),
         false => None,
     };
     let workdir = &plan.process.workdir;
@@ -114,6 +117,7 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
         identity,
         may_set_groups,
         mapped,
+        supervisor,
         terminal,
         input,
     }))

@@ -11,6 +11,7 @@ use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
 use super::isolation::Security;
 use super::spec::{DEFAULT_PATH, Process};
+use super::virtual_ids;
 use crate::sys::process::{self, Stream};
 use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
 
@@ -29,6 +30,8 @@ pub(super) struct Command {
     pub(super) may_set_groups: bool,
     /// How many users and groups this user namespace maps.
     pub(super) mapped: (u64, u64),
+    /// The supervisor of virtual ids.
+    pub(super) supervisor: Option<Channel>,
     pub(super) terminal: Option<OwnedFd>,
     /// Replaces standard input.
     pub(super) input: Option<File>,
@@ -50,13 +53,17 @@ impl Command {
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
         self.capabilities.bound().doing("bound the capabilities")?;
+        let virtual_ids = match &self.supervisor {
+            Some(supervisor) => virtual_ids::hand_over(supervisor, self.capabilities)?,
+            None => false,
+        };
         // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
         // that every usable profile allows.
         if !self.security.no_new_privileges {
             self.filter_calls()?;
         }
         let Identity { uid, gid, ref groups, .. } = self.identity;
-        let groups = self.may_set_groups.then_some(groups.as_slice());
+        let groups = (self.may_set_groups || virtual_ids).then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
             Err(Errno::INVAL) => {
                 let (users, groups) = self.mapped;
@@ -64,7 +71,9 @@ impl Command {
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
         }
-        self.capabilities.keep().doing("drop capabilities")?;
+        // The kernel takes them from those who leave root; it does not know that a virtual user did.
+        let kept = if virtual_ids && uid != 0 { Capabilities::NONE } else { self.capabilities };
+        kept.keep().doing("drop capabilities")?;
         if self.security.no_new_privileges {
             process::gain_no_privileges().doing("give up further privileges")?;
         }

@@ -4,6 +4,8 @@ use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
+use super::virtual_ids::VirtualIds;
+use crate::mount::Direct;
 use crate::sys::Channel;
 use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::signal::Messages;
@@ -15,6 +17,8 @@ pub struct Launched {
     channel: Channel,
     messages: Messages,
     input: Input,
+    /// For [`Plan::virtual_ids`].
+    virtual_ids: Option<VirtualIds>,
 }
 
 impl Launched {
@@ -29,14 +33,24 @@ impl Launched {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
         let namespaces = child::namespaces(&plan.isolation);
-        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel));
+        let (virtual_ids, supervisor) = plan.virtual_ids.then(VirtualIds::start).transpose()?.unzip();
+        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel, supervisor));
         let (child, channel) = spawned.doing("make the container's namespaces")?;
-        Ok(Launched { child, channel, messages, input })
+        Ok(Launched { child, channel, messages, input, virtual_ids })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
     pub fn process(&self) -> Option<ProcessId> {
         ProcessId::of(self.child.id())
+    }
+
+    /// Records in `mount`, the container's root, which owners its processes give to files. To be called before
+    /// [`run`](Self::run); the process must not fork from now on.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn record_owners_in(&mut self, mount: &Direct) -> Result<(), LaunchError> {
+        self.virtual_ids.as_mut().map_or(Ok(()), |ids| ids.record_in(mount))
     }
 
     /// Lets the first process continue and relays until it ends. The root must be served by now.

@@ -26,6 +26,7 @@ mod serve;
 mod settings;
 mod spec;
 mod state;
+mod virtual_ids;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use error::{Absent, LaunchError};

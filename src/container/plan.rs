@@ -16,6 +16,8 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    /// Whether processes may become users that the user namespace lacks, and give files to them.
+    pub virtual_ids: bool,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,

@@ -22,10 +22,12 @@ pub enum RunError {
 ///
 /// # Errors
 /// The command could not start, or the mount failed. The command's own failure is a [`Status`].
-pub fn run(files: &mount::Prepared, plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
+pub fn run(files: &mount::Prepared, mut plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
     let at = plan.root.clone();
-    let launched = Launched::new(plan)?;
+    plan.virtual_ids &= files.has_one_owner();
+    let mut launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
+    launched.record_owners_in(served.direct())?;
     started(launched.process());
     let status = launched.run();
     // No process uses the mount any more, so this also writes back what the kernel still caches.

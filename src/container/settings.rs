@@ -42,6 +42,8 @@ pub struct Settings {
     /// With absolute sources.
     pub volumes: Vec<Volume>,
     pub security: Security,
+    /// Whether a container with one id gets no other ids.
+    pub no_virtual_ids: bool,
 }
 
 impl Settings {
@@ -71,6 +73,7 @@ impl Settings {
             process,
             isolation: self.isolation(&container.id, container.dir())?,
             security: self.security.clone(),
+            virtual_ids: !self.no_virtual_ids,
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })

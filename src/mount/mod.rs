@@ -24,3 +24,5 @@ pub use named::{Named, named};
 pub use plan::{Holder, Plan, Prepared, Source, options};
 pub use served::Served;
 pub use unmount::{UnmountError, unmount};
+
+pub use crate::fuse::{Direct, NewDevice};

@@ -100,7 +100,11 @@ impl<'a> Plan<'a> {
     /// The options or the layers are unusable.
     pub fn prepare(&self, privilege: Privilege) -> Result<Prepared, Error> {
         self.check()?;
-        Ok(Prepared { spec: self.spec(privilege)?, options: self.decided_options() })
+        Ok(Prepared {
+            spec: self.spec(privilege)?,
+            options: self.decided_options(),
+            one_owner: privilege == Privilege::Single,
+        })
     }
 
     fn mount(&self, at: &Path, ids: Option<&IdPrograms>, inherited: Option<&Inherited>) -> Result<Live, Error> {
@@ -210,9 +214,15 @@ impl<'a> Plan<'a> {
 pub struct Prepared {
     spec: Spec,
     options: Options,
+    one_owner: bool,
 }
 
 impl Prepared {
+    /// Whether all files are shown as root's, because this process has no other user.
+    pub fn has_one_owner(&self) -> bool {
+        self.one_owner
+    }
+
     /// Mounts at `at` in this process's mount namespace, and serves it in a thread. The process must not fork from now
     /// on.
     ///

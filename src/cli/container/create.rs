@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{NetworkArgs, SecurityArgs, VolumeArgs};
+use super::options::{NetworkArgs, OwnerArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -54,6 +54,8 @@ pub(in crate::cli) struct CreateArgs {
     network: NetworkArgs,
     #[command(flatten)]
     security: SecurityArgs,
+    #[command(flatten)]
+    owners: OwnerArgs,
     /// The image, by name, digest or id; then the command and its arguments [default: the image's]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
@@ -93,6 +95,7 @@ impl CreateArgs {
             network: self.network.network(),
             volumes: self.volumes.volumes()?,
             security: self.security.security()?,
+            no_virtual_ids: self.owners.no_virtual_ids(),
         })
     }
 

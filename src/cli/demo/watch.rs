@@ -63,6 +63,7 @@ impl Run<'_> {
                 first: First::Command,
             }),
             security: Security::default(),
+            virtual_ids: false,
             input: Input::Nothing,
             window: None,
         })

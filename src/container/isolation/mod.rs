@@ -10,6 +10,7 @@ mod seccomp;
 
 pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
+pub(super) use seccomp::{HandOver, When, call_number, handing_over};
 pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
 
 use serde::{Deserialize, Serialize};

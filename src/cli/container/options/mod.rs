@@ -1,9 +1,11 @@
 //! The options that `create`, `run` and `trace` have in common, by what they are about.
 
 mod network;
+mod owners;
 mod security;
 mod volumes;
 
 pub(super) use network::NetworkArgs;
+pub(super) use owners::OwnerArgs;
 pub(super) use security::SecurityArgs;
 pub(super) use volumes::VolumeArgs;
