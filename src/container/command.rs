@@ -71,9 +71,12 @@ impl Command {
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
         }
-        // The kernel takes them from those who leave root; it does not know that a virtual user did.
-        let kept = if virtual_ids && uid != 0 { Capabilities::NONE } else { self.capabilities };
-        kept.keep().doing("drop capabilities")?;
+        if virtual_ids && uid != 0 {
+            // The kernel does this to whoever leaves root. To the kernel, a virtual user is still root.
+            Capabilities::NONE.bound().doing("bound the capabilities")?;
+            Capabilities::NONE.keep().doing("drop capabilities")?;
+        }
+        self.capabilities.keep().doing("drop capabilities")?;
         if self.security.no_new_privileges {
             process::gain_no_privileges().doing("give up further privileges")?;
         }

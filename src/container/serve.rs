@@ -22,7 +22,11 @@ pub enum RunError {
 ///
 /// # Errors
 /// The command could not start, or the mount failed. The command's own failure is a [`Status`].
-pub fn run(files: &mount::Prepared, mut plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
+pub fn run(
+    files: &mount::Prepared,
+    mut plan: Plan,
+    started: impl FnOnce(Option<ProcessId>),
+) -> Result<Status, RunError> {
     let at = plan.root.clone();
     plan.virtual_ids &= files.has_one_owner();
     let mut launched = Launched::new(plan)?;

@@ -261,6 +261,14 @@ pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
 }
 
+/// Undoes [`hide`], for a child of a hidden process.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn show() -> Result<()> {
+    rps::set_dumpable_behavior(rps::DumpableBehavior::Dumpable)
+}
+
 /// Programs that this process executes later gain no privileges by set-id bits or file capabilities.
 ///
 /// # Errors

@@ -2,10 +2,10 @@
 
 use crate::sys::{Errno, Kind, Result, SetTime, Stat, Timestamp};
 
-use super::{Owner, Union};
 use super::content_location::At;
 use super::copy_up::{Need, UpperFile};
 use super::node::{Node, NodeId};
+use super::{Owner, Union};
 
 /// A node and the attributes that users see. Exception: `stat` has the inode number of the host; users see `id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,3 +17,4 @@ mod tables;
 mod terminal;
 mod trace;
 mod users;
+mod virtual_ids;

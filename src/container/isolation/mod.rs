@@ -10,8 +10,8 @@ mod seccomp;
 
 pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
-pub(super) use seccomp::{HandOver, When, call_number, handing_over};
 pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
+pub(super) use seccomp::{HandOver, When, call_number, handing_over};
 
 use serde::{Deserialize, Serialize};
 

@@ -18,9 +18,14 @@ pub(in crate::container) struct HandOver {
 pub(in crate::container) enum When {
     Always,
     /// It names a user or group other than root.
-    GivesAway { user: u8, group: u8 },
+    GivesAway {
+        user: u8,
+        group: u8,
+    },
     /// It makes a device node.
-    Device { mode: u8 },
+    Device {
+        mode: u8,
+    },
 }
 
 /// Of a mode: these bits have this value for both kinds of device, and for no other file.
