@@ -90,7 +90,7 @@
 //! - Contents of an image or archive never cause a panic, and never decide the size of an allocation unchecked.
 //!
 //! Deliberately absent: a daemon that outlives its mounts, a configuration file, and any state outside the store.
-#![warn(missing_debug_implementations, unreachable_pub)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bench;

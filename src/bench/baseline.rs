@@ -24,11 +24,15 @@ pub struct Comparison {
 /// A figure that moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moved {
+    /// The row's name.
     pub row: String,
+    /// What the row was measured with.
     pub parameters: Parameters,
+    /// Which union filesystem was measured.
     pub subject: String,
     /// Medians, in seconds.
     pub before: f64,
+    /// The later median, in seconds.
     pub after: f64,
 }
 
@@ -38,6 +42,7 @@ impl Moved {
         self.after / self.before
     }
 
+    /// Whether the change is beyond noise and for the worse.
     pub fn is_slower(&self) -> bool {
         self.after > self.before
     }
@@ -77,6 +82,7 @@ impl Comparison {
         comparison
     }
 
+    /// How many rows became slower.
     pub fn slower(&self) -> usize {
         self.moved.iter().filter(|moved| moved.is_slower()).count()
     }

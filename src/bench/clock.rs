@@ -17,10 +17,15 @@ const STATS: &str = "overfuse.stats";
 /// What is timed: a row of the report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
+    /// The row's name.
     pub name: String,
+    /// What it is measured with.
     pub parameters: Parameters,
+    /// What one number of it means.
     pub unit: Unit,
+    /// How many operations one sample has.
     pub operations: u64,
+    /// How many bytes one sample moves; 0 where bytes do not matter.
     pub bytes: u64,
     /// How many bytes the work changes; 0 if the growth of the upper layer is not measured.
     pub changed: u64,

@@ -30,10 +30,13 @@ pub struct Report {
     pub date: String,
     /// The version of Overfuse that measured.
     pub version: String,
+    /// The host that measured.
     pub machine: Machine,
+    /// How it was measured.
     pub method: Method,
     /// In the order in which they are shown.
     pub subjects: Vec<Subject>,
+    /// What was measured, in the order of measuring.
     pub rows: Vec<Row>,
     /// The benchmark was stopped early; the report holds the results until then.
     #[serde(default)]
@@ -85,6 +88,7 @@ pub struct Subject {
     /// How it was mounted, in one line: program and options.
     #[serde(default)]
     pub mounted: String,
+    /// Whether there are samples.
     #[serde(flatten)]
     pub state: State,
 }
@@ -93,6 +97,7 @@ pub struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "why")]
 pub enum State {
+    /// There are samples.
     Measured,
     /// It could not be measured; the reason.
     Skipped(String),
@@ -108,8 +113,10 @@ pub struct Row {
     /// What it does, in one line.
     #[serde(default)]
     pub about: String,
+    /// What the row was measured with.
     #[serde(default)]
     pub parameters: Parameters,
+    /// What one sample counts.
     pub unit: Unit,
     /// How many operations one sample covers; at least 1.
     pub operations: u64,

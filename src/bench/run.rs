@@ -29,10 +29,15 @@ use super::{machine, number, result};
 pub struct Plan<'a> {
     /// An empty directory for the benchmark's files.
     pub dir: &'a Path,
+    /// The user that the subjects are mounted by.
     pub user: User,
+    /// What is measured, one beside the other.
     pub subjects: &'a [Subject],
+    /// The workloads, in order.
     pub workloads: &'a [Selected],
+    /// How large the trees are.
     pub scale: Scale,
+    /// How many times each workload is measured.
     pub runs: usize,
     /// Drop caches before each measurement; only root can.
     pub cold: bool,
@@ -57,6 +62,7 @@ pub trait Observer {
 
 /// Why a benchmark is not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Stopped {
     Interrupted,
     /// The time limit was reached; at which workload.
@@ -70,6 +76,7 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// Why a benchmark cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Error {
     #[error("{} cannot hold an upper layer, with its extended attributes and whiteouts", dir.display())]
     Unfit { dir: PathBuf, source: Errno },

@@ -20,12 +20,16 @@ pub const MEANINGLESS: f64 = 1.5;
 /// The median of some samples, with its spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
+    /// The middle sample.
     pub median: f64,
+    /// The smallest sample.
     pub min: f64,
+    /// The largest sample.
     pub max: f64,
     /// Ends of the interval that holds the true median in 95 of 100 cases; `min` and `max` when there are fewer than
     /// six samples.
     pub low: f64,
+    /// The upper bound.
     pub high: f64,
 }
 
@@ -36,6 +40,7 @@ pub struct Ratio {
     pub value: f64,
     /// Ends of the 95 % interval; with fewer than six runs the extremes of the ratios of single runs.
     pub low: f64,
+    /// The upper bound.
     pub high: f64,
     /// How many runs both subjects have.
     pub runs: usize,

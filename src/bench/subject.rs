@@ -10,11 +10,13 @@ pub struct Subject {
     pub name: String,
     /// The version that it reports.
     pub version: String,
+    /// How it is mounted.
     pub kind: Kind,
 }
 
 /// How a subject shows a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Kind {
     /// A plain directory that holds the merged tree.
     Native,

@@ -25,6 +25,7 @@ pub const PROGRAM: &str = "bin/true";
 
 /// The shape of a stack of layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Tree {
     /// Many small files in many directories, like an image: most of a directory's files are in one layer, the others in
     /// any layer. One file in twenty replaces a lower one; for one in fifty a whiteout removes another lower file.
@@ -36,6 +37,7 @@ pub enum Tree {
 }
 
 impl Tree {
+    /// How many lower layers the tree has.
     pub fn layers(&self) -> u32 {
         match self {
             Tree::Image { layers, .. } | Tree::Wide { layers, .. } | Tree::Large { layers, .. } => (*layers).max(1),

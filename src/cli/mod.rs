@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{commit, diff, ps, rm, run, trace};
+use container::{attach, commit, diff, kill, logs, new, ps, rename, restart, rm, run, start, stop, trace, wait};
 use image::{history, images, load, rmi};
 
 /// A union filesystem for container images, in pure userspace.
@@ -48,23 +48,32 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Attach(attach::AttachCommandArgs),
     Bench(bench::BenchArgs),
     Commit(commit::CommitArgs),
     Completion(completion::CompletionArgs),
+    Create(new::NewArgs),
     Demo(demo::DemoArgs),
     Diff(diff::DiffArgs),
     History(history::HistoryArgs),
     Images(images::ImagesArgs),
     Inspect(inspect::InspectArgs),
+    Kill(kill::KillArgs),
     Load(load::LoadArgs),
+    Logs(logs::LogsArgs),
     Mount(mount::MountArgs),
     Ps(ps::PsArgs),
+    Rename(rename::RenameArgs),
+    Restart(restart::RestartArgs),
     Rm(rm::RmArgs),
     Rmi(rmi::RmiArgs),
     Run(run::RunArgs),
+    Start(start::StartArgs),
     Stats(stats::StatsArgs),
+    Stop(stop::StopArgs),
     Trace(trace::TraceArgs),
     Umount(umount::UmountArgs),
+    Wait(wait::WaitArgs),
 }
 
 /// Runs one command line and returns its exit code.
@@ -117,22 +126,31 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 
 fn execute(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Attach(args) => attach::run(&cli.global, args),
         Command::Bench(args) => bench::run(args),
         Command::Commit(args) => commit::run(&cli.global, args),
         Command::Completion(args) => completion::run(&cli.global, args),
+        Command::Create(args) => new::run(&cli.global, args),
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&cli.global, args),
         Command::History(args) => history::run(&cli.global, args),
         Command::Images(args) => images::run(&cli.global, args),
         Command::Inspect(args) => inspect::run(&cli.global, args),
+        Command::Kill(args) => kill::run(&cli.global, args),
         Command::Load(args) => load::run(&cli.global, args),
+        Command::Logs(args) => logs::run(&cli.global, args),
         Command::Mount(args) => mount::run(&cli.global, args),
         Command::Ps(args) => ps::run(&cli.global, args),
+        Command::Rename(args) => rename::run(&cli.global, args),
+        Command::Restart(args) => restart::run(&cli.global, args),
         Command::Rm(args) => rm::run(&cli.global, args),
         Command::Rmi(args) => rmi::run(&cli.global, args),
         Command::Run(args) => run::run(&cli.global, args),
+        Command::Start(args) => start::run(&cli.global, args),
         Command::Stats(args) => stats::run(&cli.global, args),
+        Command::Stop(args) => stop::run(&cli.global, args),
         Command::Trace(args) => trace::run(&cli.global, args),
         Command::Umount(args) => umount::run(&cli.global, args),
+        Command::Wait(args) => wait::run(&cli.global, args),
     }
 }

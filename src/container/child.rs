@@ -27,7 +27,7 @@ pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
 
 /// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
-const FAILED: i32 = 125;
+pub(super) const FAILED: i32 = 125;
 
 /// At most this many bytes of an image's `/etc/passwd` or `/etc/group` are read.
 const ACCOUNTS_MAX: u64 = 16 << 20;

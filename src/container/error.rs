@@ -47,6 +47,17 @@ pub enum LaunchError {
     Garbled(String),
 }
 
+impl LaunchError {
+    /// The exit code of a container that did not start, as docker has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            LaunchError::NotFound { .. } => 127,
+            LaunchError::CannotExecute { .. } => 126,
+            _ => 125,
+        }
+    }
+}
+
 /// What is missing when a program is not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Absent {

@@ -1,14 +1,16 @@
 //! Starts a container: forks its first process, and lets it continue once its root is served.
 
+use std::os::fd::OwnedFd;
+
 use super::child;
 use super::error::{Doing, LaunchError};
 use super::plan::{Input, Plan};
 use super::relay::Relay;
 use super::virtual_ids::VirtualIds;
 use crate::mount::Direct;
-use crate::sys::Channel;
-use crate::sys::process::{self, Child, ProcessId, Status};
+use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
+use crate::sys::{Channel, Errno};
 
 /// A container whose first process waits for its root to be served.
 #[derive(Debug)]
@@ -32,10 +34,7 @@ impl Launched {
     pub fn new(plan: Plan) -> Result<Launched, LaunchError> {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
-        let namespaces = child::namespaces(&plan.isolation);
-        let (virtual_ids, supervisor) = plan.virtual_ids.then(VirtualIds::start).transpose()?.unzip();
-        let spawned = process::spawn_connected(namespaces, |channel| child::run(plan, channel, supervisor));
-        let (child, channel) = spawned.doing("make the container's namespaces")?;
+        let First { child, channel, virtual_ids } = first_process(plan, Streams::default())?;
         Ok(Launched { child, channel, messages, input, virtual_ids })
     }
 
@@ -63,4 +62,45 @@ impl Launched {
         Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
         self.child.wait().doing("wait for the container")
     }
+}
+
+/// The standard streams of a container's first process. `None` keeps this process's.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) input: Option<OwnedFd>,
+    pub(super) output: Option<OwnedFd>,
+    pub(super) error: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn take(self) -> Result<(), Errno> {
+        for (stream, fd) in [(Stream::Input, self.input), (Stream::Output, self.output), (Stream::Error, self.error)] {
+            if let Some(fd) = fd {
+                process::replace_standard(stream, fd)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A container's first process, which waits for [`child::GO`] on the channel.
+#[derive(Debug)]
+pub(super) struct First {
+    pub(super) child: Child,
+    pub(super) channel: Channel,
+    /// For [`Plan::virtual_ids`].
+    pub(super) virtual_ids: Option<VirtualIds>,
+}
+
+/// Makes the first process. This process must have one thread now.
+pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<First, LaunchError> {
+    let namespaces = child::namespaces(&plan.isolation);
+    let (virtual_ids, supervisor) = plan.virtual_ids.then(VirtualIds::start).transpose()?.unzip();
+    let work = |channel| match streams.take() {
+        Ok(()) => child::run(plan, channel, supervisor),
+        Err(_) => child::FAILED,
+    };
+    let spawned = process::spawn_connected(namespaces, work);
+    let (child, channel) = spawned.doing("make the container's namespaces")?;
+    Ok(First { child, channel, virtual_ids })
 }

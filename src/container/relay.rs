@@ -20,7 +20,7 @@ const BUFFER: usize = 16 << 10;
 const END_OF_INPUT: u8 = 4;
 
 /// The size of the terminal on standard input, else on standard output; `None` where neither is a terminal.
-pub(super) fn host_window() -> Option<pty::WindowSize> {
+pub fn host_window() -> Option<pty::WindowSize> {
     pty::window_size(std::io::stdin()).or_else(|_| pty::window_size(std::io::stdout())).ok()
 }
 

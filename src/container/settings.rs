@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
+use super::life::Life;
 use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
@@ -30,6 +31,7 @@ pub struct Settings {
     pub interactive: bool,
     /// Whether the container is removed when it ends.
     pub auto_remove: bool,
+    pub life: Life,
     /// `None`: this host's name with this host's network, else the container's ID.
     pub hostname: Option<String>,
     /// Whether process 1 is our init.

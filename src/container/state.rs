@@ -27,6 +27,8 @@ pub enum Status {
     Running,
     /// It runs, and all its processes are frozen.
     Paused,
+    /// It has ended, and starts again soon.
+    Restarting,
     /// It ran, and has ended.
     Exited,
     /// Its files are mounted, and no process runs in it.
@@ -47,6 +49,8 @@ pub struct State {
     pub exit_code: Option<u8>,
     /// Why the last run could not start.
     pub error: Option<String>,
+    /// How often the restart policy has started it again since the user started it.
+    pub restarts: u32,
 }
 
 impl State {
@@ -61,6 +65,11 @@ impl State {
         Ok(recorded.corrected(in_use))
     }
 
+    /// What the last run recorded. Only the holder of the container's lock may rely on it.
+    pub(super) fn recorded(container: &Container) -> State {
+        container.read_document(STATE).ok().flatten().unwrap_or_default()
+    }
+
     /// Replaces the record. Only the holder of the container's lock may call this.
     ///
     /// # Errors
@@ -71,7 +80,7 @@ impl State {
 
     fn corrected(self, in_use: bool) -> State {
         match (self.status, in_use) {
-            (Status::Running | Status::Paused, false) => {
+            (Status::Running | Status::Paused | Status::Restarting, false) => {
                 State { status: Status::Exited, process: None, exit_code: Some(KILLED), ..self }
             }
             (Status::Created | Status::Exited, true) => State { status: Status::Mounted, ..self },
@@ -93,6 +102,8 @@ mod tests {
             (Status::Running, false, Status::Exited, Some(137)),
             (Status::Paused, true, Status::Paused, None),
             (Status::Paused, false, Status::Exited, Some(137)),
+            (Status::Restarting, true, Status::Restarting, None),
+            (Status::Restarting, false, Status::Exited, Some(137)),
             (Status::Exited, false, Status::Exited, None),
             (Status::Exited, true, Status::Mounted, None),
         ] {

@@ -21,14 +21,17 @@ pub struct Direct(Weak<Server>);
 pub struct NewDevice<'a> {
     /// The inode number of its directory.
     pub dir: u64,
+    /// Its own name.
     pub name: Name<'a>,
+    /// One of the two kinds of device.
     pub kind: Kind,
     /// As `makedev(3)` packs it.
     pub rdev: u64,
     /// User and group.
     pub owner: (u32, u32),
-    /// The mode is `perm` without `umask`, which is ignored where the directory has a default ACL.
+    /// The mode that the program asked for.
     pub perm: u32,
+    /// The bits that it does not get, unless the directory has a default ACL.
     pub umask: u32,
 }
 

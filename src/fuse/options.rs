@@ -14,17 +14,25 @@ pub struct Options {
     pub lower: Vec<PathBuf>,
     /// Data-only layers, topmost first: they only provide the data of metadata-only files.
     pub data_only: Vec<PathBuf>,
+    /// `upperdir=`; without one, the mount is read-only.
     pub upper: Option<PathBuf>,
+    /// `workdir=`: on the file system of `upper`.
     pub work: Option<PathBuf>,
     /// Refuses changes, even with an upper directory.
     pub read_only: bool,
+    /// `nodev`.
     pub no_dev: bool,
+    /// `nosuid`.
     pub no_suid: bool,
+    /// `noexec`.
     pub no_exec: bool,
+    /// `noatime`.
     pub no_atime: bool,
+    /// `allow_other`: other users can use the mount.
     pub allow_other: bool,
     /// The kernel does not check permissions; the files on disk decide what the daemon's user may do.
     pub no_permission_checks: bool,
+    /// `volatile`: nothing is synced.
     pub volatile: bool,
     /// The kernel reads only the pages that programs read.
     pub no_read_ahead: bool,
@@ -34,9 +42,11 @@ pub struct Options {
     pub redirect: Option<RedirectDir>,
     /// As [`Spec::metacopy`].
     pub metacopy: Option<bool>,
+    /// `toc=`.
     pub toc: TocUse,
     /// Overlay xattrs are in `user.overlay.`, even if root could keep them in `trusted.overlay.`.
     pub user_marks: bool,
+    /// `squash_to_root`, `squash_to_uid=` and `squash_to_gid=`.
     pub squash: Option<SquashTo>,
     /// Owners are kept in the xattr `user.containers.override_stat`.
     pub recorded_owners: bool,
@@ -47,7 +57,9 @@ pub struct Options {
     /// more than 16 CPUs, but at least two. These start when they are needed. Two threads do not count: one that starts
     /// the others, and one that reads the device.
     pub threads: Option<usize>,
+    /// `io_uring=`.
     pub io_uring: IoUring,
+    /// `idle=`.
     pub idle: Idle,
     /// Unset: passthrough if it is possible, else cached.
     pub io: Option<Io>,
@@ -66,6 +78,7 @@ pub struct SquashTo {
 
 /// What is wrong with an option string.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum OptionError {
     #[error("option {0} needs a value: {0}=…")]
     NoValue(String),

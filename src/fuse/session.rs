@@ -22,6 +22,7 @@ use super::{Idle, IoUring, OptionError, Options};
 
 /// Why a mount failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum MountError {
     #[error("mount point {at}")]
     At { at: PathBuf, source: Errno },
@@ -37,6 +38,7 @@ pub enum MountError {
 
 /// Why a remount failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum RemountError {
     #[error(transparent)]
     Options(#[from] OptionError),

@@ -36,6 +36,7 @@ pub struct Stats {
 
 /// Why there are no statistics.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum StatsError {
     #[error("not the root of an Overfuse mount")]
     NotAMount,

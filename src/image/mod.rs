@@ -3,7 +3,6 @@
 //! Parses bytes or text into values, and the values are checked: a [`Digest`] is 64 hexadecimal digits, a [`Manifest`]
 //! holds only layers that can be unpacked, an [`ImageConfig`] has as many layers as its manifest. The serialized types
 //! come from `oci-spec`. Knows nothing of files, archives or where an image came from.
-#![warn(missing_docs)]
 
 pub mod change;
 mod config;

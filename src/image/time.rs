@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,16 @@ impl Instant {
     /// Whether this is a real time. Reproducible builders write 1970, and Go's zero time is in the year 1.
     pub fn is_told(&self) -> bool {
         self.0.as_second() > 0
+    }
+
+    /// The time `by` after this; `None` beyond the year 9999.
+    pub fn later(self, by: Duration) -> Option<Instant> {
+        self.0.checked_add(by).ok().map(Instant)
+    }
+
+    /// The time `by` before this; `None` before the year -9999.
+    pub fn earlier(self, by: Duration) -> Option<Instant> {
+        self.0.checked_sub(by).ok().map(Instant)
     }
 
     /// Whole seconds from `earlier` to this time; negative when `earlier` is later.

@@ -22,6 +22,7 @@ pub const DIRECTORY: &str = "index";
 /// One file of the index.
 #[derive(Debug)]
 pub struct Indexed {
+    /// The name in the index directory.
     pub name: NameBuf,
     /// The file's number in the union.
     pub number: u64,
@@ -39,6 +40,7 @@ pub struct Leaving {
     file: PathFd,
 }
 
+/// The index of one upper layer.
 #[derive(Debug)]
 pub struct HardlinkIndex {
     /// The work directory; `index` in it is made when it is first needed.

@@ -20,7 +20,9 @@ use super::{Found, Indexed, LayerDir, LayerEntry, LowerLayer, Namespace, Verdict
 /// Where one layer has an entry.
 #[derive(Clone, Debug)]
 pub enum Part {
+    /// In the upper layer.
     Upper,
+    /// In a lower layer.
     Lower(LowerFile),
     /// In the hardlink index: the copy of a lower file with several names, which stands for all of them.
     Index(Arc<Indexed>),
@@ -84,7 +86,9 @@ pub struct LowerDir {
 /// One file of one lower layer.
 #[derive(Clone, Debug)]
 pub struct LowerFile {
+    /// The directory that has the entry.
     pub dir: LowerDir,
+    /// The entry's name.
     pub name: NameBuf,
 }
 
@@ -347,23 +351,28 @@ impl LowerDirs {
         }
     }
 
+    /// How many layers have the directory.
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |merged| merged.parts.len())
     }
 
+    /// Whether no layer has the directory.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
+    /// The directory in the layer `which`, counted from the topmost.
     pub fn get(&self, which: usize) -> Option<LowerDir> {
         let merged = self.0.as_ref().filter(|merged| which < merged.parts.len())?;
         Some(LowerDir { merged: merged.clone(), which: which as u32 })
     }
 
+    /// The directory in the topmost layer that has it.
     pub fn first(&self) -> Option<LowerDir> {
         self.get(0)
     }
 
+    /// The directories, topmost first.
     pub fn iter(&self) -> impl Iterator<Item = LowerDir> {
         (0..self.len()).filter_map(|which| self.get(which))
     }

@@ -18,7 +18,9 @@ use crate::sys::{self, Errno, Result};
 /// Where the kernel keeps its marks: `trusted.overlay.` by default, `user.overlay.` with `userxattr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
+    /// `trusted.overlay.*`: only root of the host can read and write them.
     Trusted,
+    /// `user.overlay.*`, as with overlayfs's option `userxattr`.
     User,
 }
 
@@ -214,6 +216,7 @@ impl Marks {
         Ok(marks)
     }
 
+    /// The value of `mark`, if the file has it.
     pub fn get(&self, mark: Mark) -> Option<&[u8]> {
         self.all.iter().find(|(m, _)| *m == mark).map(|(_, value)| value.as_slice())
     }

@@ -26,6 +26,7 @@ const OPEN: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// An upper directory and the lower layers that it changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Over<'a> {
+    /// The upper layer's directory.
     pub upper: &'a Dir,
     /// Topmost first.
     pub lower: &'a [Dir],

@@ -92,12 +92,14 @@ pub struct Found {
     pub impure: bool,
     /// The lower file from which this was copied up.
     pub origin: Option<Origin>,
+    /// What `chattr` forbids.
     pub protection: Protection,
     /// It is known to have no extended attribute at all.
     pub bare: bool,
 }
 
 impl Found {
+    /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.stat.kind == Kind::Directory
     }

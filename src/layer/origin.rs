@@ -21,6 +21,7 @@ const FLAGS: u8 = 1;
 
 /// The content of an origin mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Origin {
     /// The number that the file had in the union that copied it up.
     Number(u64),

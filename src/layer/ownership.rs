@@ -21,7 +21,9 @@ pub enum Owners {
 /// `socket`, `block-MAJOR-MINOR` or `char-MAJOR-MINOR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
+    /// The user.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
     /// The low twelve bits of the mode.
     pub perm: u32,

@@ -13,7 +13,9 @@ use super::whiteout;
 /// How this process keeps marks and owners on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Where marks are kept.
     pub marks: Namespace,
+    /// Where owners are kept.
     pub owners: Owners,
 }
 

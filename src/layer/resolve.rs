@@ -7,7 +7,9 @@ use super::{Found, Verdict};
 /// What a name is in the union. `P` is the place where an entry was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution<P> {
+    /// No layer has it.
     Missing,
+    /// One layer decides: a file, or nothing below it is merged.
     Leaf(P, Found),
     /// The directories that merge, newest first; never empty.
     Dir(Vec<(P, Found)>),

@@ -14,7 +14,9 @@ use super::{
 /// What a name is, and for a metadata-only file also the file that has its data.
 #[derive(Clone, Debug)]
 pub struct Resolved {
+    /// What the layers together say.
     pub is: Resolution<Part>,
+    /// For a metacopy: the file that has its data, and its attributes.
     pub data: Option<(LowerFile, Stat)>,
 }
 
@@ -27,7 +29,9 @@ pub struct LayerRange {
 }
 
 impl LayerRange {
+    /// No layer.
     pub const NONE: LayerRange = LayerRange { first: 0, end: 0 };
+    /// All layers.
     pub const ALL: LayerRange = LayerRange { first: 0, end: u32::MAX };
 
     /// Directory `which` is the topmost that has or hides the name.

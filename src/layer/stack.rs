@@ -21,6 +21,7 @@ pub struct UpperLayer {
     work: Work,
     /// The work directory given by the user; it holds the directory of `work` and the hardlink index.
     scratch: Dir,
+    /// Where the upper layer keeps marks and owners.
     pub policy: Policy,
     /// Locks the work directory for as long as this value lives.
     _lock: File,
@@ -94,13 +95,17 @@ impl UpperLayer {
 /// All layers of a union, newest first.
 #[derive(Debug)]
 pub struct Stack {
+    /// The layer that takes changes; `None` for a read-only stack.
     pub upper: Option<UpperLayer>,
+    /// The lower layers, topmost first.
     pub lower: Vec<LowerLayer>,
     /// Below all others: only searched for the data of metadata-only files.
     data_only: Vec<LowerLayer>,
+    /// Where owners are kept.
     pub owners: Owners,
     /// The namespace whose marks count.
     pub namespace: Namespace,
+    /// Whether redirects are followed and made.
     pub redirects: RedirectDir,
 }
 
@@ -109,14 +114,17 @@ pub struct Stack {
 pub struct Asked<'a> {
     /// Topmost first.
     pub lower: &'a [PathBuf],
+    /// Layers that only metacopies refer to.
     pub data_only: &'a [PathBuf],
     /// The tables of contents of `lower`.
     pub tables: &'a Tables,
     /// The upper and the work directory.
     pub upper: Option<(&'a Path, &'a Path)>,
+    /// Where owners are kept.
     pub owners: Owners,
     /// Use `user.overlay.` for marks even if `trusted.overlay.` could be written.
     pub user_marks: bool,
+    /// Whether redirects are followed and made.
     pub redirects: RedirectDir,
     /// Open lower layers through detached mounts on which reading changes no access time. Only the host's root may.
     pub quiet: bool,
@@ -156,6 +164,7 @@ impl Layers for Stack {
 
 /// Why a stack cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum OpenError {
     #[error("a union needs at least one lower directory")]
     NoLower,

@@ -80,6 +80,7 @@ impl Staged<'_> {
         self.own.as_ref().unwrap_or(self.dir)
     }
 
+    /// Its name in the work directory.
     pub fn name(&self) -> Name<'_> {
         self.name.as_name()
     }

@@ -327,6 +327,7 @@ fn is_marked_whiteout(dir: &Dir, namespace: Namespace, name: Name<'_>) -> Result
 /// The listing of a directory of one layer, in any format.
 #[derive(Debug)]
 pub struct Listed {
+    /// The entries, without whiteouts.
     pub entries: Vec<DirEntry>,
     /// Names whose entries in the layers below are hidden; some may also have an entry here.
     pub gone: Vec<NameBuf>,

@@ -12,6 +12,7 @@ use super::unmount::UnmountError;
 
 /// Why mounting or serving failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Error {
     #[error(transparent)]
     Options(#[from] OptionError),

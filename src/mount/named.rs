@@ -6,6 +6,7 @@ use crate::store::{Container, Image, Store};
 /// A container that the user named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
+    /// The container.
     pub container: Container,
     /// Whether it was created by this call.
     pub made_now: bool,

@@ -16,6 +16,7 @@ use crate::union::{Owner, Spec, Tables, Trace, Union, UpperSpec};
 
 /// What a mount shows.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum Source<'a> {
     /// The directories that the options name.
     Directories,
@@ -23,8 +24,11 @@ pub enum Source<'a> {
     Image { store: &'a Store, image: &'a Image },
     /// An image and the changes of one of its containers.
     Container {
+        /// The store that holds both.
         store: &'a Store,
+        /// The image.
         image: &'a Image,
+        /// The container, whose upper takes the changes.
         container: &'a Container,
         /// Whether it was created for this mount. If so, [`Plan::hold`] removes it when mounting fails.
         made_now: bool,
@@ -34,6 +38,7 @@ pub enum Source<'a> {
 /// Everything that a mount needs, in one value.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
+    /// What the mount shows.
     pub source: Source<'a>,
     /// The user's options.
     pub options: Options,

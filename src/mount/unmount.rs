@@ -14,6 +14,7 @@ use crate::sys::{Channel, Errno, Namespaces};
 
 /// Why unmounting failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum UnmountError {
     #[error("nothing is mounted at {at}")]
     NotMounted { at: PathBuf },

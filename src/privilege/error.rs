@@ -7,6 +7,7 @@ use crate::sys::Errno;
 
 /// Why this process did not get a privilege.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Error {
     #[error("this host gives the user no user namespace ({advice})")]
     Refused {

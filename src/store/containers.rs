@@ -56,6 +56,9 @@ pub struct NewContainer<'a> {
     pub documents: &'a [(&'a str, Vec<u8>)],
 }
 
+/// The name of the container's record.
+const CONFIG: &str = "config.json";
+
 /// The content of `config.json`.
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -66,6 +69,19 @@ struct Record {
     created: Instant,
     #[serde(default)]
     command: Vec<String>,
+}
+
+impl Record {
+    fn of(container: &Container) -> Record {
+        Record {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            image: container.image,
+            image_name: container.image_name.clone(),
+            created: container.created,
+            command: container.command.clone(),
+        }
+    }
 }
 
 impl Container {
@@ -144,19 +160,11 @@ impl Container {
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
-        let record = Record {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            image: self.image,
-            image_name: self.image_name.clone(),
-            created: self.created,
-            command: self.command.clone(),
-        };
-        serde_json::to_vec_pretty(&record).map_err(io_at("write", &self.dir))
+        serde_json::to_vec_pretty(&Record::of(self)).map_err(io_at("write", &self.dir))
     }
 
     fn read(dir: PathBuf) -> Result<Container> {
-        let path = dir.join("config.json");
+        let path = dir.join(CONFIG);
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
         let Record { id, name, image, image_name, created, command } = record;
@@ -204,7 +212,7 @@ impl Store {
             command: command.to_vec(),
             dir,
         };
-        let path = scratch.path().join("config.json");
+        let path = scratch.path().join(CONFIG);
         fs::write(&path, container.to_json()?).map_err(io_at("write", &path))?;
         for (name, document) in documents {
             let path = scratch.path().join(name);
@@ -291,6 +299,20 @@ impl Store {
                 Err(StoreError::AmbiguousContainer { id: name.into(), matches })
             }
         }
+    }
+
+    /// Gives the container another name.
+    ///
+    /// # Errors
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::Io`].
+    pub fn rename_container(&self, container: &Container, name: &str) -> Result<()> {
+        if !container_names::is_container_name(name) {
+            return Err(StoreError::ContainerName { name: name.into() });
+        }
+        let _names = Lock::names(self.root())?;
+        let name = self.free_name(Some(name), &self.containers()?)?;
+        let record = Record { name, ..Record::of(container) };
+        container.write_document(CONFIG, &record)
     }
 
     /// Removes the container and its changes.

@@ -33,7 +33,6 @@
 //! Deliberately absent: printing, the environment, registries, and any knowledge of mounts beyond the
 //! directories that they need.
 #![doc = include_str!("store.md")]
-#![warn(missing_docs)]
 
 mod blobs;
 mod changes;

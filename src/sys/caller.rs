@@ -30,7 +30,9 @@ pub struct Caller<'a> {
 /// Where a relative path begins, as the `*at` calls take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// The caller's working directory.
     WorkingDir,
+    /// An open directory of the caller.
     Descriptor(u32),
 }
 

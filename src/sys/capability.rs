@@ -33,7 +33,9 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    /// No capability.
     pub const NONE: Capabilities = Capabilities(CapabilitySet::empty());
+    /// Every capability.
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
@@ -49,6 +51,7 @@ impl Capabilities {
         known.is_some_and(|one| self.0.contains(one))
     }
 
+    /// This set without `others`.
     #[must_use]
     pub const fn without(self, others: Capabilities) -> Capabilities {
         Capabilities(self.0.difference(others.0))

@@ -30,12 +30,18 @@ impl From<Detached> for OwnedFd {
 pub struct Refuse(MountAttrFlags);
 
 impl Refuse {
+    /// Refuses nothing.
     pub const NOTHING: Refuse = Refuse(MountAttrFlags::empty());
+    /// Refuses writing.
     pub const WRITING: Refuse = Refuse(MountAttrFlags::MOUNT_ATTR_RDONLY);
+    /// Ignores set-user-ID and set-group-ID bits and file capabilities.
     pub const SET_ID: Refuse = Refuse(MountAttrFlags::MOUNT_ATTR_NOSUID);
+    /// Refuses to open device nodes.
     pub const DEVICES: Refuse = Refuse(MountAttrFlags::MOUNT_ATTR_NODEV);
+    /// Refuses to execute programs.
     pub const EXECUTION: Refuse = Refuse(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
+    /// Refuses what either refuses.
     #[must_use]
     pub const fn and(self, other: Refuse) -> Refuse {
         Refuse(self.0.union(other.0))
@@ -45,6 +51,7 @@ impl Refuse {
 /// Which mounts of a tree a change applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
+    /// This mount alone.
     Top,
     /// The top mount and all mounts below it.
     Tree,

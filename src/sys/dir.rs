@@ -28,16 +28,22 @@ pub struct Dir(OwnedFd);
 /// One entry of a directory listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
+    /// The name.
     pub name: NameBuf,
+    /// The inode number.
     pub ino: u64,
+    /// What kind of file it is.
     pub kind: Kind,
 }
 
 /// What `rename` does with an existing target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
+    /// An existing target is replaced.
     Replace,
+    /// Fails with `EEXIST` when the target exists.
     NoReplace,
+    /// Both exist and change places.
     Exchange,
     /// Replaces, and puts a whiteout (character device 0/0) in the source's place in the same step.
     LeaveWhiteout,

@@ -20,7 +20,9 @@ pub struct File(OwnedFd);
 /// What `seek` looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeekTo {
+    /// The next byte that is not in a hole.
     Data,
+    /// The next byte in a hole, or the end of the file.
     Hole,
 }
 

@@ -27,9 +27,13 @@ pub struct ExtendedFlags(pub [u32; 7]);
 /// A program's `ioctl(2)` that reads or sets the flags of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagsRequest {
+    /// `FS_IOC_GETFLAGS`.
     Get,
+    /// `FS_IOC_SETFLAGS`.
     Set(FileFlags),
+    /// `FS_IOC_FSGETXATTR`.
     GetExtended,
+    /// `FS_IOC_FSSETXATTR`.
     SetExtended(ExtendedFlags),
 }
 
@@ -58,10 +62,12 @@ fn replaced(flags: u32, bits: [(u32, bool); 2]) -> u32 {
 }
 
 impl FileFlags {
+    /// Whether nothing of the file may change.
     pub fn immutable(self) -> bool {
         self.0 & IMMUTABLE != 0
     }
 
+    /// Whether data can only be appended.
     pub fn append_only(self) -> bool {
         self.0 & APPEND_ONLY != 0
     }
@@ -73,10 +79,12 @@ impl FileFlags {
 }
 
 impl ExtendedFlags {
+    /// Whether nothing of the file may change.
     pub fn immutable(self) -> bool {
         self.0[0] & EXTENDED_IMMUTABLE != 0
     }
 
+    /// Whether data can only be appended.
     pub fn append_only(self) -> bool {
         self.0[0] & EXTENDED_APPEND_ONLY != 0
     }

@@ -52,8 +52,11 @@ impl std::fmt::Debug for RingEntry {
 /// A request in memory, and the room for its answer, which overwrites the payload.
 #[derive(Debug)]
 pub struct RingMessage<'a> {
+    /// The request's header.
     pub header: &'a [u8],
+    /// The structure that follows the header, as the operation defines it.
     pub first_argument: &'a [u8],
+    /// The rest of the request; the answer is written over it.
     pub payload: &'a mut [u8],
     /// The length of the request's part of the payload.
     pub len: usize,

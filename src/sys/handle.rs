@@ -11,6 +11,7 @@ use super::{Dir, Errno, Name, OFlags, Result};
 pub struct FileHandle {
     /// The file system's encoding of `bytes`.
     pub kind: i32,
+    /// The file system's own bytes, at most 128.
     pub bytes: Vec<u8>,
 }
 

@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit};
 
+/// The effective user of this process.
 pub fn effective_uid() -> u32 {
     geteuid().as_raw()
 }
 
+/// The effective group of this process.
 pub fn effective_gid() -> u32 {
     getegid().as_raw()
 }
@@ -21,6 +23,26 @@ pub fn raise_descriptor_limit() -> usize {
         return now as usize;
     }
     now.max(most) as usize
+}
+
+/// A limit of open files.
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorLimit {
+    current: Option<u64>,
+}
+
+impl DescriptorLimit {
+    /// The limit that this process has now.
+    pub fn now() -> DescriptorLimit {
+        DescriptorLimit { current: getrlimit(Resource::Nofile).current }
+    }
+
+    /// Sets this process's limit back.
+    pub fn restore(self) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // The kernel refuses no limit below the largest one.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: self.current, maximum });
+    }
 }
 
 /// The page size, in bytes.

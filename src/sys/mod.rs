@@ -34,6 +34,7 @@ pub mod namespace;
 pub mod orphans;
 pub mod own_program;
 mod path_fd;
+mod pipe;
 pub mod poll;
 pub mod process;
 pub mod pty;
@@ -41,6 +42,8 @@ mod remove;
 mod root;
 pub mod seccomp;
 pub mod signal;
+mod signal_name;
+pub mod socket;
 mod stat;
 pub mod xattr;
 
@@ -59,7 +62,7 @@ pub use fuse_ring::{FuseRing, RingEntry, RingMessage, RingsEnabled, possible_cpu
 pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;
-pub use limits::{effective_gid, effective_uid, kernel_release, page_size, raise_descriptor_limit};
+pub use limits::{DescriptorLimit, effective_gid, effective_uid, kernel_release, page_size, raise_descriptor_limit};
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{
@@ -69,7 +72,9 @@ pub use mount::{
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;
 pub use path_fd::PathFd;
+pub use pipe::Pipe;
 pub use root::Root;
+pub use signal_name::number as signal_number;
 pub use stat::{FsStat, Kind, SetTime, Stat, Timestamp, device_major, device_minor, make_device};
 
 pub use rustix::fs::OFlags;

@@ -14,7 +14,9 @@ use super::{Errno, FuseDevice, Result, effective_gid, effective_uid};
 pub struct FuseMount<'a> {
     /// The list of mounts shows this as the source.
     pub source: &'a str,
+    /// The mount point.
     pub at: &'a Path,
+    /// What the mount refuses.
     pub without: Without,
     /// The kernel checks permissions and allows all users; without this, only the mounting user has access.
     pub check_permissions: bool,
@@ -23,10 +25,15 @@ pub struct FuseMount<'a> {
 /// What a mount does not allow (`ro`, `nodev`, `nosuid`, `noexec`), and whether it updates access times (`noatime`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
+    /// Read-only.
     pub writing: bool,
+    /// Device nodes cannot be opened.
     pub devices: bool,
+    /// Set-id bits grant nothing.
     pub set_id: bool,
+    /// Programs cannot be executed.
     pub execution: bool,
+    /// Reading does not change access times.
     pub access_times: bool,
 }
 
@@ -45,6 +52,7 @@ impl Without {
 
 /// The step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum FuseMountError {
     Device(Errno),
     Mount(Errno),

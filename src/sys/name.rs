@@ -29,14 +29,17 @@ impl<'a> Name<'a> {
         if bad { Err(Errno::INVAL) } else { Ok(Name(name)) }
     }
 
+    /// The name as a string.
     pub fn as_os_str(self) -> &'a OsStr {
         self.0
     }
 
+    /// The name's bytes.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0.as_bytes()
     }
 
+    /// An owned copy.
     pub fn to_owned(self) -> NameBuf {
         NameBuf(self.0.into())
     }
@@ -63,10 +66,12 @@ impl NameBuf {
         Ok(NameBuf(name.into()))
     }
 
+    /// The name, borrowed.
     pub fn as_name(&self) -> Name<'_> {
         Name(&self.0)
     }
 
+    /// The name as a string.
     pub fn as_os_str(&self) -> &OsStr {
         &self.0
     }

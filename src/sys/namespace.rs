@@ -17,27 +17,38 @@ use super::{Errno, Result};
 pub struct Namespaces(UnshareFlags);
 
 impl Namespaces {
+    /// A user namespace.
     pub const USER: Namespaces = Namespaces(UnshareFlags::NEWUSER);
+    /// A mount namespace.
     pub const MOUNT: Namespaces = Namespaces(UnshareFlags::NEWNS);
+    /// A PID namespace; the process that makes it stays outside, its next child is process 1.
     pub const PID: Namespaces = Namespaces(UnshareFlags::NEWPID);
+    /// A namespace of System V IPC and POSIX message queues.
     pub const IPC: Namespaces = Namespaces(UnshareFlags::NEWIPC);
+    /// A namespace of the host name.
     pub const UTS: Namespaces = Namespaces(UnshareFlags::NEWUTS);
+    /// A cgroup namespace.
     pub const CGROUP: Namespaces = Namespaces(UnshareFlags::NEWCGROUP);
+    /// A network namespace.
     pub const NET: Namespaces = Namespaces(UnshareFlags::NEWNET);
 
+    /// No namespace.
     pub const fn empty() -> Namespaces {
         Namespaces(UnshareFlags::empty())
     }
 
+    /// These and `other`.
     #[must_use]
     pub const fn and(self, other: Namespaces) -> Namespaces {
         Namespaces(self.0.union(other.0))
     }
 
+    /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
+    /// Whether all of `other` are among these.
     pub fn contains(self, other: Namespaces) -> bool {
         self.0.contains(other.0)
     }
@@ -164,8 +175,11 @@ pub fn loopback_up() -> Result<()> {
 /// One line of an id map: `count` ids starting at `inside` map to those starting at `outside`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
+    /// The first id in the namespace.
     pub inside: u32,
+    /// The first id outside.
     pub outside: u32,
+    /// How many ids.
     pub count: u32,
 }
 

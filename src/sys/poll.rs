@@ -10,8 +10,11 @@ use super::{Errno, Result};
 /// The event to wait for. A hangup of the other end always counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
+    /// There is something to read, or the other end is closed.
     Read,
+    /// Writing does not block.
     Write,
+    /// The other end is closed.
     Hangup,
 }
 

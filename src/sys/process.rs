@@ -33,6 +33,7 @@ pub struct Child {
 /// while the host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
+    /// The process number.
     pub pid: u32,
     /// When it started, in clock ticks since the host's boot, as `/proc/PID/stat` has it.
     pub start: u64,
@@ -46,6 +47,14 @@ impl ProcessId {
         let (_, after_name) = stat.rsplit_once(") ")?;
         let start = after_name.split(' ').nth(19)?.parse().ok()?;
         Some(ProcessId { pid, start })
+    }
+
+    /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
+    pub fn minds(self, signal: i32) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
+        let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigIgn:")));
+        let bit = u32::try_from(signal - 1).ok().and_then(|shift| 1u64.checked_shl(shift)).unwrap_or(0);
+        masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
     }
 
     /// A descriptor of the process; `None` if it has ended.
@@ -66,7 +75,9 @@ impl ProcessId {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// It ended by itself with this status.
     Exited(u8),
+    /// This signal ended it.
     Signaled(i32),
 }
 
@@ -178,6 +189,18 @@ fn end_with(work: impl FnOnce() -> i32) -> ! {
 fn thread_count() -> Result<usize> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
     Ok(tasks.count())
+}
+
+/// Waits for threads that have been joined to vanish from the kernel's list of this process's threads, which takes a
+/// moment longer than the join. Afterwards this process can fork again.
+pub fn wait_to_be_alone() {
+    const TRIES: u32 = 1000;
+    for _ in 0..TRIES {
+        if thread_count().is_ok_and(|count| count == 1) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// `None` in the child.
@@ -424,8 +447,11 @@ pub fn give_standard_pipes(uid: u32) {
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
+    /// Standard input.
     Input,
+    /// Standard output.
     Output,
+    /// Standard error.
     Error,
 }
 

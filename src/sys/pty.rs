@@ -15,7 +15,9 @@ pub use rustix::termios::Winsize as WindowSize;
 /// A new pseudoterminal: the holder of `master` acts as screen and keyboard for the programs on `slave`.
 #[derive(Debug)]
 pub struct Pair {
+    /// The end of the program that shows the terminal.
     pub master: OwnedFd,
+    /// The end of the programs in the terminal.
     pub slave: OwnedFd,
     /// The slave's file name in its devpts.
     pub number: u32,
@@ -54,6 +56,7 @@ pub fn take_as_terminal(slave: impl AsFd) -> Result<()> {
     rustix::process::ioctl_tiocsctty(slave)
 }
 
+/// Whether `fd` is a terminal.
 pub fn is_terminal(fd: impl AsFd) -> bool {
     termios::isatty(fd)
 }

@@ -74,6 +74,7 @@ pub struct Handed {
     pub caller: u32,
     /// The number of the call.
     pub number: u32,
+    /// Its arguments; those that it does not have can be anything.
     pub args: [u64; 6],
 }
 
@@ -82,7 +83,9 @@ pub struct Handed {
 pub enum Reply {
     /// The kernel performs the call.
     Continue,
+    /// The call returns this.
     Value(i64),
+    /// The call fails.
     Failure(Errno),
 }
 

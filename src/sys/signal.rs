@@ -6,10 +6,19 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::process::last_error;
 use super::{Errno, Result};
 
+/// SIGHUP.
 pub const HANGUP: i32 = libc::SIGHUP;
+/// SIGINT.
 pub const INTERRUPT: i32 = libc::SIGINT;
+/// SIGQUIT.
+pub const QUIT: i32 = libc::SIGQUIT;
+/// SIGKILL.
+pub const KILL: i32 = libc::SIGKILL;
+/// SIGTERM.
 pub const TERMINATE: i32 = libc::SIGTERM;
+/// SIGCHLD.
 pub const CHILD_ENDED: i32 = libc::SIGCHLD;
+/// SIGWINCH: the size of the terminal changed.
 pub const WINDOW_CHANGED: i32 = libc::SIGWINCH;
 
 /// The signals by which processes send each other messages; `docker run` passes these on to the container. Left out are

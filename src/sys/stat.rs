@@ -7,7 +7,9 @@ use rustix::fs::{FileType, Stat as RawStat, StatVfs, Statx, StatxAttributes, Sta
 /// Seconds and nanoseconds since 1970; seconds may be negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp {
+    /// Seconds since 1970; negative before.
     pub sec: i64,
+    /// Nanoseconds, below 10⁹.
     pub nsec: u32,
 }
 
@@ -46,21 +48,31 @@ impl Timestamp {
 /// The new value of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetTime {
+    /// The time stays.
     Keep,
+    /// The current time.
     Now,
+    /// This time.
     To(Timestamp),
 }
 
 /// The seven kinds of file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// A regular file.
     #[default]
     Regular,
+    /// A directory.
     Directory,
+    /// A symbolic link.
     Symlink,
+    /// A character device.
     CharDevice,
+    /// A block device.
     BlockDevice,
+    /// A FIFO.
     Fifo,
+    /// A socket.
     Socket,
 }
 
@@ -99,13 +111,19 @@ impl Kind {
 /// The result of `stat(2)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
+    /// The file system's device number.
     pub dev: u64,
+    /// The inode number.
     pub ino: u64,
+    /// What kind of file it is.
     pub kind: Kind,
     /// The low twelve bits: permissions, set-id and sticky.
     pub perm: u32,
+    /// How many names the file has.
     pub nlink: u32,
+    /// The user.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
     /// Device number of a device node, as `makedev` packs it.
     pub rdev: u64,
@@ -113,9 +131,13 @@ pub struct Stat {
     pub size: u64,
     /// Allocated, in units of 512 bytes.
     pub blocks: u64,
+    /// The best size for one read or write, in bytes.
     pub block_size: u32,
+    /// Last access.
     pub atime: Timestamp,
+    /// Last change of content.
     pub mtime: Timestamp,
+    /// Last change of content or attributes.
     pub ctime: Timestamp,
     /// The immutable flag: nothing of the file may change. Only set by a `stat` by name.
     pub immutable: bool,
@@ -182,13 +204,21 @@ impl From<Statx> for Stat {
 /// The result of `statvfs(3)`; counts are in units of `fragment_size` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FsStat {
+    /// All blocks, of `fragment_size` bytes each.
     pub blocks: u64,
+    /// Free blocks.
     pub blocks_free: u64,
+    /// Blocks that ordinary users can still take.
     pub blocks_available: u64,
+    /// All inodes.
     pub files: u64,
+    /// Free inodes.
     pub files_free: u64,
+    /// The best size for one read or write, in bytes.
     pub block_size: u32,
+    /// The size of a block, in bytes.
     pub fragment_size: u32,
+    /// The longest name, in bytes.
     pub name_max: u32,
 }
 
@@ -212,10 +242,12 @@ pub fn make_device(major: u32, minor: u32) -> u64 {
     rustix::fs::makedev(major, minor)
 }
 
+/// The major number of `device`.
 pub fn device_major(device: u64) -> u32 {
     rustix::fs::major(device)
 }
 
+/// The minor number of `device`.
 pub fn device_minor(device: u64) -> u32 {
     rustix::fs::minor(device)
 }

@@ -18,21 +18,27 @@ const SIZE_MAX: usize = 64 << 10;
 /// The file whose attributes are meant. `Fd` may be an `O_PATH` descriptor, also of a symbolic link.
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
+    /// The entry of that name in the directory.
     Name(&'a Dir, Name<'a>),
     /// The directory itself; cheaper than the same directory as `Fd`.
     Dir(&'a Dir),
+    /// An open file or directory.
     Fd(BorrowedFd<'a>),
 }
 
 /// Whether `set` requires the attribute to be missing (`Create`) or to exist (`Replace`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
+    /// Whether it exists or not.
     Any,
+    /// Fails with `EEXIST` when it exists.
     Create,
+    /// Fails with `ENODATA` when it does not exist.
     Replace,
 }
 
 impl<'a> Of<'a> {
+    /// Of an open file.
     pub fn fd(fd: &'a impl AsFd) -> Of<'a> {
         Of::Fd(fd.as_fd())
     }

@@ -13,14 +13,18 @@ use crate::sys::{self, Errno, Kind, Name, NameBuf, Timestamp};
 /// How a path differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
+    /// The image lacks it.
     Added,
+    /// The image has another one.
     Modified,
+    /// It is gone.
     Deleted,
 }
 
 /// One path that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// What happened to it.
     pub kind: ChangeKind,
     /// Absolute, as in the container.
     pub path: PathBuf,

@@ -10,6 +10,7 @@ use crate::sys::Errno;
 ///
 /// Paths are as in the archive. Messages quote them, because they may contain any bytes.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Error {
     #[error("cannot read the layer archive")]
     Read(#[source] io::Error),

@@ -15,13 +15,16 @@ pub struct Members<R>(Reader<R>);
 pub struct Member {
     /// As the archive writes it.
     pub path: PathBuf,
+    /// What kind of member it is.
     pub kind: MemberKind,
 }
 
 /// The kind of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
 pub enum MemberKind {
     /// `size` bytes, which begin `at` bytes into the archive.
+    /// A file of `size` bytes whose data begins at byte `at` of the archive.
     File { at: u64, size: u64 },
     /// The target of the link, relative to the member.
     Symlink(PathBuf),

@@ -4,7 +4,6 @@
 //! counts when the daemon read it or copied it up. A file that was only looked up, opened or mapped, and an empty file,
 //! do not count, because the daemon gets no read request for them.
 #![doc = include_str!("trace.md")]
-#![warn(missing_docs)]
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -10,19 +10,26 @@ use super::{Owner, Union};
 /// A node and the attributes that users see. Exception: `stat` has the inode number of the host; users see `id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {
+    /// The node.
     pub id: NodeId,
+    /// Its attributes, as users see them.
     pub stat: Stat,
 }
 
 /// The attributes to change; `None` and `Keep` leave one as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// Permission bits, with set-id and sticky bits.
     pub perm: Option<u32>,
+    /// The user.
     pub uid: Option<u32>,
+    /// The group.
     pub gid: Option<u32>,
     /// In bytes.
     pub size: Option<u64>,
+    /// Last access.
     pub atime: SetTime,
+    /// Last change of content.
     pub mtime: SetTime,
 }
 
@@ -134,6 +141,7 @@ impl Union {
 }
 
 impl Change {
+    /// Whether the user or the group changes.
     pub fn changes_owner(&self) -> bool {
         self.uid.is_some() || self.gid.is_some()
     }

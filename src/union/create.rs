@@ -20,14 +20,20 @@ const SET_GROUP_ID: u32 = 0o2000;
 /// What to create.
 #[derive(Clone, Copy, Debug)]
 pub enum New<'a> {
+    /// An empty regular file.
     File,
+    /// An empty directory.
     Dir,
+    /// A symbolic link to `target`.
     Symlink {
+        /// What the link contains.
         target: &'a OsStr,
     },
     /// A device, fifo or socket; `rdev` is packed as by `makedev(3)`.
     Node {
+        /// A FIFO, a socket or a device.
         kind: Kind,
+        /// The number of the device; 0 for the others.
         rdev: u64,
     },
 }
@@ -42,7 +48,9 @@ impl New<'_> {
 /// The mode of a new entry: `perm` less `umask`; `umask` is ignored if the directory has a default ACL.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
+    /// Permission bits before the mask.
     pub perm: u32,
+    /// The caller's mask; a default ACL of the directory replaces it.
     pub umask: u32,
 }
 

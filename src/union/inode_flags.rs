@@ -57,17 +57,8 @@ impl Union {
     /// # Errors
     /// As `FS_IOC_SETFLAGS` of `ioctl(2)`.
     pub fn set_flags(&self, id: NodeId, flags: FileFlags) -> Result<()> {
-        let node = self.node(id)?;
-        self.copy_up(&node, Need::Metadata)?;
-        let (file, flags_of_file) = (self.open_for_flags(&node)?, flags.with(false, false));
-        let before = file.flags()?;
         let protection = Protection { immutable: flags.immutable(), append_only: flags.append_only() };
-        let changes = before != flags_of_file;
-        // One step where one is enough.
-        if changes || protection == node.protection() {
-            file.set_flags(flags_of_file)?;
-        }
-        self.protect(&node, protection, || if changes { file.set_flags(before) } else { Ok(()) })
+        self.change_flags(id, protection, &flags.with(false, false), File::flags, |file, flags| file.set_flags(*flags))
     }
 
     /// As [`flags`](Self::flags), with the project ID and extent size.
@@ -85,16 +76,30 @@ impl Union {
     /// # Errors
     /// As `FS_IOC_FSSETXATTR` of `ioctl(2)`.
     pub fn set_extended_flags(&self, id: NodeId, flags: &ExtendedFlags) -> Result<()> {
+        let protection = Protection { immutable: flags.immutable(), append_only: flags.append_only() };
+        let flags = flags.with(false, false);
+        self.change_flags(id, protection, &flags, File::extended_flags, File::set_extended_flags)
+    }
+
+    /// Copies up, sets the flags that the file itself keeps, and marks what protects it.
+    fn change_flags<F: PartialEq>(
+        &self,
+        id: NodeId,
+        protection: Protection,
+        flags: &F,
+        get: impl Fn(&File) -> Result<F>,
+        set: impl Fn(&File, &F) -> Result<()>,
+    ) -> Result<()> {
         let node = self.node(id)?;
         self.copy_up(&node, Need::Metadata)?;
-        let (file, flags_of_file) = (self.open_for_flags(&node)?, flags.with(false, false));
-        let before = file.extended_flags()?;
-        let protection = Protection { immutable: flags.immutable(), append_only: flags.append_only() };
-        let changes = before != flags_of_file;
+        let file = self.open_for_flags(&node)?;
+        let before = get(&file)?;
+        let changes = before != *flags;
+        // One step where one is enough.
         if changes || protection == node.protection() {
-            file.set_extended_flags(&flags_of_file)?;
+            set(&file, flags)?;
         }
-        self.protect(&node, protection, || if changes { file.set_extended_flags(&before) } else { Ok(()) })
+        self.protect(&node, protection, || if changes { set(&file, &before) } else { Ok(()) })
     }
 
     /// Writes the mark that protects a node. When that fails, `undo` sets back the flags that were set before it.

@@ -24,7 +24,9 @@ pub const DIR_BATCH: usize = 512;
 pub struct DirItem {
     /// The `offset` to pass to [`Union::read_dir`] to continue after this entry.
     pub offset: u64,
+    /// The node.
     pub id: NodeId,
+    /// What kind of file it is.
     pub kind: Kind,
     /// `None` for `.` and `..`, which [`DirItem::name`] tells apart by their offsets.
     name: Option<NameBuf>,
@@ -32,6 +34,7 @@ pub struct DirItem {
 }
 
 impl DirItem {
+    /// The entry's name.
     pub fn name(&self) -> &std::ffi::OsStr {
         match &self.name {
             Some(name) => name.as_os_str(),

@@ -126,6 +126,7 @@ pub struct Spec {
     pub tables: Tables,
     /// `None` makes the union read-only.
     pub upper: Option<UpperSpec>,
+    /// Where owners are kept.
     pub owners: Owners,
     /// Shows every file with this owner and group.
     pub squash: Option<Owner>,
@@ -148,6 +149,7 @@ pub struct Spec {
 /// The two directories of a writable union.
 #[derive(Clone, Debug)]
 pub struct UpperSpec {
+    /// It takes the changes.
     pub dir: PathBuf,
     /// On the file system of `dir`; no other program may use it.
     pub work: PathBuf,
@@ -176,7 +178,9 @@ impl Spec {
 /// A user and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
+    /// The user.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
 }
 

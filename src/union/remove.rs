@@ -14,7 +14,9 @@ use super::node::{Anchor, Content, DirContent, Node, NodeId, Real, UpperPart};
 /// What kind of entry a removal expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remove {
+    /// Anything but a directory: `unlink(2)`.
     File,
+    /// An empty directory: `rmdir(2)`.
     Dir,
 }
 

@@ -24,15 +24,20 @@ use super::{Owner, Union};
 /// A name in a directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot<'a> {
+    /// The directory.
     pub dir: NodeId,
+    /// The entry's name in it.
     pub name: Name<'a>,
 }
 
 /// What a rename does with an existing target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
+    /// An existing target is replaced.
     Replace,
+    /// Fails with `EEXIST` when the target exists.
     NoReplace,
+    /// Both exist and change places.
     Exchange,
 }
 

@@ -136,6 +136,17 @@ impl Host {
         Started { child, output }
     }
 
+    /// The monitor of the only container in the store: the parent of the container's first process.
+    pub(crate) fn monitor(&self) -> rustix::process::Pid {
+        let container = fs::read_dir(self.path("store/containers")).unwrap().next().unwrap().unwrap().path();
+        let state = fs::read_to_string(container.join("state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", state["process"]["pid"])).unwrap();
+        let (_, after_name) = stat.rsplit_once(") ").unwrap();
+        let parent = after_name.split(' ').nth(1).unwrap().parse().unwrap();
+        rustix::process::Pid::from_raw(parent).unwrap()
+    }
+
     /// The number of containers in the store.
     pub(crate) fn containers(&self) -> usize {
         fs::read_dir(self.path("store/containers")).unwrap().count()

@@ -44,13 +44,13 @@ fn a_run_leaves_no_process_and_no_mount_and_with_rm_no_container() {
 }
 
 #[test]
-fn a_container_does_not_outlive_the_process_that_started_it() {
+fn a_container_does_not_outlive_its_monitor() {
     for host in hosts() {
         for flags in [&[][..], &["--init"]] {
             let marker = format!("orphan-{}-{host}-{}", std::process::id(), flags.concat());
             let mut started = host.start(flags, &format!(": {marker}; echo ready; sleep 600; true"));
             assert!(processes(&marker) > 0);
-            started.signal(Signal::KILL);
+            rustix::process::kill_process(host.monitor(), Signal::KILL).unwrap();
             started.child.wait().unwrap();
             assert_nothing_left(&host, &marker);
         }

@@ -37,7 +37,9 @@ pub struct Scale {
 
 /// A workload: its name, its rows and its sessions.
 pub struct Workload {
+    /// The name on the command line.
     pub name: &'static str,
+    /// The heading that it is listed under.
     pub group: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
@@ -51,18 +53,23 @@ pub struct Workload {
 /// When a workload runs without being named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
+    /// The user named it.
     Named,
+    /// The user named none.
     Default,
+    /// The user wants a short run.
     Quick,
 }
 
 /// The part of a workload that is measured in one mount.
 pub struct Session {
+    /// What it needs to be mounted.
     pub tree: Tree,
     /// The work changes the tree.
     pub changes: bool,
     /// About how many bytes the work writes.
     pub writes: u64,
+    /// Does the work once and records samples.
     pub work: Box<Work>,
 }
 
@@ -79,12 +86,14 @@ impl Session {
 /// A workload, with the rows that the user selected.
 #[derive(Clone, Debug)]
 pub struct Selected {
+    /// The workload.
     pub workload: &'static Workload,
     /// The selected rows; empty means all.
     rows: Vec<String>,
 }
 
 impl Selected {
+    /// Whether the row called `row` is to be measured.
     pub fn wants(&self, row: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
     }

@@ -39,8 +39,11 @@ pub(super) const WORKLOADS: &[Workload] = &[
 /// What a walk reads of each entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
+    /// Lists directories.
     Names,
+    /// Lists directories and asks for attributes.
     Attributes,
+    /// Reads every file.
     Contents,
 }
 

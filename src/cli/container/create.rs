@@ -2,13 +2,14 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{NetworkArgs, OwnerArgs, SecurityArgs, VolumeArgs};
+use super::options::{LifeArgs, NetworkArgs, OwnerArgs, SecurityArgs, VolumeArgs};
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -24,6 +25,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Name of the container [default: a generated one]
     #[arg(long)]
     name: Option<String>,
+    /// Write the container's ID to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
     /// Pass standard input to the command
     #[arg(short, long)]
     interactive: bool,
@@ -49,6 +53,8 @@ pub(in crate::cli) struct CreateArgs {
     #[arg(long)]
     chroot: bool,
     #[command(flatten)]
+    life: LifeArgs,
+    #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
     network: NetworkArgs,
@@ -72,11 +78,17 @@ impl CreateArgs {
     }
 
     /// # Errors
-    /// A volume's source or a file that an option names cannot be read, or options contradict each other.
-    pub(super) fn settings(&self) -> Result<Settings> {
+    /// The command wants keys of a terminal, and standard input is none.
+    pub(super) fn check_terminal(&self) -> Result<()> {
         if self.interactive && self.tty && !io::stdin().is_terminal() {
             bail!("standard input is not a terminal: leave out -t, or -i");
         }
+        Ok(())
+    }
+
+    /// # Errors
+    /// A volume's source or a file that an option names cannot be read, or options contradict each other.
+    pub(super) fn settings(&self) -> Result<Settings> {
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),
@@ -88,6 +100,7 @@ impl CreateArgs {
             },
             interactive: self.interactive,
             auto_remove: self.rm,
+            life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
             read_only: self.volumes.read_only(),
@@ -108,7 +121,12 @@ impl CreateArgs {
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
         let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
-        Ok(store.create_container_with(image, new)?)
+        let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = File::create_new(path).with_context(cannot_write)?;
+        let container = store.create_container_with(image, new).inspect_err(|_| drop(fs::remove_file(path)))?;
+        file.write_all(container.id.as_bytes()).with_context(cannot_write)?;
+        Ok(container)
     }
 }
 

@@ -66,6 +66,7 @@ fn status(state: &State) -> String {
         Status::Created => "Created".into(),
         Status::Running => "Up".into(),
         Status::Paused => "Up (Paused)".into(),
+        Status::Restarting => format!("Restarting ({})", state.exit_code.unwrap_or_default()),
         Status::Exited => format!("Exited ({})", state.exit_code.unwrap_or_default()),
         Status::Mounted => "Mounted".into(),
     }

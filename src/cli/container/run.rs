@@ -1,118 +1,68 @@
 //! `overfuse run`: runs a command in a new container.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use clap::Args;
 
-use super::create::{CreateArgs, enter};
+use super::create::CreateArgs;
+use super::foreground::{self, AttachArgs};
 use super::protect;
-use crate::cli::{Exit, Global, root};
-use crate::container::{self, LaunchError, RunError, Settings, State, Status};
-use crate::fuse;
-use crate::image::Instant;
-use crate::mount::{self, Source};
-use crate::privilege::Privilege;
-use crate::store::{Container, Image, Store};
-use crate::sys::process;
-use crate::union::Trace;
+use crate::cli::{Exit, Global, output, root};
+use crate::container::{Control, Job, Settings, Starter, host_window};
+use crate::store::Store;
 
 /// Run a command in a new container
 ///
-/// Flags end at IMAGE: what follows is the container's command.
+/// Flags end at IMAGE: what follows is the container's command. Keys and signals go to the command, and its exit code is
+/// that of this command. The container outlives this command when it is killed or when you detach: `overfuse attach` shows
+/// it again.
 #[derive(Debug, Args)]
 #[command(override_usage = "overfuse run [OPTIONS] IMAGE [COMMAND [ARG]...]")]
+#[command(after_help = "\
+Examples:
+  overfuse run --rm -it alpine
+  overfuse run -d --name web --restart on-failure:3 site
+  tar c . | overfuse run --rm -i alpine tar t")]
 pub(in crate::cli) struct RunArgs {
+    /// Run in the background: print the container's ID once the command has started
+    #[arg(short, long)]
+    detach: bool,
+    #[command(flatten)]
+    attach: AttachArgs,
     #[command(flatten)]
     create: CreateArgs,
 }
 
 pub(in crate::cli) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
-    container(global, &args.create, None)
-}
-
-/// How to record a container's reads.
-#[derive(Debug)]
-pub(super) struct Tracing {
-    pub(super) trace: Arc<Trace>,
-    /// Whether to turn off the kernel's read-ahead, so that only reads of programs are recorded.
-    pub(super) exact: bool,
-}
-
-/// Runs a container. Removes it afterwards with `--rm`, or when its reads are traced.
-pub(super) fn container(global: &Global, args: &CreateArgs, trace: Option<Tracing>) -> Result<Exit> {
-    let settings = args.settings()?;
+    let mut settings = args.create.settings()?;
+    if !args.detach {
+        args.create.check_terminal()?;
+    }
+    settings.life.input_once = settings.interactive && !args.detach;
     protect::protect()?;
     let root = root::path(global)?;
-    let privilege = enter(&settings)?;
+    let starter = Starter {
+        attached: !args.detach,
+        input: settings.interactive,
+        window: if settings.wishes.terminal { host_window() } else { None },
+    };
+    let attach = args.attach.attach(settings.interactive);
+    let prepare = || job(&root, &args.create, settings).map_err(|error| format!("{error:#}"));
+    let control = Control::start(starter, prepare)?;
+    if !args.detach {
+        return foreground::relay(control.relay(attach));
+    }
+    match control.started() {
+        Ok(id) => output::print(&format!("{id}\n")).map(|()| Exit::Success),
+        Err(error) => foreground::failed(error),
+    }
+}
 
-    let store = Store::open(&root)?;
+/// Makes the container, in the monitor's process.
+fn job(root: &std::path::Path, args: &CreateArgs, settings: Settings) -> Result<Job> {
+    let privilege = super::create::enter(&settings)?;
+    let store = Store::open(root)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
     let in_use = container.lock()?;
-    let remove = settings.auto_remove || trace.is_some();
-    let ran = Run { settings, privilege, store: &store, image: &image, container: &container, trace }.run();
-    drop(in_use);
-    // A container that never ran is of no use.
-    if remove || ran.is_err() {
-        store.remove_container(&container)?;
-    }
-    match ran {
-        Ok(status) => Ok(Exit::Process(status.code())),
-        Err(error) => exit_without_status(error),
-    }
-}
-
-/// The exit code when the command is missing or does not start: docker has a code for each.
-fn exit_without_status(error: anyhow::Error) -> Result<Exit> {
-    let exit = match error.downcast_ref() {
-        Some(RunError::Launch(LaunchError::NotFound { .. })) => Exit::NotFound,
-        Some(RunError::Launch(LaunchError::CannotExecute { .. })) => Exit::CannotRun,
-        _ => return Err(error),
-    };
-    eprintln!("overfuse: {error:#}");
-    Ok(exit)
-}
-
-/// One run, with everything that it needs.
-struct Run<'a> {
-    settings: Settings,
-    privilege: Privilege,
-    store: &'a Store,
-    image: &'a Image,
-    container: &'a Container,
-    trace: Option<Tracing>,
-}
-
-impl Run<'_> {
-    fn run(self) -> Result<process::Status> {
-        let container = self.container;
-        let process = self.settings.process(self.image.config.config().as_ref(), &container.id)?;
-        let files = self.files()?.prepare(self.privilege)?;
-        let plan = self.settings.plan(container, process)?;
-        let mut running = State { status: Status::Running, started: Some(Instant::now()), ..State::default() };
-        let status = container::run(&files, plan, |process| {
-            running.process = process;
-            if let Err(error) = running.record(container) {
-                tracing::warn!(%error, "other commands do not see that the container runs");
-            }
-        })?;
-        let (finished, exit_code) = (Some(Instant::now()), Some(status.code()));
-        let ended = State { status: Status::Exited, process: None, finished, exit_code, ..running };
-        ended.record(container)?;
-        Ok(status)
-    }
-
-    fn files(&self) -> Result<mount::Plan<'_>> {
-        let (store, image, container) = (self.store, self.image, self.container);
-        let source = Source::Container { store, image, container, made_now: false };
-        let options = fuse::Options {
-            source: Some(container.name.clone()),
-            no_read_ahead: self.trace.as_ref().is_some_and(|tracing| tracing.exact),
-            ..fuse::Options::default()
-        };
-        let lowest = if self.settings.chroot { None } else { Some(container::skeleton(container.dir())?) };
-        let trace = self.trace.as_ref().map(|tracing| tracing.trace.clone());
-        Ok(mount::Plan { lowest, trace, ..mount::Plan::new(source, options) })
-    }
+    Ok(Job { store, image, container, in_use, settings, privilege })
 }

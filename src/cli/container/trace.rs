@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::create::CreateArgs;
-use super::run::{self, Tracing};
+use super::in_process::{self, Tracing};
 use crate::cli::output::{self, Table};
 use crate::cli::{Exit, Global, root};
 use crate::image::history::steps;
@@ -57,7 +57,7 @@ pub(in crate::cli) fn run(global: &Global, args: &TraceArgs) -> Result<Exit> {
     let output = output.transpose()?;
     let trace = Arc::new(Trace::new());
     let tracing = Tracing { trace: trace.clone(), exact: args.exact };
-    let exit = run::container(global, &args.run, Some(tracing))?;
+    let exit = in_process::run(global, &args.run, tracing)?;
     if !matches!(exit, Exit::Process(_)) {
         return Ok(exit);
     }

@@ -43,7 +43,7 @@ mod recorder;
 mod supervisor;
 
 use std::os::fd::AsFd;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::error::{Doing, LaunchError};
 use crate::mount::Direct;
@@ -53,9 +53,11 @@ use crate::sys::{Capabilities, Channel, Errno, Namespaces, seccomp};
 /// The supervisor of one container, as the process that serves the container sees it. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct VirtualIds {
-    supervisor: Child,
+    /// `None` once it has ended.
+    supervisor: Option<Child>,
     /// What the supervisor asks for; `None` once a thread answers.
     requests: Option<Channel>,
+    recorder: Option<JoinHandle<()>>,
 }
 
 impl VirtualIds {
@@ -71,7 +73,7 @@ impl VirtualIds {
         let spawned =
             process::spawn_connected(Namespaces::empty(), move |requests| supervisor::run(&theirs, &requests));
         let (supervisor, requests) = spawned.doing(doing)?;
-        Ok((VirtualIds { supervisor, requests: Some(requests) }, ours))
+        Ok((VirtualIds { supervisor: Some(supervisor), requests: Some(requests), recorder: None }, ours))
     }
 
     /// Starts a thread that records in the mount what the supervisor asks for. The process must not fork from now on.
@@ -83,14 +85,21 @@ impl VirtualIds {
         let mount = mount.clone();
         let answer = move || recorder::answer(&requests, &mount);
         let started = thread::Builder::new().name("virtual ids".into()).spawn(answer);
-        started.map(drop).doing("start a thread")
+        self.recorder = Some(started.doing("start a thread")?);
+        Ok(())
     }
 }
 
+/// Afterwards this process has neither the child nor the thread.
 impl Drop for VirtualIds {
     fn drop(&mut self) {
-        // Ignores the error: the supervisor has ended then.
-        let _ = self.supervisor.kill();
+        // Ignores errors: they mean that the supervisor has ended, which ends the thread.
+        if let Some(supervisor) = self.supervisor.take() {
+            let _ = supervisor.kill().and_then(|()| supervisor.wait());
+        }
+        if let Some(recorder) = self.recorder.take() {
+            let _ = recorder.join();
+        }
     }
 }
 

@@ -47,10 +47,15 @@ pub(super) struct Row {
 /// The attributes that users see of a file, if they differ from those on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
+    /// The user.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
+    /// Permission bits, with set-id and sticky bits.
     pub perm: u32,
+    /// What kind of file it is.
     pub kind: Kind,
+    /// The number of the device; 0 for other files.
     pub rdev: u64,
 }
 

@@ -67,6 +67,7 @@ const IN_ROOT: u32 = 1;
 
 /// Why a table of contents is not used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Unfit {
     #[error(transparent)]
     Io(#[from] Errno),

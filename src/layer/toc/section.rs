@@ -45,6 +45,7 @@ pub enum Child {
     Unknown,
     /// The section is damaged.
     Damaged,
+    /// The directory's section.
     Section(Section),
 }
 
