@@ -13,6 +13,7 @@ use super::{Cli, Exit, Global};
 Example, for this session of bash:
   source <(overfuse completion bash)")]
 pub(super) struct CompletionArgs {
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -1,127 +1,168 @@
-//! `overfuse inspect`: prints all facts about images and containers, with docker's field names.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! `overfuse inspect`, `container inspect` and `image inspect`: print all facts, with docker's field names.
 
 use anyhow::{Result, anyhow};
-use clap::Args;
-use serde_json::{Value, json};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::{Exit, Global, output, root};
-use crate::container::{State, Status};
-use crate::image::Reference;
-use crate::store::{Container, Image, Store, StoreError};
+use super::{Exit, Global, container, format, image, output, root};
+use crate::store::{Store, StoreError};
 
-/// Show images and containers as JSON.
+/// Show all facts about containers and images as JSON
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  overfuse inspect -f '{{.State.Status}} {{.State.ExitCode}}' web
+  overfuse inspect -f '{{range .Config.Env}}{{println .}}{{end}}' debian")]
 pub(super) struct InspectArgs {
-    /// Names or IDs; a container is preferred to an image of the same name
+    /// Only objects of this type [default: a container, or else an image]
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    container: ContainerInspectArgs,
+}
+
+/// Show all facts about containers as JSON
+#[derive(Debug, Args)]
+pub(super) struct ContainerInspectArgs {
+    /// Add SizeRw, the size of a container's changes, and SizeRootFs, the size with its image
+    #[arg(long, short)]
+    size: bool,
+    #[command(flatten)]
+    image: ImageInspectArgs,
+}
+
+/// Show all facts about images as JSON
+#[derive(Debug, Args)]
+pub(super) struct ImageInspectArgs {
+    /// `json`, or a Go template for each object: '{{.Id}} {{json .Config}}'
+    #[arg(long, short, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Names or IDs
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }
 
-pub(super) fn run(global: &Global, args: &InspectArgs) -> Result<Exit> {
-    let store = root::open_to_read(global)?;
-    let mut found = Vec::new();
-    let mut exit = Exit::Success;
-    for name in &args.names {
-        match inspect(&store, name) {
-            Ok(value) => found.push(value),
-            Err(error) => {
-                eprintln!("overfuse: {error:#}");
-                exit = Exit::Failure;
-            }
+/// What kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Container,
+    Image,
+}
+
+/// What is printed: the fields in docker's order.
+enum Facts {
+    Container(Box<container::inspect::Facts>),
+    Image(Box<image::inspect::Facts>),
+}
+
+impl Facts {
+    fn value(&self) -> Result<Value> {
+        Ok(match self {
+            Facts::Container(facts) => serde_json::to_value(facts)?,
+            Facts::Image(facts) => serde_json::to_value(facts)?,
+        })
+    }
+
+    fn pretty(&self) -> Result<String> {
+        match self {
+            Facts::Container(facts) => pretty(facts),
+            Facts::Image(facts) => pretty(facts),
         }
     }
-    output::print(&format!("{:#}\n", Value::Array(found)))?;
+}
+
+pub(super) fn run(global: &Global, args: &InspectArgs) -> Result<Exit> {
+    inspect(global, args.kind, args.container.size, &args.container.image)
+}
+
+pub(super) fn containers(global: &Global, args: &ContainerInspectArgs) -> Result<Exit> {
+    inspect(global, Some(Kind::Container), args.size, &args.image)
+}
+
+pub(super) fn images(global: &Global, args: &ImageInspectArgs) -> Result<Exit> {
+    inspect(global, Some(Kind::Image), false, args)
+}
+
+/// Prints every object that is found, and why another one is not.
+fn inspect(global: &Global, kind: Option<Kind>, size: bool, args: &ImageInspectArgs) -> Result<Exit> {
+    // Measuring must read directories that belong to subordinate ids.
+    let store = if size { root::open(global)? } else { root::open_to_read(global)? };
+    let mut found = Vec::new();
+    let mut exit = Exit::Success;
+    let mut failed = |error: anyhow::Error| {
+        super::exit::report(&error);
+        exit = Exit::Failure;
+    };
+    for name in &args.names {
+        match facts(&store, kind, size, name) {
+            Ok(facts) => found.push(facts),
+            Err(error) => failed(error),
+        }
+    }
+    let printed = match args.format.as_deref() {
+        None => {
+            let facts = found.iter().map(Facts::pretty).collect::<Result<Vec<_>>>()?;
+            let indented = facts.iter().map(|text| format!("    {}", text.replace('\n', "\n    ")));
+            match facts.is_empty() {
+                true => "[]\n".into(),
+                false => format!("[\n{}\n]\n", indented.collect::<Vec<_>>().join(",\n")),
+            }
+        }
+        Some("json") => {
+            format!("{}\n", Value::Array(found.iter().map(Facts::value).collect::<Result<_>>()?))
+        }
+        Some(template) => {
+            let mut text = String::new();
+            for facts in &found {
+                match format::one(template, &facts.value()?) {
+                    Ok(line) => text += &line,
+                    Err(error) => {
+                        failed(error.into());
+                        break;
+                    }
+                }
+            }
+            text
+        }
+    };
+    output::print(&printed)?;
     Ok(exit)
 }
 
-fn inspect(store: &Store, name: &str) -> Result<Value> {
-    let of_container = match store.container(name) {
-        Ok(found) => return container(store, &found),
-        Err(StoreError::UnknownContainer { nearest, .. }) => nearest,
-        Err(error) => return Err(error.into()),
-    };
-    match store.image(name) {
-        Ok(found) => Ok(image(store, &found)),
-        Err(StoreError::UnknownImage { nearest, .. }) => Err(match of_container.or(nearest) {
-            Some(nearest) => anyhow!("there is no container and no image {name:?}: did you mean {nearest:?}?"),
-            None => anyhow!("there is no container and no image {name:?}"),
-        }),
-        Err(error) => Err(error.into()),
+fn facts(store: &Store, kind: Option<Kind>, size: bool, name: &str) -> Result<Facts> {
+    let container =
+        || anyhow::Ok(Facts::Container(container::inspect::facts(store, store.container(name)?, size)?.into()));
+    let image = || anyhow::Ok(Facts::Image(image::inspect::facts(store, &store.image(name)?)?.into()));
+    match kind {
+        Some(Kind::Container) => return container(),
+        Some(Kind::Image) => return image(),
+        None => {}
     }
-}
-
-fn image(store: &Store, image: &Image) -> Value {
-    let config = &image.config;
-    let names: Vec<_> = image.names.iter().filter(|name| name.digest().is_none()).map(ToString::to_string).collect();
-    let by_digest = |name: &Reference| match name.digest() {
-        Some(digest) => format!("{}@{digest}", name.familiar_name()),
-        None => format!("{}@{}", name.familiar_name(), image.manifest.digest()),
+    let near_container = match container() {
+        Err(error) => match error.downcast_ref() {
+            Some(StoreError::UnknownContainer { nearest, .. }) => nearest.clone(),
+            _ => return Err(error),
+        },
+        found => return found,
     };
-    let digests: BTreeSet<_> = image.names.iter().map(by_digest).collect();
-    let last = config.history().iter().flatten().last();
-    json!({
-        "Id": image.id,
-        "RepoTags": names,
-        "RepoDigests": digests,
-        "Comment": last.and_then(|entry| entry.comment().clone()).unwrap_or_default(),
-        "Created": config.created(),
-        "Author": config.author().clone().unwrap_or_default(),
-        "Architecture": config.architecture(),
-        "Variant": config.variant(),
-        "Os": config.os(),
-        "Size": store.image_bytes(image),
-        "Config": config.config(),
-        "GraphDriver": { "Name": "overfuse", "Data": directories(store, image, None) },
-        "RootFS": { "Type": "layers", "Layers": image.layers },
-        "Descriptor": image.manifest,
+    let near_image = match image() {
+        Err(error) => match error.downcast_ref() {
+            Some(StoreError::UnknownImage { nearest, .. }) => nearest.clone(),
+            _ => return Err(error),
+        },
+        found => return found,
+    };
+    Err(match near_container.or(near_image) {
+        Some(nearest) => anyhow!("there is no container and no image {name:?}: did you mean {nearest:?}?"),
+        None => anyhow!("there is no container and no image {name:?}"),
     })
 }
 
-fn container(store: &Store, container: &Container) -> Result<Value> {
-    let image = store.image(&container.image.to_string()).ok();
-    let mut config = json!(image.as_ref().and_then(|image| image.config.config().clone()).unwrap_or_default());
-    config["Image"] = json!(container.image_name);
-    let state = State::of(container)?;
-    let (path, arguments) = match container.command.split_first() {
-        Some((path, arguments)) => (path.as_str(), arguments),
-        None => ("", &[][..]),
-    };
-    Ok(json!({
-        "Id": container.id,
-        "Name": format!("/{}", container.name),
-        "Created": container.created,
-        "Path": path,
-        "Args": arguments,
-        "State": {
-            "Status": state.status,
-            "Running": state.status == Status::Running,
-            "ExitCode": state.exit_code.unwrap_or(0),
-            "StartedAt": state.started,
-            "FinishedAt": state.finished,
-        },
-        "Image": container.image,
-        "Config": config,
-        "GraphDriver": {
-            "Name": "overfuse",
-            "Data": image.as_ref().map(|image| directories(store, image, Some(container))),
-        },
-    }))
-}
-
-/// The directories of the union. Bytes of a path that are not UTF-8 are replaced.
-fn directories(store: &Store, image: &Image, container: Option<&Container>) -> Value {
-    let shown = |path: &Path| path.display().to_string();
-    let lower = store.lower_dirs(image).iter().map(|dir| shown(dir)).collect::<Vec<_>>().join(":");
-    match container {
-        None => json!({ "LowerDir": lower }),
-        Some(container) => json!({
-            "LowerDir": lower,
-            "UpperDir": shown(&container.upper()),
-            "WorkDir": shown(&container.work()),
-            "MergedDir": shown(&container.merged()),
-        }),
-    }
+/// JSON with docker's indentation.
+fn pretty(value: &impl Serialize) -> Result<String> {
+    let mut text = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    ")))?;
+    Ok(String::from_utf8(text)?)
 }

@@ -1,12 +1,19 @@
 //! The command line: parses arguments, runs commands and prints results.
 //!
-//! One file for each command; those about containers and about images are in `container` and `image`. Only this module prints and reads the environment; the library does neither.
+//! One file for each command; those about containers and about images are in `container` and `image`, and `commands` says
+//! how a command is registered. Only this module prints and reads the environment; the library does neither.
+#![doc = include_str!("words.md")]
 
 mod bench;
+mod commands;
 mod completion;
+mod confirm;
 mod container;
 mod demo;
 mod exit;
+mod filter;
+mod format;
+mod help;
 mod ids;
 mod image;
 mod inspect;
@@ -14,23 +21,25 @@ mod mount;
 mod output;
 mod root;
 mod stats;
+mod system;
+mod template;
 mod umount;
+mod usage;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use tracing::level_filters::LevelFilter;
 
 pub use exit::Exit;
 
-use container::{attach, commit, diff, kill, logs, new, ps, rename, restart, rm, run, start, stop, trace, wait};
-use image::{history, images, load, rmi};
+use commands::{GroupArgs, Run as _, commands, group};
 
 /// A union filesystem for container images, in pure userspace.
 #[derive(Debug, Parser)]
-#[command(name = "overfuse", version, about, propagate_version = true)]
+#[command(name = "overfuse", version, about)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -42,59 +51,74 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Where images and containers are kept [default: /var/lib/overfuse as root, else $XDG_DATA_HOME/overfuse]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     root: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Attach(attach::AttachCommandArgs),
-    Bench(bench::BenchArgs),
-    Commit(commit::CommitArgs),
-    Completion(completion::CompletionArgs),
-    Create(new::NewArgs),
-    Demo(demo::DemoArgs),
-    Diff(diff::DiffArgs),
-    History(history::HistoryArgs),
-    Images(images::ImagesArgs),
-    Inspect(inspect::InspectArgs),
-    Kill(kill::KillArgs),
-    Load(load::LoadArgs),
-    Logs(logs::LogsArgs),
-    Mount(mount::MountArgs),
-    Ps(ps::PsArgs),
-    Rename(rename::RenameArgs),
-    Restart(restart::RestartArgs),
-    Rm(rm::RmArgs),
-    Rmi(rmi::RmiArgs),
-    Run(run::RunArgs),
-    Start(start::StartArgs),
-    Stats(stats::StatsArgs),
-    Stop(stop::StopArgs),
-    Trace(trace::TraceArgs),
-    Umount(umount::UmountArgs),
-    Wait(wait::WaitArgs),
+commands! {
+    /// Every command of the top level.
+    enum Command {
+        #[command(flatten)]
+        Containers(container::Both) => container::Both::run,
+        #[command(flatten)]
+        ContainersShort(container::Short) => container::Short::run,
+        #[command(flatten)]
+        Images(image::Both) => image::Both::run,
+        #[command(flatten)]
+        ImagesShort(image::Short) => image::Short::run,
+        #[command(flatten)]
+        Mounts(Mounts) => Mounts::run,
+        /// Manage containers
+        Container(GroupArgs<container::Group>) => group,
+        /// Manage images
+        Image(GroupArgs<image::Group>) => group,
+        #[command(flatten)]
+        SystemBoth(system::Both) => system::Both::run,
+        #[command(flatten)]
+        SystemShort(system::Short) => system::Short::run,
+        /// Look after the store as a whole
+        System(GroupArgs<system::Group>) => group,
+        Bench(bench::BenchArgs) => |_, args| bench::run(args),
+        Completion(completion::CompletionArgs) => completion::run,
+        Demo(demo::DemoArgs) => |_, args| demo::run(args),
+        Inspect(inspect::InspectArgs) => inspect::run,
+    }
+}
+
+commands! {
+    /// Commands about mounts.
+    enum Mounts {
+        Mount(mount::MountArgs) => mount::run,
+        Umount(umount::UmountArgs) => umount::run,
+    }
 }
 
 /// Runs one command line and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
+    let args = with_command(args.into_iter().collect());
+    let parsed = command().try_get_matches_from(&args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            let usage = error.use_stderr();
-            // Ignores the error: nothing can be printed.
-            let _ = error.print();
-            return if usage { Exit::Usage } else { Exit::Success }.into();
-        }
+        Err(error) => return usage::answer(&error, &args, &command()).into(),
     };
     log_to_stderr();
-    match execute(&cli) {
+    match Command::run(&cli.global, &cli.command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("overfuse: {error:#}");
-            Exit::Failure.into()
+            exit::report(&error);
+            exit::of_error(&error).into()
         }
     }
+}
+
+/// The command line, with help that lists the commands by what they are about.
+fn command() -> clap::Command {
+    let lists = [
+        ("Containers", [commands::names::<container::Both>(), commands::names::<container::Short>()].concat()),
+        ("Images", [commands::names::<image::Both>(), commands::names::<image::Short>()].concat()),
+        ("Mounts", commands::names::<Mounts>()),
+    ];
+    help::grouped(Cli::command(), &lists)
 }
 
 /// Writes the library's log to standard error: warnings, or the level in `OVERFUSE_LOG` (`error` to `trace`).
@@ -122,35 +146,4 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
         args.insert(1, "mount".into());
     }
     args
-}
-
-fn execute(cli: &Cli) -> anyhow::Result<Exit> {
-    match &cli.command {
-        Command::Attach(args) => attach::run(&cli.global, args),
-        Command::Bench(args) => bench::run(args),
-        Command::Commit(args) => commit::run(&cli.global, args),
-        Command::Completion(args) => completion::run(&cli.global, args),
-        Command::Create(args) => new::run(&cli.global, args),
-        Command::Demo(args) => demo::run(args),
-        Command::Diff(args) => diff::run(&cli.global, args),
-        Command::History(args) => history::run(&cli.global, args),
-        Command::Images(args) => images::run(&cli.global, args),
-        Command::Inspect(args) => inspect::run(&cli.global, args),
-        Command::Kill(args) => kill::run(&cli.global, args),
-        Command::Load(args) => load::run(&cli.global, args),
-        Command::Logs(args) => logs::run(&cli.global, args),
-        Command::Mount(args) => mount::run(&cli.global, args),
-        Command::Ps(args) => ps::run(&cli.global, args),
-        Command::Rename(args) => rename::run(&cli.global, args),
-        Command::Restart(args) => restart::run(&cli.global, args),
-        Command::Rm(args) => rm::run(&cli.global, args),
-        Command::Rmi(args) => rmi::run(&cli.global, args),
-        Command::Run(args) => run::run(&cli.global, args),
-        Command::Start(args) => start::run(&cli.global, args),
-        Command::Stats(args) => stats::run(&cli.global, args),
-        Command::Stop(args) => stop::run(&cli.global, args),
-        Command::Trace(args) => trace::run(&cli.global, args),
-        Command::Umount(args) => umount::run(&cli.global, args),
-        Command::Wait(args) => wait::run(&cli.global, args),
-    }
 }

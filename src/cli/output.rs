@@ -2,19 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use anyhow::Result;
-use clap::ValueEnum;
-
 use crate::image::Instant;
-
-/// The format of a printed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Format {
-    #[default]
-    Table,
-    /// One object on each line.
-    Json,
-}
+use anyhow::Result;
 
 /// Prints `text`. A closed pipe is not an error.
 ///
@@ -26,14 +15,6 @@ pub(super) fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
-}
-
-/// Prints `rows`, JSON objects, one on each line.
-///
-/// # Errors
-/// As [`print`].
-pub(super) fn print_lines(rows: &[serde_json::Value]) -> Result<()> {
-    print(&rows.iter().map(|row| format!("{row}\n")).collect::<String>())
 }
 
 /// Columns, each as wide as its widest cell.
@@ -49,12 +30,6 @@ impl Table {
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
-    }
-
-    /// # Errors
-    /// As [`print`].
-    pub(super) fn print(&self) -> Result<()> {
-        print(&self.render())
     }
 
     /// The table's lines, each ending in a newline.
@@ -106,13 +81,25 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// How long ago `at` was; `N/A` if it is unknown.
 pub(super) fn since(at: Option<Instant>) -> String {
-    at.map_or("N/A".into(), |at| ago(Instant::now().seconds_since(at)))
+    at.map_or("N/A".into(), |at| format!("{} ago", age(Instant::now().seconds_since(at))))
 }
 
-/// An age in seconds, as `3 weeks ago`.
-fn ago(seconds: i64) -> String {
+/// A time as docker's lists have it: `2024-01-01 00:00:00 +0000 UTC`.
+pub(super) fn point(at: Instant) -> String {
+    let text = at.to_string();
+    let seconds = text.split(['.', 'Z']).next().unwrap_or_default();
+    format!("{} +0000 UTC", seconds.replace('T', " "))
+}
+
+/// The beginning of an ID, as lists show it.
+pub(super) fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}
+
+/// A number of seconds, as `3 weeks`.
+pub(super) fn age(seconds: i64) -> String {
     let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
-    let age = match seconds {
+    match seconds {
         ..1 => "Less than a second".into(),
         1 => "1 second".into(),
         2..60 => format!("{seconds} seconds"),
@@ -126,8 +113,7 @@ fn ago(seconds: i64) -> String {
             1440..17_520 => format!("{} months", hours / 720),
             _ => format!("{} years", hours / 8760),
         },
-    };
-    format!("{age} ago")
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +154,13 @@ mod tests {
             (100 * 24 * HOUR, "3 months ago"),
             (1000 * 24 * HOUR, "2 years ago"),
         ] {
-            assert_eq!(ago(seconds), text);
+            assert_eq!(format!("{} ago", age(seconds)), text);
+        }
+        for (at, text) in [
+            ("2024-01-01T10:20:30Z", "2024-01-01 10:20:30 +0000 UTC"),
+            ("2024-01-01T10:20:30.5Z", "2024-01-01 10:20:30 +0000 UTC"),
+        ] {
+            assert_eq!(point(at.parse().unwrap()), text);
         }
     }
 

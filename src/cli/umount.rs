@@ -13,6 +13,7 @@ pub(super) struct UmountArgs {
     /// Even while it is in use: hide the mount now, and end it when its last user ends
     #[arg(short, long)]
     lazy: bool,
+    /// Mount points
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
 }

@@ -13,6 +13,7 @@ use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
 use super::isolation::Security;
+use super::mounts;
 use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
 use crate::sys::pty::{self, Pair};
@@ -158,12 +159,13 @@ impl Place {
 
 fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> {
     namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
+    let opened = mounts::open(sandbox, security)?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
     if sandbox.network == Network::None {
         namespace::loopback_up().doing("switch the loopback interface on")?;
     }
-    rootfs::assemble(path, sandbox, security)
+    rootfs::assemble(path, sandbox, &opened, security)
 }
 
 fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {

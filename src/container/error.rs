@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::UnknownAccount;
 use super::isolation::FilterError;
+use crate::store::StoreError;
 use crate::sys::Errno;
 
 /// Why a container did not start.
@@ -29,6 +30,8 @@ pub enum LaunchError {
     Filter(#[from] FilterError),
     #[error("{} is not a device", .0.display())]
     NoDevice(PathBuf),
+    #[error("{0}")]
+    Volume(String),
     #[error("volumes are not mounted on {}: that is the container's view of the kernel", .0.display())]
     OverProc(PathBuf),
     #[error("volumes are not mounted on {}: that is the container's root", .0.display())]
@@ -67,6 +70,14 @@ pub enum Absent {
     File,
     #[error("the file exists, but its interpreter or loader does not")]
     Interpreter,
+}
+
+/// A volume of the store cannot be used.
+impl From<StoreError> for LaunchError {
+    fn from(error: StoreError) -> LaunchError {
+        let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        LaunchError::Volume(format!("{error}{reason}"))
+    }
 }
 
 /// Adds to an error which step failed.

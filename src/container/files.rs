@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LaunchError};
-use super::plan::{Access, Network, Volume};
+use super::mounts::Mount;
+use super::plan::Network;
 
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
     fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
@@ -39,12 +40,12 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     Ok(layer)
 }
 
-/// Writes the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` into `dir`, and returns them as volumes.
+/// Writes the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` into `dir`, and returns them as mounts.
 /// The last two are copies of the host's files; without a network, `/etc/hosts` has the standard local names only.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Volume>, LaunchError> {
+pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Mount>, LaunchError> {
     let of_host = |path: &str| fs::read(path).ok();
     let hosts = match network {
         Network::Host => of_host("/etc/hosts"),
@@ -58,7 +59,7 @@ pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result
     let write = |(name, content): (&str, Vec<u8>)| {
         let source = dir.join(name);
         fs::write(&source, content).doing(format!("write {}", source.display()))?;
-        Ok(Volume { source, target: Path::new("/etc").join(name), access: Access::ReadWrite })
+        Ok(Mount::bind(source, Path::new("/etc").join(name)))
     };
     files.into_iter().map(write).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Wishes + image config ──spec──► Process ──┐
-//!   volumes, network, … ──────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
+//!   mounts, network, … ───────────► Sandbox ──┴─► Plan ──launch──► Launched ──go──► exit status
 //! ```
 //!
 //! The process that starts a container stays its supervisor: it serves the root file system and forwards signals and
@@ -25,6 +25,7 @@ mod launch;
 mod life;
 pub mod log;
 mod monitor;
+mod mounts;
 mod plan;
 mod relay;
 mod restart;
@@ -46,7 +47,11 @@ pub use isolation::{
 pub use launch::Launched;
 pub use life::Life;
 pub use monitor::{Job, Starter};
-pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume, VolumeError};
+pub use mounts::{
+    Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
+    VolumeMount, VolumeName, bytes, gather, inherited,
+};
+pub use plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 pub use relay::host_window;
 pub use restart::{NoPolicy, RestartPolicy};
 pub use serve::{RunError, run};

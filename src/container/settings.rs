@@ -3,7 +3,7 @@
 //! The store keeps it as `settings.json` in the container's directory. Fields that an older version did not write have
 //! their default.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,8 @@ use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox, Volume};
+use super::mounts::{MountKind, Mounts};
+use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 use super::relay::host_window;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub life: Life,
     /// `None`: this host's name with this host's network, else the container's ID.
     pub hostname: Option<String>,
+    /// The container's own labels; those of its image are added where labels are shown.
+    pub labels: BTreeMap<String, String>,
     /// Whether process 1 is our init.
     pub init: bool,
     /// Whether the root can be changed.
@@ -41,8 +44,7 @@ pub struct Settings {
     /// Whether the container only has another root directory, and no namespaces.
     pub chroot: bool,
     pub network: Network,
-    /// With absolute sources.
-    pub volumes: Vec<Volume>,
+    pub mounts: Mounts,
     pub security: Security,
     /// Whether a container with one id gets no other ids.
     pub no_virtual_ids: bool,
@@ -68,12 +70,12 @@ impl Settings {
     /// The plan of one run. Writes the files that it needs into the container's directory.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// A file cannot be written, or a volume is gone.
     pub fn plan(&self, container: &Container, process: Process) -> Result<Plan, LaunchError> {
         Ok(Plan {
             root: container.merged(),
             process,
-            isolation: self.isolation(&container.id, container.dir())?,
+            isolation: self.isolation(container)?,
             security: self.security.clone(),
             virtual_ids: !self.no_virtual_ids,
             input: if self.interactive { Input::Attached } else { Input::Nothing },
@@ -81,24 +83,33 @@ impl Settings {
         })
     }
 
-    fn isolation(&self, id: &str, dir: &Path) -> Result<Isolation, LaunchError> {
+    fn isolation(&self, container: &Container) -> Result<Isolation, LaunchError> {
         if self.chroot {
             return Ok(Isolation::Chroot);
         }
-        let hostname = self.hostname(id);
-        let mut volumes = name_files(dir, &hostname, self.network)?;
-        volumes.extend(self.volumes.iter().cloned());
+        let hostname = self.hostname(&container.id);
+        let mut mounts = name_files(container.dir(), &hostname, self.network)?;
+        // A mount of the user replaces ours.
+        mounts.retain(|ours| self.mounts.list.iter().all(|mount| mount.target != ours.target));
+        mounts.extend(self.mounts.list.iter().cloned());
+        let names = mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Volume(volume) => volume.name.name(),
+            _ => None,
+        });
+        let volumes = names.map(|name| container.volume(name)).collect::<Result<_, _>>()?;
         Ok(Isolation::Namespaces(Sandbox {
             hostname,
             network: self.network,
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            mounts,
             volumes,
+            shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
         }))
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
-    fn hostname(&self, id: &str) -> String {
+    pub fn hostname(&self, id: &str) -> String {
         match (&self.hostname, self.network) {
             (Some(name), _) => name.clone(),
             (None, Network::Host) => namespace::host_name(),

@@ -76,6 +76,21 @@ impl Store {
         Ok(())
     }
 
+    /// How many blobs there are, and how many bytes they have.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn blobs_size(&self) -> Result<(usize, u64)> {
+        let (mut count, mut bytes) = (0, 0u64);
+        for digest in self.names_in("blobs/sha256")? {
+            // One that is removed meanwhile does not count.
+            if let Ok(blob) = fs::metadata(self.blob_path(&digest)) {
+                (count, bytes) = (count + 1, bytes.saturating_add(blob.len()));
+            }
+        }
+        Ok((count, bytes))
+    }
+
     /// The entries of the store's directory `dir` whose name is a digest; other entries are ignored.
     fn names_in(&self, dir: &str) -> Result<Vec<Digest>> {
         let path = self.root().join(dir);

@@ -1,5 +1,6 @@
 //! Containers: an image, a name, and the directories for the container's changes.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -13,12 +14,12 @@ use super::error::{Result, StoreError, io_at};
 use super::images::Image;
 use super::lock::Lock;
 use super::scratch::ScratchDir;
-use super::{Store, container_names};
+use super::{NewVolume, Store, VolumeUse, container_names};
 use crate::image::{Digest, Instant};
 use crate::layer::marks::OVERRIDE_STAT;
 use crate::layer::{Walk, walk};
 use crate::sys::xattr::{self, Of};
-use crate::sys::{Dir, Errno};
+use crate::sys::{Dir, Errno, Kind};
 
 /// A container that the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +30,14 @@ pub struct Container {
     pub name: String,
     /// The ID of its image.
     pub image: Digest,
-    /// The image's name when the container was made.
+    /// The image as it was asked for when the container was made.
     pub image_name: String,
     /// When the container was made.
     pub created: Instant,
     /// The command that it runs; empty for one that is only mounted.
     pub command: Vec<String>,
+    /// The volumes that it uses.
+    pub volumes: Vec<VolumeUse>,
     dir: PathBuf,
 }
 
@@ -50,10 +53,14 @@ pub struct InUse {
 pub struct NewContainer<'a> {
     /// `None`: a generated name.
     pub name: Option<&'a str>,
+    /// The image's name as it was asked for; `None`: the first of its names.
+    pub image_name: Option<&'a str>,
     /// The command that it runs, as listings show it.
     pub command: &'a [String],
     /// Documents for [`Container::read_document`]: name and JSON. They are there from the start.
     pub documents: &'a [(&'a str, Vec<u8>)],
+    /// The volumes that it uses; those that do not exist are made. Each has a name.
+    pub volumes: &'a [NewVolume],
 }
 
 /// The name of the container's record.
@@ -69,6 +76,8 @@ struct Record {
     created: Instant,
     #[serde(default)]
     command: Vec<String>,
+    #[serde(default)]
+    volumes: Vec<VolumeUse>,
 }
 
 impl Record {
@@ -80,6 +89,7 @@ impl Record {
             image_name: container.image_name.clone(),
             created: container.created,
             command: container.command.clone(),
+            volumes: container.volumes.clone(),
         }
     }
 }
@@ -167,8 +177,8 @@ impl Container {
         let path = dir.join(CONFIG);
         let json = fs::read(&path).map_err(io_at("read", &path))?;
         let record: Record = serde_json::from_slice(&json).map_err(io_at("read", &path))?;
-        let Record { id, name, image, image_name, created, command } = record;
-        Ok(Container { id, name, image, image_name, created, command, dir })
+        let Record { id, name, image, image_name, created, command, volumes } = record;
+        Ok(Container { id, name, image, image_name, created, command, volumes, dir })
     }
 }
 
@@ -184,10 +194,11 @@ impl Store {
     /// Makes a container of `image`.
     ///
     /// # Errors
-    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::MissingLayer`], and
+    /// [`StoreError::ContainerName`], [`StoreError::NameTaken`], [`StoreError::VolumeName`],
+    /// [`StoreError::MissingLayer`], and
     /// [`StoreError::UnknownImage`] when the image was removed meanwhile.
     pub fn create_container_with(&self, image: &Image, new: NewContainer<'_>) -> Result<Container> {
-        let NewContainer { name, command, documents } = new;
+        let NewContainer { name, image_name, command, documents, volumes } = new;
         if let Some(name) = name.filter(|name| !container_names::is_container_name(name)) {
             return Err(StoreError::ContainerName { name: name.into() });
         }
@@ -202,14 +213,20 @@ impl Store {
         let _names = Lock::names(self.root())?;
         let taken = self.containers()?;
         let name = self.free_name(name, &taken)?;
+        let volumes = volumes.iter().map(|volume| {
+            let made = self.ensure_volume(volume.clone())?;
+            Ok(VolumeUse { name: made.name, anonymous: volume.anonymous })
+        });
+        let volumes = volumes.collect::<Result<_>>()?;
         let dir = self.root().join("containers").join(&id);
         let container = Container {
             id,
             name,
             image: image.id,
-            image_name: image.display_name(),
+            image_name: image_name.map_or_else(|| image.display_name(), Into::into),
             created: Instant::now(),
             command: command.to_vec(),
+            volumes,
             dir,
         };
         let path = scratch.path().join(CONFIG);
@@ -329,13 +346,14 @@ impl Store {
         self.discard(&container.dir)
     }
 
-    /// Bytes that the container's changes take on the disk: allocated 512-byte blocks times 512.
+    /// Bytes of the files that the container added or changed: each file's size, or what is allocated for it if that is
+    /// less. Directories do not count, and a file with several names counts once, as in docker.
     ///
     /// # Errors
     /// [`StoreError::Io`]; a file that vanishes meanwhile is not an error.
     pub fn container_bytes(&self, container: &Container) -> Result<u64> {
         let upper = container.upper();
-        Dir::open_host(&upper).and_then(|dir| disk_bytes(&dir)).map_err(io_at("read", &upper))
+        Dir::open_host(&upper).and_then(|dir| file_bytes(&dir)).map_err(io_at("read", &upper))
     }
 }
 
@@ -351,14 +369,21 @@ fn copy_root(from: &Dir, to: &Dir) -> Result<(), Errno> {
     to.set_perm(stat.perm)
 }
 
-/// Bytes allocated for everything below `dir`; a file with several names counts once for each name.
-fn disk_bytes(dir: &Dir) -> Result<u64, Errno> {
+/// Bytes of all files below `dir`. A copy of attributes alone has a size, and nothing is allocated for it.
+pub(super) fn file_bytes(dir: &Dir) -> Result<u64, Errno> {
     let mut bytes = 0;
+    let mut counted = HashSet::new();
     walk(dir, |dir, _, entries| {
         for entry in entries {
             match dir.stat(entry.name.as_name()) {
                 Err(Errno::NOENT) => {}
-                stat => bytes += stat?.blocks * 512,
+                stat => {
+                    let stat = stat?;
+                    let again = stat.nlink > 1 && !counted.insert((stat.dev, stat.ino));
+                    if stat.kind != Kind::Directory && !again {
+                        bytes += stat.size.min(stat.blocks.saturating_mul(512));
+                    }
+                }
             }
         }
         Ok(Walk::Deeper)

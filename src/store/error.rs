@@ -96,6 +96,15 @@ pub enum StoreError {
     ContainerInUse { name: String },
     #[error("container {name} is still mounted at {at:?}: unmount it first")]
     Mounted { name: String, at: PathBuf },
+    #[error("there is no volume {name:?}{}", did_you_mean(.nearest))]
+    UnknownVolume { name: String, nearest: Option<String> },
+    #[error(
+        "{name:?} is no name for a volume: letters and digits, then also `_`, `.` and `-`; a path of this host begins \
+         with `/` or `./`"
+    )]
+    VolumeName { name: String },
+    #[error("volume {name} is in use by {}", containers(.by))]
+    VolumeInUse { name: String, by: Vec<String> },
     #[error("cannot pack the layer")]
     Pack(#[source] tar::Error),
     /// The container's files could not be compared with those of its image.

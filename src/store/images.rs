@@ -162,6 +162,14 @@ impl Store {
         Ok(manifests.collect())
     }
 
+    /// The configuration of `image` as it was written, with fields that [`Image::config`] does not have.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingBlob`], [`StoreError::DigestMismatch`], [`StoreError::Io`].
+    pub fn configuration(&self, image: &Image) -> Result<Vec<u8>> {
+        self.document("configuration", &image.id)
+    }
+
     /// The unpacked layers of `image`, topmost first: the lower directories of a union.
     pub fn lower_dirs(&self, image: &Image) -> Vec<PathBuf> {
         image.layers.iter().rev().map(|diff_id| self.layer_fs(diff_id)).collect()

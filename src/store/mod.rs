@@ -13,6 +13,10 @@
 //!     settings.json state.json   of module `container`: how to run it, and how its last run went
 //!     upper/ work/ merged/   the container's changes; overlay's work directory; a mount point
 //!     lock                   held while the container is mounted or running
+//!   volumes/<name>/
+//!     volume.json            when it was made, its labels, whether it was made without a name
+//!     data/                  what containers see
+//!     fresh filling/ filled/ lock   how it gets its first content, see `fill`
 //!   tmp/                     what is being written
 //!   lock names.lock          see below
 //! ```
@@ -25,7 +29,7 @@
 //!   published, against the same blob that its manifest names. A published layer never changes. Its table of
 //!   contents may be replaced, by one rename; a process that has the old table open keeps using it.
 //! - What `index.json` reaches is kept: its manifests, their configurations and layers. The rest is removed
-//!   when an image is removed. An image that a container uses cannot be removed.
+//!   when an image is removed. An image that a container uses cannot be removed, nor can a volume.
 //! - Locks: a process that adds holds `lock` shared, a process that removes holds it exclusively, and
 //!   `names.lock` is held while names change. Readers need no lock. A container in use has its own lock. The
 //!   configuration of an image that is mounted without a container is locked shared.
@@ -41,6 +45,7 @@ mod commit;
 mod container_names;
 mod containers;
 mod error;
+mod fill;
 mod images;
 mod load;
 mod lock;
@@ -48,6 +53,7 @@ mod scratch;
 mod staging;
 mod stream;
 mod toc;
+mod volumes;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -63,6 +69,7 @@ pub use error::StoreError;
 pub use images::{Held, Image, Removed};
 pub use load::{Input, Load, Loaded};
 pub use staging::Progress;
+pub use volumes::{NewVolume, Volume, VolumeUse};
 
 use error::{Result, format_of, io_at};
 use lock::Lock;
@@ -87,7 +94,7 @@ impl Store {
         // Absolute, because a process that serves a mount may change its current directory.
         let root = root.canonicalize().map_err(io_at("open", root))?;
         let store = Store { root };
-        for dir in ["blobs/sha256", "layers/sha256", "containers", "tmp"] {
+        for dir in ["blobs/sha256", "layers/sha256", "containers", "volumes", "tmp"] {
             let path = store.root.join(dir);
             fs::create_dir_all(&path).map_err(io_at("make", &path))?;
         }

@@ -1,7 +1,9 @@
-//! Copies the content of a file: by reflink where the file system can, else inside the kernel, hole by hole.
+//! Copies a file's content, by reflink where the file system can, else inside the kernel, hole by hole; and its
+//! attributes.
 
 use super::count::{Call, account_as};
-use super::{Errno, File, Result, SeekTo};
+use super::xattr::{self, Of, Set};
+use super::{Errno, File, Kind, PathFd, Result, SeekTo, SetTime};
 
 /// The most bytes that one `copy_file_range` moves; a signal can stop the copy between two calls.
 const PIECE: usize = 64 << 20;
@@ -34,6 +36,36 @@ pub fn contents(from: &File, to: &File, size: u64) -> Result<()> {
     }
     // Copying data does not create a hole at the end of the file.
     if to.stat()?.size < size { to.set_len(size) } else { Ok(()) }
+}
+
+/// Gives `to`, a file of the same kind, the owner, mode, extended attributes and times of `from`.
+///
+/// An owner that this process may not give, and attributes that it may not set, are left out; a set-id bit goes with
+/// its owner.
+///
+/// # Errors
+/// The first error of another kind.
+pub fn attributes(from: &PathFd, to: &PathFd) -> Result<()> {
+    let like = from.stat()?;
+    let owned = match to.set_owner(Some(like.uid), Some(like.gid)) {
+        Ok(()) => true,
+        // The id is not mapped in this user namespace.
+        Err(Errno::PERM | Errno::INVAL) => false,
+        Err(e) => return Err(e),
+    };
+    for key in xattr::list(Of::fd(from))? {
+        let Some(value) = xattr::get(Of::fd(from), &key)? else { continue };
+        match xattr::set(Of::fd(to), &key, &value, Set::Any) {
+            Err(Errno::OPNOTSUPP) => {}
+            Err(Errno::PERM) if !key.as_encoded_bytes().starts_with(b"user.") => {}
+            other => other?,
+        }
+    }
+    // After the owner, whose change clears set-id bits; a symbolic link has no mode.
+    if like.kind != Kind::Symlink {
+        to.set_perm(if owned { like.perm } else { like.perm & 0o1777 })?;
+    }
+    to.set_times(SetTime::To(like.atime), SetTime::To(like.mtime))
 }
 
 fn range(from: &File, to: &File, mut at: u64, end: u64) -> Result<()> {

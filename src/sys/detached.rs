@@ -101,6 +101,14 @@ impl Detached {
         Self::clone_tree(CWD, path, OpenTreeFlags::AT_RECURSIVE)
     }
 
+    /// As [`bind_host`](Self::bind_host), without the mounts below.
+    ///
+    /// # Errors
+    /// As `open_tree(2)`; `EINVAL` where mounts hide files that this user namespace may not see.
+    pub fn bind_host_alone(path: &Path) -> Result<Detached> {
+        Self::clone_tree(CWD, path, OpenTreeFlags::empty())
+    }
+
     /// A bind mount of what `fd` refers to, with all mounts below it.
     ///
     /// # Errors
@@ -138,6 +146,24 @@ impl Detached {
     /// As `mount_setattr(2)`.
     pub fn set(&self, refuse: Refuse, reach: Reach) -> Result<()> {
         Self::refuse(&self.0, refuse, reach)
+    }
+
+    /// Makes the tree private: later mounts and unmounts of the host do not reach it.
+    ///
+    /// # Errors
+    /// As `mount_setattr(2)`.
+    pub fn separate(&self) -> Result<()> {
+        let propagation = MountPropagationFlags::PRIVATE.bits().into();
+        Self::change(&self.0, Attributes { propagation, ..Attributes::default() }, Reach::Tree)
+    }
+
+    /// Makes the tree a slave: later mounts and unmounts of the host reach it, and never the other way round.
+    ///
+    /// # Errors
+    /// As `mount_setattr(2)`.
+    pub fn follow_host(&self) -> Result<()> {
+        let propagation = MountPropagationFlags::DOWNSTREAM.bits().into();
+        Self::change(&self.0, Attributes { propagation, ..Attributes::default() }, Reach::Tree)
     }
 
     /// As [`set`](Self::set), for an attached mount whose root is `root`.

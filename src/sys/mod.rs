@@ -66,8 +66,8 @@ pub use limits::{DescriptorLimit, effective_gid, effective_uid, kernel_release, 
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{
-    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_proc, is_same_file, mount_overlay, remount,
-    set_read_ahead, unmount,
+    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_proc, is_on_same_device, is_same_file,
+    mount_overlay, remount, set_read_ahead, unmount,
 };
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;

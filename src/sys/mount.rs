@@ -126,6 +126,14 @@ pub fn is_same_file(one: impl AsFd, other: impl AsFd) -> Result<bool> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
+/// Whether both descriptors refer to files of the same file system.
+///
+/// # Errors
+/// As `fstat(2)`.
+pub fn is_on_same_device(one: impl AsFd, other: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fstat(one)?.st_dev == rustix::fs::fstat(other)?.st_dev)
+}
+
 /// Sets how far the kernel reads ahead on the file system with root `at`, in KiB. Sends that file system no request.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ fn a_mount_that_fails_prints_its_reason_in_one_line() {
         ("umount nowhere", "overfuse: unmounting nowhere: No such file or directory (os error 2)"),
     ] {
         let place = Place::new();
-        assert_eq!(place.overfuse(args), (125, expected.to_owned()), "{args}");
+        assert_eq!(place.overfuse(args), (1, expected.to_owned()), "{args}");
         assert!(!place.is_mounted(), "{args}");
         assert!(place.processes().is_empty(), "{args}");
     }
@@ -42,7 +42,7 @@ fn a_work_directory_inside_of_the_upper_is_refused() {
     let place = Place::new();
     std::fs::create_dir(place.path().join("upper/work")).unwrap();
     let (status, said) = place.overfuse("mount -o lowerdir=lower,upperdir=upper,workdir=upper/work at");
-    assert_eq!(status, 125);
+    assert_eq!(status, 1);
     assert!(said.ends_with("or is the same; choose one beside it") && said.lines().count() == 1, "{said}");
     assert!(!place.is_mounted());
 }
@@ -58,9 +58,53 @@ fn an_unknown_option_gives_a_warning_and_is_ignored() {
 }
 
 #[test]
-fn an_unknown_command_is_answered_with_the_nearest() {
+fn a_command_line_that_cannot_be_parsed_is_answered_in_one_line_with_dockers_exit_code() {
     let place = Place::new();
-    let (status, said) = place.overfuse("mont -h");
-    assert_eq!(status, 125);
-    assert!(said.contains("unrecognized subcommand 'mont'") && said.contains("'mount'"), "{said}");
+    for (args, code, expected) in [
+        ("mont -h", 1, "\"mont\" is not an overfuse command: did you mean mount? (see 'overfuse --help')"),
+        (
+            "container lss",
+            1,
+            "\"lss\" is not a command of overfuse container: did you mean ls? (see 'overfuse container --help')",
+        ),
+        ("ps --no-trnc", 125, "unknown flag --no-trnc: did you mean --no-trunc? (see 'overfuse ps --help')"),
+        ("container ls --volume", 125, "unknown flag --volume (see 'overfuse container ls --help')"),
+        ("image rm", 1, "overfuse image rm needs <IMAGE>... (see 'overfuse image rm --help')"),
+        ("run --nmae x image", 125, "unknown flag --nmae: did you mean --name? (see 'overfuse run --help')"),
+    ] {
+        assert_eq!(place.overfuse(args), (code, format!("overfuse: {expected}")), "{args}");
+    }
+}
+
+#[test]
+fn a_failure_is_1_and_that_of_a_command_that_starts_a_container_125() {
+    let place = Place::new();
+    for (args, code) in
+        [("rmi gone", 1), ("image rm gone", 1), ("history gone", 1), ("rm gone", 1), ("container rm gone", 1)]
+    {
+        assert_eq!(place.overfuse(&format!("--root store {args}")).0, code, "{args}");
+    }
+    for args in ["run gone", "container run gone", "trace gone"] {
+        assert_eq!(
+            place.overfuse(&format!("--root store {args}")),
+            (125, "overfuse: there is no image \"gone\"".into()),
+            "{args}"
+        );
+    }
+}
+
+#[test]
+fn every_command_of_two_words_has_the_help_of_its_short_form() {
+    let place = Place::new();
+    for (short, long) in [("rm", "container rm"), ("ps", "container ls"), ("rmi", "image rm"), ("images", "image ls")] {
+        let flags = |command: &str| {
+            let help = place.printed(&format!("{command} --help"));
+            help.split_once("Options:").unwrap().1.to_owned()
+        };
+        assert_eq!(flags(short), flags(long));
+    }
+    let help = place.printed("--help");
+    for line in ["Containers:", "Images:", "Mounts:", "Management commands:", "  container ", "  run  ", "  images  "] {
+        assert!(help.contains(line), "{line}: {help}");
+    }
 }

@@ -47,7 +47,7 @@ impl Bench {
     #[track_caller]
     fn refuses(&self, args: &[&str]) -> String {
         let output = overfuse(&self.root(), args);
-        assert_eq!(output.status.code(), Some(125), "{args:?}");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
         String::from_utf8(output.stderr).expect("text").trim_end().to_owned()
     }
 }

@@ -24,6 +24,8 @@ pub(crate) const GROUP: &str = "root:x:0:\napp:x:1001:\nvideo:x:44:app\n";
 pub(crate) struct Twist {
     /// Symbolic links: name and target. A link with the name of a directory of the image replaces it.
     pub(crate) links: Vec<(String, String)>,
+    /// More directories: name, mode, owner and group. They come before files and devices.
+    pub(crate) directories: Vec<(String, u32, u64, u64)>,
     /// Character devices that all users may read and write: name, major and minor number.
     pub(crate) devices: Vec<(String, u32, u32)>,
     /// More files: name and content.
@@ -100,6 +102,12 @@ fn layer(twist: &Twist) -> Vec<u8> {
     }
     for (name, target) in &twist.links {
         link(&mut layer, name, target);
+    }
+    for (name, mode, uid, gid) in &twist.directories {
+        let mut header = header(tar::EntryType::Directory, *mode, 0);
+        header.set_uid(*uid);
+        header.set_gid(*gid);
+        layer.append_data(&mut header, format!("{name}/"), &[][..]).unwrap();
     }
     for (name, content) in &twist.files {
         file(&mut layer, name, content, 0o755);

@@ -77,6 +77,12 @@ fn a_user_that_the_image_lacks_is_one_clear_line() {
 fn chroot_alone_is_for_root() {
     let Some(host) = root() else { return };
     assert_eq!(host.prints(&["--chroot", "-u", "app"], "id -u; pwd; echo $COLOR"), "1000\n/srv\ngreen");
+    let said = host.run(&["--chroot"], &["-c", "true"]).stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        said.starts_with("overfuse: --chroot changes the root directory only") && said.lines().count() == 1,
+        "{said}"
+    );
     let Some(host) = ordinary(USER) else { return };
     let output = host.run(&["--chroot"], &[]);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "overfuse: --chroot needs root\n");

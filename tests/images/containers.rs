@@ -84,7 +84,8 @@ fn a_container_in_use_cannot_be_locked_or_removed() {
 fn the_command_and_the_documents_are_kept() {
     let shelf = Shelf::new();
     let command = ["sh".into(), "-c".into(), "exit 3".into()];
-    let new = NewContainer { name: Some("web"), command: &command, documents: &[("settings.json", b"[1]".to_vec())] };
+    let documents = [("settings.json", b"[1]".to_vec())];
+    let new = NewContainer { name: Some("web"), command: &command, documents: &documents, ..NewContainer::default() };
     let container = shelf.store.create_container_with(&image(&shelf), new).unwrap();
     let found = shelf.store.container("web").unwrap();
     assert_eq!(found.command, command);

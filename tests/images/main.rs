@@ -17,3 +17,4 @@ mod refused;
 mod remove;
 mod shelf;
 mod tables;
+mod volumes;

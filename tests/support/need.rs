@@ -60,6 +60,7 @@ fn has(what: &str) -> bool {
         "cc" => has_program("cc"),
         "sqlite" => has_program("sqlite3"),
         "git" => has_program("git"),
+        "podman" => has_program("podman"),
         "strace" => has_program("strace"),
         "dpkg" => has_program("dpkg-deb"),
         "acl" => has_program("setfacl"),

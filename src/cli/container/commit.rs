@@ -24,6 +24,7 @@ pub(in crate::cli) struct CommitArgs {
     /// Compression of the new layer: every tool reads gzip; zstd is smaller and faster
     #[arg(long, value_enum, default_value_t = LayerCompression::Gzip)]
     compression: LayerCompression,
+    /// A container, by name or ID
     container: String,
     /// The name of the new image; the default tag is `latest`
     #[arg(value_name = "IMAGE")]

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options::{LifeArgs, NetworkArgs, OwnerArgs, SecurityArgs, VolumeArgs};
+use super::options;
+use super::options::{LabelArgs, LifeArgs, NetworkArgs, OwnerArgs, SecurityArgs, VolumeArgs};
+use crate::cli::exit::Misuse;
 use crate::cli::ids;
 use crate::container::{SETTINGS, Settings, Variable, Wishes};
 use crate::privilege::{self, Privilege};
@@ -37,6 +39,9 @@ pub(in crate::cli) struct CreateArgs {
     /// Set an environment variable; without a value, to its value here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Set the environment variables that are in a file: NAME=VALUE or NAME on each line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -54,6 +59,8 @@ pub(in crate::cli) struct CreateArgs {
     chroot: bool,
     #[command(flatten)]
     life: LifeArgs,
+    #[command(flatten)]
+    labels: LabelArgs,
     #[command(flatten)]
     volumes: VolumeArgs,
     #[command(flatten)]
@@ -81,7 +88,7 @@ impl CreateArgs {
     /// The command wants keys of a terminal, and standard input is none.
     pub(super) fn check_terminal(&self) -> Result<()> {
         if self.interactive && self.tty && !io::stdin().is_terminal() {
-            bail!("standard input is not a terminal: leave out -t, or -i");
+            return Err(Misuse(anyhow!("standard input is not a terminal: leave out -t, or -i")).into());
         }
         Ok(())
     }
@@ -89,11 +96,15 @@ impl CreateArgs {
     /// # Errors
     /// A volume's source or a file that an option names cannot be read, or options contradict each other.
     pub(super) fn settings(&self) -> Result<Settings> {
+        self.read().map_err(|error| Misuse(error).into())
+    }
+
+    fn read(&self) -> Result<Settings> {
         Ok(Settings {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.env.iter().map(variable).collect::<Result<_>>()?,
+                env: self.environment()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
@@ -103,24 +114,55 @@ impl CreateArgs {
             life: self.life.life()?,
             hostname: self.network.hostname(),
             init: self.init,
+            labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
             network: self.network.network(),
-            volumes: self.volumes.volumes()?,
+            mounts: self.volumes.mounts()?,
             security: self.security.security()?,
             no_virtual_ids: self.owners.no_virtual_ids(),
         })
     }
 
-    /// Makes the container in the store.
+    /// The variables of the files, then those of `-e`.
+    fn environment(&self) -> Result<Vec<Variable>> {
+        let mut variables = Vec::new();
+        for file in &self.env_file {
+            for (name, value) in options::lines_of(file)? {
+                let of_ours = || env::var_os(&name);
+                // A name that is not set here is left out, as in docker.
+                let value = value.map(OsString::from).or_else(of_ours);
+                variables.extend(value.map(|value| Variable::Set(name.into(), value)));
+            }
+        }
+        for text in &self.env {
+            variables.push(variable(text)?);
+        }
+        Ok(variables)
+    }
+
+    /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
+    /// containers.
     ///
     /// # Errors
-    /// Those of the store; neither the image nor the user names a command.
+    /// Those of the store; two mounts have one target; neither the image nor the user names a command.
     pub(super) fn create(&self, store: &Store, image: &Image, settings: &Settings) -> Result<Container> {
         let process = settings.process(image.config.config().as_ref(), "")?;
         let command: Vec<String> = process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let documents = [(SETTINGS, serde_json::to_vec_pretty(settings)?)];
-        let new = NewContainer { name: self.name.as_deref(), command: &command, documents: &documents };
+        let mut settings = settings.clone();
+        if !settings.chroot {
+            settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
+        }
+        let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
+        let volumes = settings.mounts.volumes();
+        let image_name = self.image().to_string_lossy();
+        let new = NewContainer {
+            name: self.name.as_deref(),
+            image_name: Some(image_name.as_ref()),
+            command: &command,
+            documents: &documents,
+            volumes: &volumes,
+        };
         let Some(path) = &self.cidfile else { return Ok(store.create_container_with(image, new)?) };
         let cannot_write = || format!("cannot write {}", path.display());
         let mut file = File::create_new(path).with_context(cannot_write)?;
@@ -130,16 +172,21 @@ impl CreateArgs {
     }
 }
 
+/// What the user of `--chroot` has to know.
+const CHROOT_ALONE: &str = "--chroot changes the root directory only: the container shares this host's processes, \
+                            network and mounts, and its root may do to them what root may";
+
 /// Enters the namespaces that this process needs to serve the container.
 ///
 /// # Errors
 /// This user may not run containers here.
 pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
     if settings.chroot {
-        return match sys::effective_uid() {
-            0 => Ok(Privilege::Root),
-            _ => bail!("--chroot needs root"),
-        };
+        if sys::effective_uid() != 0 {
+            bail!("--chroot needs root");
+        }
+        eprintln!("overfuse: {CHROOT_ALONE}");
+        return Ok(Privilege::Root);
     }
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     if privilege == Privilege::Root {

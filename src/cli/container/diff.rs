@@ -4,30 +4,33 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 
-use crate::cli::output::{self, Format};
+use crate::cli::format::{self, Format, Listing, Row};
+use crate::cli::output;
 use crate::cli::{Exit, Global, root};
 use crate::tar::Change;
 
 /// Show which files of its image a container added (A), changed (C) and deleted (D).
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
+    /// A container, by name or ID
     container: String,
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
     format: Format,
 }
 
 pub(in crate::cli) fn run(global: &Global, args: &DiffArgs) -> Result<Exit> {
     let store = root::open(global)?;
     let changes = store.changes(&store.container(&args.container)?)?;
-    match args.format {
-        Format::Json => {
-            let row = |change: &Change| json!({"Kind": change.kind.to_string(), "Path": change.path.to_string_lossy()});
-            output::print_lines(&changes.iter().map(row).collect::<Vec<_>>())?;
-        }
-        Format::Table => output::print(&changes.iter().map(line).collect::<String>())?,
+    if args.format == Format::Table {
+        output::print(&changes.iter().map(line).collect::<String>())?;
+        return Ok(Exit::Success);
     }
+    let listing = Listing { fields: &[("Kind", "CHANGE"), ("Path", "PATH")], shown: vec!["Kind", "Path"] };
+    let row = |change: &Change| {
+        Row::new([("Kind", change.kind.to_string()), ("Path", change.path.to_string_lossy().into_owned())])
+    };
+    listing.print(&args.format, changes.iter().map(row).collect())?;
     Ok(Exit::Success)
 }
 

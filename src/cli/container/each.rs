@@ -25,7 +25,7 @@ pub(in crate::cli) fn each_printing(names: &[String], mut work: impl FnMut(&str)
             Ok(line) => output::print(&format!("{line}\n"))?,
             Err(error) => {
                 eprintln!("overfuse: {error:#}");
-                exit = Exit::Partly;
+                exit = Exit::Failure;
             }
         }
     }

@@ -39,6 +39,7 @@ pub(super) fn run(global: &Global, args: &CreateArgs, tracing: Tracing) -> Resul
     let ran = Run { settings, privilege, store: &store, image: &image, container: &container, tracing }.run();
     drop(in_use);
     store.remove_container(&container)?;
+    store.remove_volumes_of(&container)?;
     match ran {
         Ok(status) => Ok(Exit::Process(status.code())),
         Err(error) => exit_without_status(error),

@@ -1,23 +1,71 @@
 //! Commands about containers.
 
-pub(super) mod attach;
-pub(super) mod commit;
+mod attach;
+mod commit;
 mod create;
 pub(super) mod diff;
 mod each;
 mod foreground;
 mod in_process;
-pub(super) mod kill;
-pub(super) mod logs;
-pub(super) mod new;
+pub(super) mod inspect;
+mod kill;
+mod logs;
+mod new;
 mod options;
 mod protect;
-pub(super) mod ps;
-pub(super) mod rename;
-pub(super) mod restart;
-pub(super) mod rm;
-pub(super) mod run;
-pub(super) mod start;
-pub(super) mod stop;
-pub(super) mod trace;
-pub(super) mod wait;
+mod prune;
+mod ps;
+mod rename;
+mod restart;
+mod rm;
+mod run;
+pub(super) mod seen;
+mod select;
+mod start;
+mod stop;
+mod trace;
+mod wait;
+
+use super::commands::commands;
+use super::exit::or_not_started;
+use super::{inspect as inspection, stats};
+
+commands! {
+    /// Commands that have a short form too: `overfuse rm` and `overfuse container rm`.
+    pub(super) enum Both {
+        Attach(attach::AttachCommandArgs) => attach::run,
+        Commit(commit::CommitArgs) => commit::run,
+        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Diff(diff::DiffArgs) => diff::run,
+        Kill(kill::KillArgs) => kill::run,
+        Logs(logs::LogsArgs) => logs::run,
+        Rename(rename::RenameArgs) => rename::run,
+        Restart(restart::RestartArgs) => restart::run,
+        Rm(rm::RmArgs) => rm::run,
+        Run(run::RunArgs) => |global, args| or_not_started(run::run(global, args)),
+        Start(start::StartArgs) => start::run,
+        Stats(stats::StatsArgs) => stats::run,
+        Stop(stop::StopArgs) => stop::run,
+        Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
+        Wait(wait::WaitArgs) => wait::run,
+    }
+}
+
+commands! {
+    /// Commands of the top level that are called differently in the group.
+    pub(super) enum Short {
+        Ps(ps::PsArgs) => ps::run,
+    }
+}
+
+commands! {
+    /// The commands of `overfuse container`.
+    pub(super) enum Group {
+        #[command(flatten)]
+        Both(Both) => Both::run,
+        #[command(visible_aliases = ["list", "ps"])]
+        Ls(ps::PsArgs) => ps::run,
+        Inspect(inspection::ContainerInspectArgs) => inspection::containers,
+        Prune(prune::PruneArgs) => prune::run,
+    }
+}

@@ -1,16 +1,26 @@
-//! `overfuse ps`: lists the containers in the store.
+//! `overfuse ps` and `overfuse container ls`: list containers.
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 
-use crate::cli::output::{self, Format, Table};
-use crate::cli::{Exit, Global, root};
-use crate::container::{State, Status};
-use crate::store::{Container, Store};
+use super::inspect;
+use super::seen::{Images, Seen};
+use super::select::Selection;
+use crate::cli::filter::Filter;
+use crate::cli::format::{self, Format, Listing, Row};
+use crate::cli::{Exit, Global, output, root};
+use crate::image::Instant;
+use crate::store::Store;
 
-/// List containers.
+/// List containers
+///
+/// Without -a, only those that run or are mounted.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  overfuse ps -a --filter status=exited --filter label=team=core
+  overfuse ps --format 'table {{.Names}}\\t{{.Status}}'
+  overfuse rm $(overfuse ps -aq --filter ancestor=debian)")]
 pub(in crate::cli) struct PsArgs {
     /// List all containers, not only those in use
     #[arg(long, short)]
@@ -18,110 +28,108 @@ pub(in crate::cli) struct PsArgs {
     /// Print only the IDs
     #[arg(long, short)]
     quiet: bool,
-    /// Add the size on disk of each container's changes, and the size with its image
+    /// Add the size of each container's changes, and the size with its image
     #[arg(long, short)]
     size: bool,
+    /// Only the newest container, in any state
+    #[arg(long, short)]
+    latest: bool,
+    /// Only the N newest containers, in any state
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "latest")]
+    last: Option<usize>,
     /// Do not shorten IDs and commands
     #[arg(long)]
     no_trunc: bool,
-    #[arg(long, value_enum, default_value_t)]
+    /// Only containers that fit: id=, name= (regular expression), label=NAME[=VALUE], exited=CODE, status=, ancestor=IMAGE,
+    /// before=CONTAINER, since=CONTAINER, until=TIME, volume=, network=, health=
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
     format: Format,
 }
 
 /// The longest command in the table, in characters.
 const COMMAND_WIDTH: usize = 20;
 
+const FIELDS: &[(&str, &str)] = &[
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("RunningFor", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Status", "STATUS"),
+    ("State", "STATE"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Size", "SIZE"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Networks", "NETWORKS"),
+    ("Platform", "PLATFORM"),
+];
+
 pub(in crate::cli) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
+    let asks_size =
+        args.size || matches!(&args.format, Format::Template(text) | Format::Columns(text) if text.contains(".Size"));
     // Measuring must read directories that belong to subordinate ids.
-    let store = if args.size { root::open(global)? } else { root::open_to_read(global)? };
-    let containers: Vec<_> = store.containers()?.into_iter().filter(|c| args.all || c.is_in_use()).collect();
+    let store = if asks_size { root::open(global)? } else { root::open_to_read(global)? };
+    let selection = Selection::new(&store, &args.filter)?;
+    let images = Images::new(&store)?;
+    let newest = if args.latest { Some(1) } else { args.last };
+    let all = args.all || newest.is_some() || selection.means_all();
+    let mut shown = Vec::new();
+    for seen in Seen::all(&store, &images)? {
+        if (all || seen.life.in_use) && selection.fits(&seen, &images)? {
+            shown.push(seen);
+        }
+    }
+    shown.truncate(newest.unwrap_or(usize::MAX));
+    let id = |seen: &Seen| if args.no_trunc { seen.container.id.clone() } else { output::short(&seen.container.id) };
     if args.quiet {
-        let id = |container: &Container| format!("{}\n", short(container, args.no_trunc));
-        output::print(&containers.iter().map(id).collect::<String>())?;
+        output::print(&shown.iter().map(|seen| format!("{}\n", id(seen))).collect::<String>())?;
         return Ok(Exit::Success);
     }
-    let rows = containers.iter().map(|container| row(&store, container, args)).collect::<Result<Vec<_>>>()?;
-    match args.format {
-        Format::Json => {
-            let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
-            output::print_lines(&rows)?;
-        }
-        Format::Table => {
-            let titles = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"];
-            let size = args.size.then_some("SIZE");
-            let mut table = Table::new(&titles.into_iter().chain(size).collect::<Vec<_>>());
-            for row in rows {
-                let cells = [row.id, row.image, row.command, row.since, row.status, row.name];
-                table.row(cells.into_iter().chain(row.size));
-            }
-            table.print()?;
-        }
-    }
+    let rows = shown.iter().map(|seen| {
+        let size = if asks_size { size(&store, seen, &images)? } else { "0B".into() };
+        Ok(row(seen, &images, id(seen), size, args.no_trunc))
+    });
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    let mut columns = vec!["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+    columns.extend(args.size.then_some("Size"));
+    Listing { fields: FIELDS, shown: columns }.print(&args.format, rows)?;
     Ok(Exit::Success)
 }
 
-/// `Up`, `Mounted`, `Exited (STATUS)` or `Created`.
-fn status(state: &State) -> String {
-    match state.status {
-        Status::Created => "Created".into(),
-        Status::Running => "Up".into(),
-        Status::Paused => "Up (Paused)".into(),
-        Status::Restarting => format!("Restarting ({})", state.exit_code.unwrap_or_default()),
-        Status::Exited => format!("Exited ({})", state.exit_code.unwrap_or_default()),
-        Status::Mounted => "Mounted".into(),
-    }
+/// `5B (virtual 133MB)`: the container's own changes, and those with its image.
+fn size(store: &Store, seen: &Seen, images: &Images) -> Result<String> {
+    let own = store.container_bytes(&seen.container)?;
+    let image = images.get(&seen.container.image).map_or(0, |image| store.image_bytes(image));
+    Ok(format!("{} (virtual {})", output::size(own), output::size(own.saturating_add(image))))
 }
 
-struct Row {
-    id: String,
-    image: String,
-    command: String,
-    created: String,
-    since: String,
-    status: String,
-    name: String,
-    size: Option<String>,
-}
-
-fn row(store: &Store, container: &Container, args: &PsArgs) -> Result<Row> {
-    let command = format!("{:?}", container.command.join(" "));
-    let size = if args.size {
-        let own = store.container_bytes(container)?;
-        let image = store.image(&container.image.to_string()).map_or(0, |image| store.image_bytes(&image));
-        Some(format!("{} (virtual {})", output::size(own), output::size(own.saturating_add(image))))
-    } else {
-        None
-    };
-    Ok(Row {
-        id: short(container, args.no_trunc),
-        image: container.image_name.clone(),
-        command: if args.no_trunc { command } else { output::ellipsis(&command, COMMAND_WIDTH) },
-        created: container.created.to_string(),
-        since: output::since(Some(container.created)),
-        status: status(&State::of(container)?),
-        name: container.name.clone(),
-        size,
-    })
-}
-
-fn short(container: &Container, whole: bool) -> String {
-    if whole { container.id.clone() } else { container.id.chars().take(12).collect() }
-}
-
-impl Row {
-    fn to_json(&self) -> serde_json::Value {
-        let mut row = json!({
-            "ID": self.id,
-            "Image": self.image,
-            "Command": self.command,
-            "CreatedAt": self.created,
-            "RunningFor": self.since,
-            "Status": self.status,
-            "Names": self.name,
-        });
-        if let Some(size) = &self.size {
-            row["Size"] = json!(size);
-        }
-        row
-    }
+fn row(seen: &Seen, images: &Images, id: String, size: String, whole: bool) -> Row {
+    let Seen { container, settings, life, labels } = seen;
+    let command = format!("{:?}", output::harmless(&container.command.join(" ")));
+    let platform = images.get(&container.image).map(|image| {
+        let config = &image.config;
+        format!("{}/{}", config.os(), config.architecture())
+    });
+    Row::new([
+        ("ID", id),
+        ("Image", seen.image_name(images)),
+        ("Command", if whole { command } else { output::ellipsis(&command, COMMAND_WIDTH) }),
+        ("RunningFor", output::since(Some(container.created))),
+        ("CreatedAt", output::point(container.created)),
+        ("Status", life.describe(Instant::now())),
+        ("State", life.word.into()),
+        ("Ports", String::new()),
+        ("Names", container.name.clone()),
+        ("Size", size),
+        ("Mounts", inspect::mount_names(settings, whole).join(",")),
+        ("LocalVolumes", "0".into()),
+        ("Networks", inspect::network_mode(settings).into()),
+        ("Platform", platform.unwrap_or_default()),
+    ])
+    .with_labels(labels.clone())
 }

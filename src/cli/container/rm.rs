@@ -9,12 +9,16 @@ use crate::container::{Control, State, Status};
 use crate::store::{Store, StoreError};
 use crate::sys::signal;
 
-/// Remove containers, and the changes that they made
+/// Remove containers and their changes
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RmArgs {
     /// Kill those that are running; ignore those that do not exist
     #[arg(long, short)]
     force: bool,
+    /// Remove their anonymous volumes as well
+    #[arg(long, short)]
+    volumes: bool,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
@@ -22,13 +26,13 @@ pub(in crate::cli) struct RmArgs {
 /// Removes every container that can be removed, and prints for each other one why not.
 pub(in crate::cli) fn run(global: &Global, args: &RmArgs) -> Result<Exit> {
     let store = root::open(global)?;
-    each::each(&args.containers, |name| match remove(&store, name, args.force) {
+    each::each(&args.containers, |name| match remove(&store, name, args) {
         Err(error) if args.force && is_gone(&error) => Ok(()),
         other => other,
     })
 }
 
-fn remove(store: &Store, name: &str, force: bool) -> Result<()> {
+fn remove(store: &Store, name: &str, &RmArgs { force, volumes, .. }: &RmArgs) -> Result<()> {
     let container = store.container(name)?;
     if force {
         stop::end(stop::begin(&container, Some(signal::KILL), Some(0), false)?)?;
@@ -42,9 +46,13 @@ fn remove(store: &Store, name: &str, force: bool) -> Result<()> {
     }
     // One that was run with --rm is gone by now.
     match store.remove_container(&container) {
-        Err(_) if force && !container.dir().exists() => Ok(()),
-        other => Ok(other?),
+        Err(_) if force && !container.dir().exists() => {}
+        other => other?,
     }
+    if volumes {
+        store.remove_volumes_of(&container)?;
+    }
+    Ok(())
 }
 
 fn is_gone(error: &anyhow::Error) -> bool {

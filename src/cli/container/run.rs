@@ -63,6 +63,7 @@ fn job(root: &std::path::Path, args: &CreateArgs, settings: Settings) -> Result<
     let store = Store::open(root)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
+    let settings = Settings::of(&container)?;
     let in_use = container.lock()?;
     Ok(Job { store, image, container, in_use, settings, privilege })
 }

@@ -1,93 +1,103 @@
-//! `overfuse images`: lists the images in the store.
+//! `overfuse images` and `overfuse image ls`: list the images in the store.
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
 
-use crate::cli::output::{self, Format, Table};
-use crate::cli::{Exit, Global, root};
-use crate::image::{Digest, Reference};
+use super::select::Selection;
+use crate::cli::filter::Filter;
+use crate::cli::format::{self, Format, Listing, Row};
+use crate::cli::{Exit, Global, output, root};
+use crate::image::Reference;
 use crate::store::{Image, Store};
 
-/// List images.
+/// List images
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  overfuse images debian
+  overfuse images --filter 'reference=*/app:v*' --format 'table {{.Repository}}\\t{{.Size}}'")]
 pub(in crate::cli) struct ImagesArgs {
+    /// Only images of this name, perhaps with a tag; `*` and `?` stand for any text and any character
+    #[arg(value_name = "NAME[:TAG]")]
+    name: Option<String>,
+    /// Show intermediate images too; this store has none, so that all images are shown anyway
+    #[arg(long, short)]
+    all: bool,
     /// Print only the IDs
     #[arg(long, short)]
     quiet: bool,
+    /// Show the digest of each image's manifest
+    #[arg(long)]
+    digests: bool,
     /// Do not shorten IDs
     #[arg(long)]
     no_trunc: bool,
-    #[arg(long, value_enum, default_value_t)]
+    /// Only images that fit: dangling=true|false, reference=PATTERN, label=NAME[=VALUE], before=IMAGE, since=IMAGE,
+    /// until=TIME
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
     format: Format,
 }
 
+const FIELDS: &[(&str, &str)] = &[
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("Containers", "CONTAINERS"),
+];
+
 pub(in crate::cli) fn run(global: &Global, args: &ImagesArgs) -> Result<Exit> {
     let store = root::open_to_read(global)?;
+    let selection = Selection::new(&store, &args.filter, args.name.as_deref())?;
     let images = store.images()?;
-    let id = |digest: &Digest| if args.no_trunc { digest.to_string() } else { digest.short() };
+    let mut rows = Vec::new();
+    for image in &images {
+        let names = selection.names(image);
+        // An image without a name is one row without a name.
+        let shown: Vec<_> = match image.names.is_empty() {
+            true => vec![None],
+            false => names.into_iter().map(Some).collect(),
+        };
+        if shown.is_empty() || !selection.fits(image) {
+            continue;
+        }
+        let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
+        if args.quiet {
+            output::print(&format!("{id}\n"))?;
+            continue;
+        }
+        let containers = store.containers()?.iter().filter(|container| container.image == image.id).count();
+        rows.extend(shown.into_iter().map(|name| row(&store, image, name, &id, containers)));
+    }
     if args.quiet {
-        output::print(&images.iter().map(|image| format!("{}\n", id(&image.id))).collect::<String>())?;
         return Ok(Exit::Success);
     }
-    let rows = images.iter().flat_map(|image| rows(&store, image, &id(&image.id)));
-    match args.format {
-        Format::Json => {
-            let rows: Vec<_> = rows.map(|row| row.to_json()).collect();
-            output::print_lines(&rows)?;
-        }
-        Format::Table => {
-            let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
-            rows.for_each(|row| table.row([row.repository, row.tag, row.id, row.since, row.size]));
-            table.print()?;
-        }
+    let mut shown = vec!["Repository", "Tag", "ID", "CreatedSince", "Size"];
+    if args.digests {
+        shown.insert(2, "Digest");
     }
+    Listing { fields: FIELDS, shown }.print(&args.format, rows)?;
     Ok(Exit::Success)
 }
 
-struct Row {
-    repository: String,
-    tag: String,
-    id: String,
-    digest: String,
-    created: String,
-    since: String,
-    size: String,
-}
-
-/// One row for each name, or one row for an image without a name.
-fn rows(store: &Store, image: &Image, id: &str) -> Vec<Row> {
+/// The row of one name of an image.
+fn row(store: &Store, image: &Image, name: Option<&Reference>, id: &str, containers: usize) -> Row {
     let created = image.created();
-    let manifest = || image.manifest.digest().to_string();
-    let row = |repository: String, tag: &str, digest: String| Row {
-        repository,
-        tag: tag.into(),
-        id: id.into(),
-        digest,
-        created: created.map(|at| at.to_string()).unwrap_or_default(),
-        since: output::since(created),
-        size: output::size(store.image_bytes(image)),
-    };
-    if image.names.is_empty() {
-        return vec![row("<none>".into(), "<none>", manifest())];
-    }
-    let named = |name: &Reference| {
-        let digest = name.digest().map_or_else(manifest, |digest| digest.to_string());
-        row(name.familiar_name(), name.tag().unwrap_or("<none>"), digest)
-    };
-    image.names.iter().map(named).collect()
-}
-
-impl Row {
-    fn to_json(&self) -> serde_json::Value {
-        json!({
-            "Repository": self.repository,
-            "Tag": self.tag,
-            "ID": self.id,
-            "Digest": self.digest,
-            "CreatedAt": self.created,
-            "CreatedSince": self.since,
-            "Size": self.size,
-        })
-    }
+    let none = || "<none>".to_owned();
+    let digest = name.and_then(Reference::digest).map(|digest| digest.to_string());
+    Row::new([
+        ("ID", id.into()),
+        ("Repository", name.map_or_else(none, Reference::familiar_name)),
+        ("Tag", name.and_then(Reference::tag).map_or_else(none, Into::into)),
+        ("Digest", digest.unwrap_or_else(|| image.manifest.digest().to_string())),
+        ("CreatedSince", output::since(created)),
+        ("CreatedAt", created.map_or("N/A".into(), output::point)),
+        ("Size", output::size(store.image_bytes(image))),
+        ("Containers", containers.to_string()),
+    ])
 }

@@ -11,12 +11,21 @@ use crate::cli::{Exit, Global, output, root};
 use crate::image::{Platform, Reference};
 use crate::store::{Input, Load, Progress};
 
-/// Load images from an OCI image layout or from the output of `docker save`.
+/// Load images from an OCI image layout or from the output of `docker save`
+///
+/// Reads standard input where no file is named.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  overfuse load -i app.tar.gz
+  skopeo copy docker://debian oci-archive:/dev/stdout:debian | overfuse load")]
 pub(in crate::cli) struct LoadArgs {
     /// An archive (compressed or not), a directory, or `-` for standard input
-    #[arg(value_name = "FILE|DIR|-")]
-    input: PathBuf,
+    #[arg(value_name = "FILE|DIR|-", conflicts_with = "from")]
+    input: Option<PathBuf>,
+    /// The same as an option, as docker has it
+    #[arg(long = "input", short = 'i', value_name = "FILE|DIR|-")]
+    from: Option<PathBuf>,
     /// Name the image so, instead of the names in the archive
     #[arg(long, short, value_name = "NAME")]
     tag: Option<Reference>,
@@ -30,14 +39,16 @@ pub(in crate::cli) fn run(global: &Global, args: &LoadArgs) -> Result<Exit> {
     let options = Load { tag: args.tag.clone(), platform: args.platform.clone() };
     let mut bars = Bars::new();
     let mut show = |progress| bars.show(progress);
-    let loaded = if args.input.as_os_str() == "-" {
-        let mut stdin = io::stdin().lock();
-        if stdin.is_terminal() {
-            bail!("the standard input is a terminal: redirect an archive to it");
+    let input = args.input.as_ref().or(args.from.as_ref());
+    let loaded = match input.filter(|path| path.as_os_str() != "-") {
+        Some(path) => store.load(Input::Path(path), &options, &mut show),
+        None => {
+            let mut stdin = io::stdin().lock();
+            if stdin.is_terminal() {
+                bail!("the standard input is a terminal: redirect an archive to it");
+            }
+            store.load(Input::Stream(&mut stdin), &options, &mut show)
         }
-        store.load(Input::Stream(&mut stdin), &options, &mut show)
-    } else {
-        store.load(Input::Path(&args.input), &options, &mut show)
     };
     bars.clear();
     for image in loaded? {

@@ -5,9 +5,10 @@ use clap::Args;
 
 use crate::cli::{Exit, Global, output, root};
 
-/// Remove images that no container uses.
+/// Remove images that no container uses
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RmiArgs {
+    /// Names, which are removed, or IDs; an image goes with its last name
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// Remove all names of an image that is given by its ID

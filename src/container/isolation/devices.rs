@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Doing, LaunchError};
+use super::super::mounts::SHM_SIZE;
 use super::masks::HARMLESS;
 use crate::sys::{Detached, Dir, Errno, Kind, Name, Refuse, Root};
 
@@ -74,8 +75,8 @@ impl FromStr for Device {
     }
 }
 
-/// Makes and mounts `/dev`; returns its directory.
-pub(in crate::container) fn mount(root: &Root) -> Result<Dir> {
+/// Makes and mounts `/dev`; returns its directory. `/dev/shm` has `shm_size` bytes, or 64 MiB.
+pub(in crate::container) fn mount(root: &Root, shm_size: Option<u64>) -> Result<Dir> {
     // Not EXECUTION: programs map /dev/zero to get memory that they execute.
     let dev = Detached::new(c"tmpfs", &[("mode", "755"), ("size", "65536k")], Refuse::SET_ID).doing("make /dev")?;
     dev.attach(root.make_dirs("/dev").doing("make /dev")?).doing("mount /dev")?;
@@ -90,7 +91,8 @@ pub(in crate::container) fn mount(root: &Root) -> Result<Dir> {
     }
     let pts = terminals().doing("make /dev/pts")?;
     inside(&dev, "pts", &pts)?;
-    let shm = Detached::new(c"tmpfs", &[("mode", "1777"), ("size", "65536k")], HARMLESS).doing("make /dev/shm")?;
+    let size = shm_size.unwrap_or(SHM_SIZE).to_string();
+    let shm = Detached::new(c"tmpfs", &[("mode", "1777"), ("size", &size)], HARMLESS).doing("make /dev/shm")?;
     inside(&dev, "shm", &shm)?;
     match Detached::new(c"mqueue", &[], HARMLESS) {
         Ok(queues) => inside(&dev, "mqueue", &queues)?,

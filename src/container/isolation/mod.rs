@@ -46,6 +46,17 @@ impl Security {
         Ok(())
     }
 
+    /// The values of `--security-opt` that mean these settings.
+    pub fn options(&self) -> Vec<String> {
+        let no_new_privileges = self.no_new_privileges.then(|| "no-new-privileges".into());
+        let seccomp = match &self.seccomp {
+            Seccomp::Default => None,
+            Seccomp::Unconfined => Some("seccomp=unconfined".into()),
+            Seccomp::Profile(profile) => serde_json::to_string(profile).ok().map(|json| format!("seccomp={json}")),
+        };
+        no_new_privileges.into_iter().chain(seccomp).collect()
+    }
+
     /// The system call filter: none for a privileged container, unless the user gave a profile.
     pub(super) fn filter(&self) -> &Seccomp {
         match &self.seccomp {

@@ -250,7 +250,8 @@ impl Monitor {
         let _ = std::fs::remove_file(container.dir().join(SOCKET));
         drop(self.listener);
         drop(in_use);
-        if remove && let Err(error) = store.remove_container(&container) {
+        let removed = || store.remove_container(&container).and_then(|()| store.remove_volumes_of(&container));
+        if remove && let Err(error) = removed() {
             tracing::warn!(%error, "the container is left");
         }
         let event = match ran {

@@ -9,4 +9,5 @@ mod kernel;
 mod mounts;
 mod own_program;
 mod probe;
+mod volumes;
 mod working_directory;
