@@ -44,13 +44,12 @@ pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
 }
 
 /// Runs the process. Returns its exit status if it does not become the command.
-/// `supervisor` is that of virtual ids.
-pub(super) fn run(plan: Plan, channel: Channel, supervisor: Option<Channel>) -> i32 {
+pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
     let first = match &plan.isolation {
         Isolation::Namespaces(sandbox) => sandbox.first,
         Isolation::Chroot => First::Command,
     };
-    let command = match prepare(plan, &channel, supervisor) {
+    let command = match prepare(plan, &channel) {
         Ok(Some(command)) => command,
         Ok(None) => return FAILED,
         Err(error) => return report(&channel, &error),
@@ -69,11 +68,10 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 }
 
 /// `None` when the launcher is gone or closed the channel before the root was served.
-fn prepare(plan: Plan, channel: &Channel, supervisor: Option<Channel>) -> Result<Option<Command>> {
+fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
     // An inherited descriptor of a host directory would give the container access to the host.
-    let kept: Vec<_> = [channel].into_iter().chain(&supervisor).map(AsFd::as_fd).collect();
-    process::close_all_except(&kept).doing("close the descriptors of others")?;
+    process::close_all_but(channel).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
@@ -98,7 +96,7 @@ fn prepare(plan: Plan, channel: &Channel, supervisor: Option<Channel>) -> Result
     let identity = resolve(root.root(), &plan.process.user)?;
     let terminal = match plan.process.terminal {
         // A virtual user is root to the terminal.
-        true => Some(terminal(&plan, &root, if supervisor.is_some() { 0 } else { identity.uid }, channel)?),
+        true => Some(terminal(&plan, &root, if plan.virtual_ids { 0 } else { identity.uid }, channel)?),
         false => None,
     };
     let workdir = &plan.process.workdir;
@@ -118,7 +116,7 @@ fn prepare(plan: Plan, channel: &Channel, supervisor: Option<Channel>) -> Result
         identity,
         may_set_groups,
         mapped,
-        supervisor,
+        virtual_ids: plan.virtual_ids,
         terminal,
         input,
     }))

@@ -30,8 +30,8 @@ pub(super) struct Command {
     pub(super) may_set_groups: bool,
     /// How many users and groups this user namespace maps.
     pub(super) mapped: (u64, u64),
-    /// The supervisor of virtual ids.
-    pub(super) supervisor: Option<Channel>,
+    /// Whether the process outside passes a listener on to the supervisor of virtual ids.
+    pub(super) virtual_ids: bool,
     pub(super) terminal: Option<OwnedFd>,
     /// Replaces standard input.
     pub(super) input: Option<File>,
@@ -53,10 +53,7 @@ impl Command {
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
         self.capabilities.bound().doing("bound the capabilities")?;
-        let virtual_ids = match &self.supervisor {
-            Some(supervisor) => virtual_ids::hand_over(supervisor, self.capabilities)?,
-            None => false,
-        };
+        let virtual_ids = self.virtual_ids && virtual_ids::hand_over(outside, self.capabilities)?;
         // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
         // that every usable profile allows.
         if !self.security.no_new_privileges {

@@ -59,7 +59,7 @@ impl Launched {
     pub fn run(self) -> Result<Status, LaunchError> {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         let _ = self.channel.send(child::GO, None);
-        Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
+        Relay::new(&self.child, &self.messages, self.channel, self.input, self.virtual_ids.as_ref()).run()?;
         self.child.wait().doing("wait for the container")
     }
 }
@@ -95,9 +95,9 @@ pub(super) struct First {
 /// Makes the first process. This process must have one thread now.
 pub(super) fn first_process(plan: Plan, streams: Streams) -> Result<First, LaunchError> {
     let namespaces = child::namespaces(&plan.isolation);
-    let (virtual_ids, supervisor) = plan.virtual_ids.then(VirtualIds::start).transpose()?.unzip();
+    let virtual_ids = plan.virtual_ids.then(VirtualIds::start).transpose()?;
     let work = |channel| match streams.take() {
-        Ok(()) => child::run(plan, channel, supervisor),
+        Ok(()) => child::run(plan, channel),
         Err(_) => child::FAILED,
     };
     let spawned = process::spawn_connected(namespaces, work);

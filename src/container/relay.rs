@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::child::CONSOLE;
 use super::error::{Doing, LaunchError};
 use super::plan::Input;
+use super::virtual_ids::{LISTENER, VirtualIds};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Child;
 use crate::sys::pty::{self, RawInput};
@@ -32,6 +33,7 @@ pub(super) struct Relay<'a> {
     channel: Option<Channel>,
     input: Input,
     terminal: Option<Terminal>,
+    virtual_ids: Option<&'a VirtualIds>,
     failure: Option<LaunchError>,
 }
 
@@ -64,8 +66,14 @@ enum Source {
 }
 
 impl<'a> Relay<'a> {
-    pub(super) fn new(child: &'a Child, messages: &'a Messages, channel: Channel, input: Input) -> Relay<'a> {
-        Relay { child, messages, channel: Some(channel), input, terminal: None, failure: None }
+    pub(super) fn new(
+        child: &'a Child,
+        messages: &'a Messages,
+        channel: Channel,
+        input: Input,
+        virtual_ids: Option<&'a VirtualIds>,
+    ) -> Relay<'a> {
+        Relay { child, messages, channel: Some(channel), input, terminal: None, virtual_ids, failure: None }
     }
 
     /// Relays until the first process has ended. The caller must still wait for it.
@@ -151,6 +159,9 @@ impl<'a> Relay<'a> {
             None => self.channel = None,
             Some((message, Some(master))) if message == CONSOLE => {
                 self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
+            }
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids.map_or(Ok(()), |ids| ids.supervise(&listener)).doing("supervise the container")?;
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());

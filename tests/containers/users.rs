@@ -88,3 +88,25 @@ fn chroot_alone_is_for_root() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "overfuse: --chroot needs root\n");
     assert_eq!(output.status.code(), Some(125));
 }
+
+#[test]
+fn info_tells_which_ways_of_running_containers_work_here() {
+    for host in hosts() {
+        let mode = |path: Option<&str>| {
+            let mut info = host.overfuse();
+            info.args(["info", "-f", "{{.Mode}}: {{json .Modes}}"]);
+            path.map(|path| info.env("PATH", path));
+            String::from_utf8(info.output().unwrap().stdout).unwrap().trim_end().to_owned()
+        };
+        let with_all = match (host.is_root(), host.has_users()) {
+            (true, _) => r#"root: {"chroot":null,"root":null}"#,
+            (false, true) => r#"subordinate ids: {"single id":null,"subordinate ids":null}"#,
+            (false, false) => {
+                "single id: {\"single id\":null,\"subordinate ids\":\"/etc/subuid and /etc/subgid give this user no ids\"}"
+            }
+        };
+        assert_eq!(mode(None), with_all, "{host}");
+        let without = mode(Some("/nowhere"));
+        assert!(host.is_root() || without.contains("newuidmap and newgidmap are not in PATH"), "{host}: {without}");
+    }
+}

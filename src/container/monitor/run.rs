@@ -9,7 +9,7 @@ use crate::container::error::{Doing, LaunchError};
 use crate::container::launch::{First, Streams, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
-use crate::container::virtual_ids::VirtualIds;
+use crate::container::virtual_ids::{LISTENER, VirtualIds};
 use crate::mount::Direct;
 use crate::sys::process::{Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
@@ -140,6 +140,12 @@ impl Run {
                 self.input = Some(input);
                 self.outputs.push(Output { fd: output, stream: Stream::Stdout, open: true });
                 self.terminal = Some(master);
+            }
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids
+                    .as_ref()
+                    .map_or(Ok(()), |ids| ids.supervise(&listener))
+                    .doing("supervise the container")?;
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());

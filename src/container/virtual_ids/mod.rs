@@ -55,6 +55,8 @@ use crate::sys::{Capabilities, Channel, Errno, Namespaces, seccomp};
 pub(super) struct VirtualIds {
     /// `None` once it has ended.
     supervisor: Option<Child>,
+    /// Where the supervisor gets listeners.
+    listeners: Channel,
     /// What the supervisor asks for; `None` once a thread answers.
     requests: Option<Channel>,
     recorder: Option<JoinHandle<()>>,
@@ -63,17 +65,23 @@ pub(super) struct VirtualIds {
 impl VirtualIds {
     /// Starts the supervisor. This process must have one thread.
     ///
-    /// Returns also the channel over which the container's first process sends its listener.
-    ///
     /// # Errors
     /// As `fork(2)`.
-    pub(super) fn start() -> Result<(VirtualIds, Channel), LaunchError> {
+    pub(super) fn start() -> Result<VirtualIds, LaunchError> {
         let doing = "start the supervisor of virtual ids";
-        let (ours, theirs) = Channel::pair().doing(doing)?;
+        let (listeners, theirs) = Channel::pair().doing(doing)?;
         let spawned =
             process::spawn_connected(Namespaces::empty(), move |requests| supervisor::run(&theirs, &requests));
         let (supervisor, requests) = spawned.doing(doing)?;
-        Ok((VirtualIds { supervisor: Some(supervisor), requests: Some(requests), recorder: None }, ours))
+        Ok(VirtualIds { supervisor: Some(supervisor), listeners, requests: Some(requests), recorder: None })
+    }
+
+    /// Supervises the processes whose calls `listener` gets: see [`hand_over`].
+    ///
+    /// # Errors
+    /// `EPIPE` when the supervisor is gone.
+    pub(super) fn supervise(&self, listener: impl AsFd) -> Result<(), Errno> {
+        self.listeners.send(LISTENER, Some(listener.as_fd()))
     }
 
     /// Starts a thread that records in the mount what the supervisor asks for. The process must not fork from now on.
@@ -103,18 +111,21 @@ impl Drop for VirtualIds {
     }
 }
 
-/// Hands the calls about ids of this process, and of all that it starts, over to the supervisor at the other end of
-/// `supervisor`. Returns whether it does: the kernel may give no listener.
+/// The message that brings a listener.
+pub(super) const LISTENER: &[u8] = b"listener";
+
+/// Hands the calls about ids of this process, and of all that it starts, over to the supervisor: sends the listener to
+/// the process outside, which passes it on. Returns whether it does: the kernel may give no listener.
 ///
 /// # Errors
 /// The filter cannot be installed.
-pub(super) fn hand_over(supervisor: &Channel, capabilities: Capabilities) -> Result<bool, LaunchError> {
+pub(super) fn hand_over(outside: &Channel, capabilities: Capabilities) -> Result<bool, LaunchError> {
     let doing = "hand calls over to the supervisor of virtual ids";
     let listener = match seccomp::install_listening(&calls::filter(capabilities)?) {
         Err(Errno::BUSY | Errno::INVAL) => return Ok(false),
         other => other.doing(doing)?,
     };
-    supervisor.send(supervisor::LISTENER, Some(listener.as_fd())).doing(doing)?;
+    outside.send(LISTENER, Some(listener.as_fd())).doing(doing)?;
     // The supervisor reads the arguments of the calls that follow. A child of our init is hidden like that.
     process::show().doing(doing)?;
     Ok(true)

@@ -12,9 +12,6 @@ use crate::sys::process::{self, Stream};
 use crate::sys::seccomp::{Handed, Listener, Reply};
 use crate::sys::{Caller, Capabilities, Channel, Errno, Proc, Result};
 
-/// The message that comes with a listener.
-pub(super) const LISTENER: &[u8] = b"listener";
-
 /// The most supplementary groups that the kernel lets a process have.
 const KERNEL_GROUPS_MAX: u32 = 65_536;
 
