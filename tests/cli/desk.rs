@@ -48,7 +48,13 @@ impl Desk {
         let store = self.store();
         let command = ["sleep".to_owned(), "9".to_owned()];
         let documents = [("settings.json", settings.to_string().into_bytes())];
-        let new = NewContainer { name: Some(name), image_name: Some(image), command: &command, documents: &documents };
+        let new = NewContainer {
+            name: Some(name),
+            image_name: Some(image),
+            command: &command,
+            documents: &documents,
+            ..NewContainer::default()
+        };
         store.create_container_with(&store.image(image).unwrap(), new).unwrap()
     }
 
