@@ -16,7 +16,7 @@
 //! - **What is kept.** Owners and device nodes are recorded as `user.containers.override_stat`, as they are when an
 //!   image is unpacked. A commit packs them. The kernel cannot show an id that the namespace does not map, so `stat`
 //!   inside goes on showing root.
-//! - **What a process has become** is an [`Identity`] of the supervisor. The process carries its number in a resource
+//! - **What a process has become** is an [`Identity`](identity::Identity) of the supervisor. The process carries its number in a resource
 //!   limit that Linux does not enforce ([`Caller::mark`](crate::sys::Caller::mark)): children inherit limits, whatever
 //!   happens to their parents, and the supervisor needs to follow neither `fork` nor `execve`.
 //! - **Rights stay those of root.** A virtual user is a name: it may read and write what root may. Only changes of ids
@@ -32,9 +32,7 @@
 //! - Only a container whose files all show one owner has this ([`Privilege::Single`](crate::privilege::Privilege)): no
 //!   other pays anything. Where the kernel gives no listener (before Linux 5.19, or inside another such container), ids
 //!   stay as the kernel has them.
-//!
-//! What remains to be seen: `/proc/PID/status`, `SO_PEERCRED` and files that a virtual user makes show root. A set-id
-//! program does not change a virtual user. Volumes keep no owners: a `chown` there succeeds and changes nothing.
+#![doc = include_str!("virtual_ids.md")]
 
 mod calls;
 mod files;
