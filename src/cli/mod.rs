@@ -25,6 +25,7 @@ mod system;
 mod template;
 mod umount;
 mod usage;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,6 +73,8 @@ commands! {
         Container(GroupArgs<container::Group>) => group,
         /// Manage images
         Image(GroupArgs<image::Group>) => group,
+        /// Manage volumes
+        Volume(GroupArgs<volume::Group>) => group,
         #[command(flatten)]
         SystemBoth(system::Both) => system::Both::run,
         #[command(flatten)]

@@ -178,8 +178,8 @@ mod tests {
             ),
             ("xyzzy", "\"xyzzy\" is not an overfuse command (see 'overfuse --help')", Exit::Failure),
             (
-                "container prun",
-                "\"prun\" is not a command of overfuse container: did you mean run? (see 'overfuse container --help')",
+                "container lss",
+                "\"lss\" is not a command of overfuse container: did you mean ls? (see 'overfuse container --help')",
                 Exit::Failure,
             ),
             ("--rot x ps", "unknown flag --rot: did you mean --root? (see 'overfuse --help')", Exit::Usage),

@@ -10,6 +10,8 @@ use std::path::Path;
 use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
 use super::isolation::Security;
+use super::launch::BEFORE_COMMAND;
+use super::resources::Resources;
 use super::spec::{DEFAULT_PATH, Process};
 use super::virtual_ids;
 use crate::sys::process::{self, Stream};
@@ -26,6 +28,7 @@ pub(super) struct Command {
     pub(super) identity: Identity,
     pub(super) capabilities: Capabilities,
     pub(super) security: Security,
+    pub(super) resources: Resources,
     /// False in a user namespace that an ordinary user made without subordinate ids.
     pub(super) may_set_groups: bool,
     /// How many users and groups this user namespace maps.
@@ -52,6 +55,8 @@ impl Command {
         signal::reset_all().doing("reset signals")?;
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
+        self.resources.set_ulimits()?;
+        self.security.check_additions()?;
         self.capabilities.bound().doing("bound the capabilities")?;
         let virtual_ids = self.virtual_ids && virtual_ids::hand_over(outside, self.capabilities)?;
         // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
@@ -93,6 +98,7 @@ impl Command {
     }
 
     fn filter_calls(&self) -> Result<()> {
+        process::set_name(BEFORE_COMMAND);
         for filter in self.security.filter().filters(self.capabilities)? {
             seccomp::install(&filter).doing("filter system calls")?;
         }

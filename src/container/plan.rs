@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
 use super::mounts::Mount;
+use super::resources::Resources;
 use super::spec::Process;
 use crate::store::Volume;
 use crate::sys::pty::WindowSize;
@@ -20,6 +21,9 @@ pub struct Plan {
     pub security: Security,
     /// Whether processes may become users that the user namespace lacks, and give files to them.
     pub virtual_ids: bool,
+    pub resources: Resources,
+    /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
+    pub id: Option<String>,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,

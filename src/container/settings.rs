@@ -15,6 +15,7 @@ use super::life::Life;
 use super::mounts::{MountKind, Mounts};
 use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
 use super::relay::host_window;
+use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
 use crate::store::{Container, StoreError};
 use crate::sys::namespace;
@@ -48,6 +49,7 @@ pub struct Settings {
     pub security: Security,
     /// Whether a container with one id gets no other ids.
     pub no_virtual_ids: bool,
+    pub resources: Resources,
 }
 
 impl Settings {
@@ -78,6 +80,8 @@ impl Settings {
             isolation: self.isolation(container)?,
             security: self.security.clone(),
             virtual_ids: !self.no_virtual_ids,
+            resources: self.resources.clone(),
+            id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
         })
@@ -106,6 +110,22 @@ impl Settings {
             shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
         }))
+    }
+
+    /// The isolation for rights alone: without names and volumes.
+    pub(super) fn shape(&self) -> Isolation {
+        if self.chroot {
+            return Isolation::Chroot;
+        }
+        Isolation::Namespaces(Sandbox {
+            hostname: String::new(),
+            network: self.network,
+            root: Access::ReadWrite,
+            mounts: Vec::new(),
+            volumes: Vec::new(),
+            shm_size: None,
+            first: First::Command,
+        })
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.

@@ -20,6 +20,7 @@ mod served;
 mod unmount;
 
 pub use error::Error;
+pub(crate) use error::one_line;
 pub use named::{Named, named};
 pub use plan::{Holder, Plan, Prepared, Source, options};
 pub use served::Served;

@@ -45,10 +45,33 @@ impl Capabilities {
     /// `CAP_NET_RAW`: reading and sending packets of any kind on every visible interface.
     pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
 
+    /// Those that this process has or can take.
+    ///
+    /// # Errors
+    /// As `capget(2)`.
+    pub fn of_this_process() -> Result<Capabilities> {
+        Ok(Capabilities(rth::capabilities(None)?.permitted))
+    }
+
+    /// The capability `name`, for example `CAP_SYS_ADMIN`.
+    pub fn named(name: &str) -> Option<Capabilities> {
+        name.strip_prefix("CAP_").and_then(CapabilitySet::from_name).map(Capabilities)
+    }
+
+    /// Whether the set has all of `others`.
+    pub const fn contains(self, others: Capabilities) -> bool {
+        self.0.contains(others.0)
+    }
+
+    /// This set and `others`.
+    #[must_use]
+    pub const fn and(self, others: Capabilities) -> Capabilities {
+        Capabilities(self.0.union(others.0))
+    }
+
     /// Whether the set has the capability `name`, for example `CAP_SYS_ADMIN`.
     pub fn has(self, name: &str) -> bool {
-        let known = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
-        known.is_some_and(|one| self.0.contains(one))
+        Capabilities::named(name).is_some_and(|one| self.contains(one))
     }
 
     /// This set without `others`.

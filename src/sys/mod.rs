@@ -14,6 +14,7 @@ pub mod copy;
 mod count;
 mod credentials;
 mod detached;
+mod device_filter;
 mod dir;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -54,6 +55,7 @@ pub use channel::Channel;
 pub use count::{Calls, Tally};
 pub use credentials::{Credentials, credentials};
 pub use detached::{Detached, Reach, Refuse};
+pub use device_filter::{Instruction, limit_devices};
 pub use dir::{Dir, DirEntry, Rename};
 pub use file::{File, SeekTo};
 pub use flags::{ExtendedFlags, FileFlags, FlagsRequest};
@@ -62,12 +64,15 @@ pub use fuse_ring::{FuseRing, RingEntry, RingMessage, RingsEnabled, possible_cpu
 pub use fusermount::mount_by_helper;
 pub use handle::{FileHandle, file_handle, filesystem_uuid};
 pub use idle::CpuLatency;
-pub use limits::{DescriptorLimit, effective_gid, effective_uid, kernel_release, page_size, raise_descriptor_limit};
+pub use limits::{
+    DescriptorLimit, ProcessLimit, effective_gid, effective_uid, kernel_release, page_size, process_limit_names,
+    raise_descriptor_limit, set_oom_score, usable_cpus,
+};
 pub use map::{FileMap, memory_file};
 pub use memory::give_back_memory;
 pub use mount::{
-    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_proc, is_on_same_device, is_same_file,
-    mount_overlay, remount, set_read_ahead, unmount,
+    FuseMount, FuseMountError, Without, fuse_mounted_without, is_on_devpts, is_on_proc, is_on_same_device,
+    is_same_file, is_view_of_kernel, mount_overlay, remount, set_read_ahead, unmount,
 };
 pub use name::{Name, NameBuf};
 pub use namespace::Namespaces;

@@ -117,6 +117,44 @@ pub fn is_on_proc(fd: impl AsFd) -> Result<bool> {
     Ok(rustix::fs::fstatfs(fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
+/// Whether `fd` refers to a file in a devpts.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_on_devpts(fd: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == DEVPTS)
+}
+
+/// As in `linux/magic.h`.
+const DEVPTS: rustix::fs::FsWord = 0x1cd1;
+
+/// The file systems whose files are views of the kernel and no data: procfs, sysfs, cgroup, cgroup2, devpts, mqueue,
+/// debugfs, tracefs, securityfs, bpf, configfs, pstore, efivarfs.
+const VIEWS: [rustix::fs::FsWord; 13] = [
+    rustix::fs::PROC_SUPER_MAGIC,
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    DEVPTS,
+    0x1980_0202,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xcafe_4a11,
+    0x6265_6570,
+    0x6165_676c,
+    0xde5e_81e4,
+];
+
+/// Whether `fd` refers to a file that is a view of the kernel: its size is not the size of its content, and reading it
+/// can wait or have effects.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_view_of_kernel(fd: impl AsFd) -> Result<bool> {
+    Ok(VIEWS.contains(&rustix::fs::fstatfs(fd)?.f_type))
+}
+
 /// Whether both descriptors refer to the same file or directory.
 ///
 /// # Errors

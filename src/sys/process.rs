@@ -121,6 +121,12 @@ impl Child {
         }
     }
 
+    /// The name that lists of processes show; still that of an ended child. `None` without a `/proc`.
+    pub fn name(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id())).ok()?;
+        Some(name.trim_end_matches('\n').to_owned())
+    }
+
     /// Kills the child.
     ///
     /// # Errors
@@ -160,7 +166,7 @@ fn real_time(signal: i32) -> Option<Signal> {
 /// As `clone3(2)`. `EDEADLK` when this process has several threads: the child would have only one of them, and a lock
 /// that another thread held would stay locked for ever.
 pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child> {
-    match fork(namespaces)? {
+    match fork(namespaces, None)? {
         Some(child) => Ok(child),
         None => end_with(work),
     }
@@ -172,8 +178,21 @@ pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child
 /// # Errors
 /// As [`spawn`] and `socketpair(2)`.
 pub fn spawn_connected(namespaces: Namespaces, work: impl FnOnce(Channel) -> i32) -> Result<(Child, Channel)> {
+    spawn_connected_in(namespaces, None, work)
+}
+
+/// As [`spawn_connected`]; the child starts in `cgroup`, given by a descriptor of its directory in the hierarchy of
+/// version 2.
+///
+/// # Errors
+/// As [`spawn_connected`]; `EACCES` and `EBUSY` when the cgroup may take no process.
+pub fn spawn_connected_in(
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    work: impl FnOnce(Channel) -> i32,
+) -> Result<(Child, Channel)> {
     let (ours, theirs) = Channel::pair()?;
-    match fork(namespaces)? {
+    match fork(namespaces, cgroup)? {
         Some(child) => Ok((child, ours)),
         None => {
             drop(ours);
@@ -204,11 +223,12 @@ pub fn wait_to_be_alone() {
 }
 
 /// `None` in the child.
-fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
+fn fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<Child>> {
+    const INTO_CGROUP: u64 = 1 << 33;
     if thread_count()? != 1 {
         return Err(Errno::DEADLK);
     }
-    let answer = if namespaces.is_empty() {
+    let answer = if namespaces.is_empty() && cgroup.is_none() {
         // SAFETY: there is no other thread, whose locks would stay held in the child; the child continues with a copy
         // of everything.
         i64::from(unsafe { libc::fork() })
@@ -218,6 +238,10 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         args.flags = namespaces.clone_flags();
         args.exit_signal = libc::SIGCHLD as u64;
+        if let Some(cgroup) = cgroup {
+            args.flags |= INTO_CGROUP;
+            args.cgroup = cgroup.as_raw_fd().unsigned_abs().into();
+        }
         // SAFETY: as for fork. `args` outlives the call, which gets its size.
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) as i64 }
     };
@@ -232,6 +256,17 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
 
 pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Kills a process. One that has ended is no error.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`.
+pub fn kill(process: impl AsFd) -> Result<()> {
+    match rps::pidfd_send_signal(process, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
+    }
 }
 
 /// Exits this process at once, without running exit handlers.
@@ -274,6 +309,14 @@ pub fn new_session() -> Result<()> {
 /// As `prctl(2)`.
 pub fn die_with_parent() -> Result<()> {
     rps::set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+/// Takes [`die_with_parent`] back.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn outlive_parent() -> Result<()> {
+    rps::set_parent_process_death_signal(None)
 }
 
 /// Forbids other processes, even of the same user, to trace this one or read its memory.

@@ -14,9 +14,9 @@ use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::{Found, LayerEntry, Merge, MergedDir, Over, Part, Policy, Resolution, Verdict};
-use crate::sys::{self, Errno, File, Name, NameBuf, Stat, device_major, device_minor};
+use crate::sys::{self, Errno, Name, NameBuf, Stat, device_major, device_minor};
 
-const BUFFER: usize = 128 << 10;
+pub(super) const BUFFER: usize = 128 << 10;
 
 /// Packs the changes of an upper directory against the layers below it, and returns the flushed `writer`. Nothing may
 /// change the directory meanwhile.
@@ -184,7 +184,7 @@ impl<W: Write> Packer<W> {
                 let file = data.open().map_err(fail(path, "open it"))?;
                 entry.size = stat.size;
                 self.to.begin(&entry)?;
-                self.content(&file, &entry)?;
+                self.to.content_of(&file, &entry, &mut self.buffer)?;
             }
             Kind::Symlink => {
                 entry.target = data.read_link().map_err(fail(path, "read the link"))?;
@@ -194,24 +194,10 @@ impl<W: Write> Packer<W> {
         }
         self.to.end()
     }
-
-    fn content(&mut self, file: &File, entry: &Entry) -> Result<(), Error> {
-        let mut done = 0;
-        while done < entry.size {
-            let want = usize::try_from(entry.size - done).unwrap_or(BUFFER).min(BUFFER);
-            let got = file.read_at(&mut self.buffer[..want], done).map_err(fail(&entry.path, "read it"))?;
-            if got == 0 {
-                return Err(Error::Shrunk { path: entry.path.clone(), expected: entry.size, found: done });
-            }
-            self.to.content(&self.buffer[..got])?;
-            done += got as u64;
-        }
-        Ok(())
-    }
 }
 
 /// The archive's kind for the file that users see; `None` for a socket, which archives do not have.
-fn kind(shown: &Stat) -> Option<Kind> {
+pub(super) fn kind(shown: &Stat) -> Option<Kind> {
     let (major, minor) = (device_major(shown.rdev), device_minor(shown.rdev));
     Some(match shown.kind {
         sys::Kind::Regular => Kind::Regular,

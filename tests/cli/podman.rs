@@ -162,8 +162,9 @@ fn a_container_is_shown_as_podman_shows_it() {
     let both = Both::new();
     let options =
         ["--name", "web", "--label", "x=y", "--network", "host", "-e", "B=2", "-w", "/tmp", "-v", "/srv:/mnt:ro"];
-    both.podman(&[&["create"], &options[..], &["app:v1", "-c", "sleep 1"]].concat());
-    both.overfuse(&[&["create"], &options[..], &["app:v1", "-c", "sleep 1"]].concat());
+    let args = [&["create"], &options[..], &["app:v1", "-c", "sleep 1"]].concat();
+    both.podman(&args);
+    both.overfuse(&args);
 
     let [theirs, ours] = both.inspected("web");
     for field in ["Path", "Args", "Image", "RestartCount"] {

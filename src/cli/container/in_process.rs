@@ -35,6 +35,7 @@ pub(super) fn run(global: &Global, args: &CreateArgs, tracing: Tracing) -> Resul
     let store = Store::open(&root)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
+    let settings = Settings::of(&container)?;
     let in_use = container.lock()?;
     let ran = Run { settings, privilege, store: &store, image: &image, container: &container, tracing }.run();
     drop(in_use);

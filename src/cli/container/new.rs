@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::create::CreateArgs;
 use crate::cli::{Exit, Global, output, root};
+use crate::container::sweep;
 
 /// Create a container that `overfuse start` starts, and print its ID
 ///
@@ -20,6 +21,7 @@ pub(in crate::cli) fn run(global: &Global, args: &NewArgs) -> Result<Exit> {
     let mut settings = args.create.settings()?;
     settings.life.input_once = settings.interactive;
     let store = root::open(global)?;
+    sweep(&store)?;
     let image = store.image(&args.create.image().to_string_lossy())?;
     let container = args.create.create(&store, &image, &settings)?;
     output::print(&format!("{}\n", container.id))?;

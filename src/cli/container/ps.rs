@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::inspect;
 use super::seen::{Images, Seen};
 use super::select::Selection;
+use super::{inspect, left_over};
 use crate::cli::filter::Filter;
 use crate::cli::format::{self, Format, Listing, Row};
 use crate::cli::{Exit, Global, output, root};
@@ -74,6 +74,7 @@ pub(in crate::cli) fn run(global: &Global, args: &PsArgs) -> Result<Exit> {
         args.size || matches!(&args.format, Format::Template(text) | Format::Columns(text) if text.contains(".Size"));
     // Measuring must read directories that belong to subordinate ids.
     let store = if asks_size { root::open(global)? } else { root::open_to_read(global)? };
+    left_over::remove(&store);
     let selection = Selection::new(&store, &args.filter)?;
     let images = Images::new(&store)?;
     let newest = if args.latest { Some(1) } else { args.last };
@@ -127,7 +128,7 @@ fn row(seen: &Seen, images: &Images, id: String, size: String, whole: bool) -> R
         ("Names", container.name.clone()),
         ("Size", size),
         ("Mounts", inspect::mount_names(settings, whole).join(",")),
-        ("LocalVolumes", "0".into()),
+        ("LocalVolumes", container.volumes.len().to_string()),
         ("Networks", inspect::network_mode(settings).into()),
         ("Platform", platform.unwrap_or_default()),
     ])

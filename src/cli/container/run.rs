@@ -7,7 +7,7 @@ use super::create::CreateArgs;
 use super::foreground::{self, AttachArgs};
 use super::protect;
 use crate::cli::{Exit, Global, output, root};
-use crate::container::{Control, Job, Settings, Starter, host_window};
+use crate::container::{Control, Job, Settings, Starter, host_window, sweep};
 use crate::store::Store;
 
 /// Run a command in a new container
@@ -61,6 +61,7 @@ pub(in crate::cli) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
 fn job(root: &std::path::Path, args: &CreateArgs, settings: Settings) -> Result<Job> {
     let privilege = super::create::enter(&settings)?;
     let store = Store::open(root)?;
+    sweep(&store)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
     let settings = Settings::of(&container)?;

@@ -29,8 +29,8 @@ impl Selection {
     pub(super) fn new(store: &Store, filters: &[Filter]) -> Result<Selection> {
         let filters = Filters::new(filters, KNOWN)?;
         for status in filters.values("status") {
-            // Docker has these three too; no container is ever in them here.
-            if !WORDS.contains(&status.as_str()) && !["restarting", "removing", "dead"].contains(&status.as_str()) {
+            // Docker has these two too; no container is ever in them here.
+            if !WORDS.contains(&status.as_str()) && !["removing", "dead"].contains(&status.as_str()) {
                 bail!("filter status={status}: expected {}", WORDS.join(", "));
             }
         }

@@ -26,6 +26,7 @@ pub(in crate::cli) struct StartArgs {
     interactive: bool,
     #[command(flatten)]
     options: AttachArgs,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }

@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
+use crate::container::{
+    Access, First, Input, Isolation, Launched, Network, Plan, Process, Resources, Sandbox, Security, Wishes,
+};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -66,6 +68,8 @@ impl Run<'_> {
             }),
             security: Security::default(),
             virtual_ids: false,
+            resources: Resources::default(),
+            id: None,
             input: Input::Nothing,
             window: None,
         })

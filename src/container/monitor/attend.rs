@@ -39,7 +39,7 @@ impl Monitor {
             self.announce(run);
             if self.orders.kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.orders.kill_at = None;
-                run.child().kill()?;
+                run.kill()?;
             }
         }
     }
@@ -167,10 +167,10 @@ impl Monitor {
                 if spared {
                     self.orders.ended = true;
                 }
-                let _ = run.child().signal(if spared { signal::KILL } else { number });
+                let _ = run.signal(if spared { signal::KILL } else { number });
             }
             (Request::Kill(number), Some(run)) => {
-                let answer = match run.child().signal(number) {
+                let answer = match run.signal(number) {
                     Ok(()) => Event::Done,
                     Err(errno) => Event::Refused(format!("cannot send signal {number}: {errno}")),
                 };
@@ -204,8 +204,8 @@ impl Monitor {
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
             self.orders.kill_at = [self.orders.kill_at, at].into_iter().flatten().min();
         }
-        if run.child().signal(signal.unwrap_or_else(|| self.job.stop_signal())).is_err() {
-            let _ = run.child().kill();
+        if run.signal(signal.unwrap_or_else(|| self.job.stop_signal())).is_err() {
+            let _ = run.kill();
         }
     }
 }

@@ -197,6 +197,7 @@ impl Monitor {
             started: Some(image::Instant::now()),
             finished: state.finished,
             exit_code: None,
+            oom_killed: false,
             error: None,
             restarts: state.restarts,
         };
@@ -205,10 +206,11 @@ impl Monitor {
         let attended = self.attend(&mut run);
         if attended.is_err() {
             // Ignores the error: it means that the process has ended.
-            let _ = run.child().kill();
+            let _ = run.kill();
         }
         let drained = run.drain(&mut self.log, &mut self.clients);
         self.announce(&run);
+        state.oom_killed = run.ran_out_of_memory();
         let ended = run.end();
         self.log.finish();
         // No process uses the mount any more, so this also writes back what the kernel still caches.

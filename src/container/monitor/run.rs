@@ -4,16 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::clients::{Client, Clients};
 use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
+use crate::container::cgroup::OwnedCgroup;
 use crate::container::child::{CONSOLE, GO};
 use crate::container::error::{Doing, LaunchError};
-use crate::container::launch::{First, Streams, first_process};
+use crate::container::launch::{First, Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::plan::Plan;
 use crate::container::virtual_ids::{LISTENER, VirtualIds};
 use crate::mount::Direct;
 use crate::sys::process::{Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
-use crate::sys::{Channel, Errno, Pipe};
+use crate::sys::{Channel, Errno, Pipe, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -21,6 +22,8 @@ type Result<T> = std::result::Result<T, LaunchError>;
 #[derive(Debug)]
 pub(super) struct Run {
     child: Child,
+    /// Removed with this value, after the first process has ended.
+    cgroup: OwnedCgroup,
     /// Open until the command is executed.
     channel: Option<Channel>,
     /// Whether the first process makes a terminal, which it sends when it has.
@@ -71,9 +74,10 @@ impl Run {
                 input = Some(pipe.write);
             }
         }
-        let First { child, channel, virtual_ids } = first_process(plan, streams)?;
+        let First { child, channel, cgroup, virtual_ids } = first_process(plan, streams)?;
         Ok(Run {
             child,
+            cgroup,
             channel: Some(channel),
             has_terminal,
             terminal: None,
@@ -214,9 +218,30 @@ impl Run {
         Ok(())
     }
 
+    /// Sends a signal to the first process. A paused container dies of SIGKILL, too.
+    pub(super) fn signal(&self, number: i32) -> std::result::Result<(), Errno> {
+        self.child.signal(number)?;
+        if number == signal::KILL
+            && self.cgroup.is_frozen()
+            && let Err(error) = self.cgroup.thaw()
+        {
+            tracing::warn!(%error, "a paused container cannot be killed");
+        }
+        Ok(())
+    }
+
+    pub(super) fn kill(&self) -> std::result::Result<(), Errno> {
+        self.signal(signal::KILL)
+    }
+
+    /// Whether the kernel killed a process because the container's memory was used up.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.ran_out_of_memory()
+    }
+
     /// Waits for the first process, and returns how it ended.
     pub(super) fn end(self) -> Result<Status> {
-        let status = self.child.wait().doing("wait for the container");
+        let status = end(self.child);
         self.failure.map_or(status, Err)
     }
 }
