@@ -12,7 +12,6 @@ use super::ignore::Ignore;
 use super::parse::{Dockerfile, Instruction, Kind, Stage, expand};
 use super::tree::Tree;
 use super::work::Work;
-use crate::fuse;
 use crate::image::{Compression, Digest, Platform, Reference};
 use crate::mount::{self, Source};
 use crate::privilege::Privilege;
@@ -313,7 +312,7 @@ impl Build<'_> {
     pub(super) fn files(&self, container: &Container) -> Result<mount::Prepared> {
         let image = self.store.image(&container.image.to_string())?;
         let source = Source::Container { store: self.store, image: &image, container, made_now: false };
-        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        let options = mount::Options { source: Some(container.name.clone()), ..mount::Options::default() };
         let lowest = Some(crate::container::skeleton(container.dir())?);
         Ok(mount::Plan { lowest, ..mount::Plan::new(source, options) }.prepare(self.privilege)?)
     }
@@ -330,7 +329,7 @@ impl Build<'_> {
     ) -> Result<mount::Prepared> {
         let (upper, work) = changes.unzip();
         let directories = |lower: Vec<PathBuf>| -> Result<mount::Prepared> {
-            let options = fuse::Options { lower, upper, work, ..fuse::Options::default() };
+            let options = mount::Options { lower, upper, work, ..mount::Options::default() };
             Ok(mount::Plan::new(Source::Directories, options).prepare(self.privilege)?)
         };
         match from {

@@ -10,7 +10,6 @@ use super::evaluate::{CopyStep, Evaluation, PROXIES, Step};
 use super::ignore::Ignore;
 use super::parse::{BuildMount, Instruction, MountKind, Stage};
 use super::tree::Tree;
-use crate::fuse;
 use crate::image::{Digest, Instant};
 use crate::mount::{self, Source};
 use crate::store::{Assembly, Container, Image, NewContainer};
@@ -100,7 +99,7 @@ impl<'w, 'b> Work<'w, 'b> {
 
     fn image_tree(&self, image: &Image) -> Result<Tree> {
         let source = Source::Image { store: self.build.store, image };
-        let plan = mount::Plan::new(source, fuse::Options::default());
+        let plan = mount::Plan::new(source, mount::Options::default());
         Ok(Tree { union: plan.prepare(self.build.privilege)?.open()?, ignore: Ignore::default() })
     }
 

@@ -117,7 +117,8 @@ fn prepare(mut plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Op
     }
     let identity = resolve(root.root(), &plan.process.user, &plan.security.group_add)?;
     let terminal = match plan.process.terminal {
-        true => Some(terminal(&plan, &root, identity.uid, channel)?),
+        // A virtual user is root to the terminal.
+        true => Some(terminal(&plan, &root, if plan.virtual_ids { 0 } else { identity.uid }, channel)?),
         false => None,
     };
     let workdir = &plan.process.workdir;
@@ -139,6 +140,7 @@ fn prepare(mut plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Op
         identity,
         may_set_groups,
         mapped,
+        virtual_ids: plan.virtual_ids,
         terminal,
         input,
     }))

@@ -14,6 +14,7 @@ use super::isolation::Security;
 use super::launch::BEFORE_COMMAND;
 use super::resources::Resources;
 use super::spec::{DEFAULT_PATH, Process};
+use super::virtual_ids;
 use crate::sys::process::{self, Stream};
 use crate::sys::{Capabilities, Channel, Dir, Errno, Kind, Root, pty, seccomp, signal};
 
@@ -33,6 +34,8 @@ pub(super) struct Command {
     pub(super) may_set_groups: bool,
     /// How many users and groups this user namespace maps.
     pub(super) mapped: (u64, u64),
+    /// Whether the process outside passes a listener on to the supervisor of virtual ids.
+    pub(super) virtual_ids: bool,
     pub(super) terminal: Option<OwnedFd>,
     /// Replaces standard input.
     pub(super) input: Option<File>,
@@ -56,19 +59,25 @@ impl Command {
         self.resources.set_ulimits()?;
         self.security.check_additions()?;
         self.capabilities.bound().doing("bound the capabilities")?;
+        let virtual_ids = self.virtual_ids && virtual_ids::hand_over(outside, self.capabilities)?;
         // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
         // that every usable profile allows.
         if !self.security.no_new_privileges {
             self.filter_calls()?;
         }
         let Identity { uid, gid, ref groups, .. } = self.identity;
-        let groups = self.may_set_groups.then_some(groups.as_slice());
+        let groups = (self.may_set_groups || virtual_ids).then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
             Err(Errno::INVAL) => {
                 let (users, groups) = self.mapped;
                 return Err(LaunchError::Unmapped { uid, gid, users, groups });
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
+        }
+        if virtual_ids && uid != 0 {
+            // The kernel does this to whoever leaves root. To the kernel, a virtual user is still root.
+            Capabilities::NONE.bound().doing("bound the capabilities")?;
+            Capabilities::NONE.keep().doing("drop capabilities")?;
         }
         self.capabilities.keep().doing("drop capabilities")?;
         if self.security.no_new_privileges {

@@ -289,6 +289,7 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
         identity,
         may_set_groups,
         mapped,
+        virtual_ids: false,
         terminal,
         input,
     }))

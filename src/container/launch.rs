@@ -9,6 +9,8 @@ use super::error::{Doing, LaunchError};
 use super::network::Linked;
 use super::plan::{Input, Plan};
 use super::relay::Relay;
+use super::virtual_ids::VirtualIds;
+use crate::mount::Direct;
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, ProcessId, Status, Stream};
 use crate::sys::signal::Messages;
@@ -27,6 +29,8 @@ pub struct Launched {
     has_runtime: bool,
     /// Ends with this value.
     link: Option<Linked>,
+    /// For [`Plan::virtual_ids`].
+    virtual_ids: Option<VirtualIds>,
 }
 
 impl Launched {
@@ -41,8 +45,8 @@ impl Launched {
         let messages = Messages::receive().doing("receive signals")?;
         let input = plan.input;
         let has_runtime = plan.runtime().is_some();
-        let First { child, channel, cgroup, link } = first_process(plan, Streams::default())?;
-        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime, link })
+        let First { child, channel, cgroup, link, virtual_ids } = first_process(plan, Streams::default())?;
+        Ok(Launched { child, _cgroup: cgroup, channel, messages, input, has_runtime, link, virtual_ids })
     }
 
     /// The container's first process, as this process's PID namespace numbers it; `None` if it has been killed.
@@ -64,6 +68,15 @@ impl Launched {
         }
     }
 
+    /// Records in `mount`, the container's root, which owners its processes give to files. To be called before
+    /// [`run`](Self::run); the process must not fork from now on.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn record_owners_in(&mut self, mount: &Direct) -> Result<(), LaunchError> {
+        self.virtual_ids.as_mut().map_or(Ok(()), |ids| ids.record_in(mount))
+    }
+
     /// Lets the first process continue and relays until it ends. The root must be served by now, and the network
     /// [connected](Self::connected).
     ///
@@ -72,7 +85,7 @@ impl Launched {
     pub fn run(self) -> Result<Status, LaunchError> {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         let _ = self.channel.send(child::GO, None);
-        Relay::new(&self.child, &self.messages, self.channel, self.input).run()?;
+        Relay::new(&self.child, &self.messages, self.channel, self.input, self.virtual_ids.as_ref()).run()?;
         end(self.child)
     }
 }
@@ -126,6 +139,8 @@ pub(super) struct First {
     pub(super) cgroup: OwnedCgroup,
     /// What connects its network; ends with this value.
     pub(super) link: Option<Linked>,
+    /// For [`Plan::virtual_ids`].
+    pub(super) virtual_ids: Option<VirtualIds>,
 }
 
 /// Makes the container's cgroup and its first process, and starts to connect its network. This process must have one
@@ -134,6 +149,7 @@ pub(super) fn first_process(mut plan: Plan, streams: Streams) -> Result<First, L
     let link = plan.link.take();
     let namespaces = child::namespaces(&plan.isolation);
     let cgroup = OwnedCgroup::new(&Request::of(&plan))?;
+    let virtual_ids = plan.virtual_ids.then(VirtualIds::start).transpose()?;
     let work = |channel| match streams.take() {
         Ok(()) => child::run(plan, &cgroup, channel),
         Err(_) => child::FAILED,
@@ -141,7 +157,7 @@ pub(super) fn first_process(mut plan: Plan, streams: Streams) -> Result<First, L
     let spawned = process::spawn_connected_in(namespaces, cgroup.unified(), work);
     let (child, channel) = spawned.doing("make the container's namespaces")?;
     match link.map(|link| link.start(child.id())).transpose() {
-        Ok(link) => Ok(First { child, channel, cgroup, link }),
+        Ok(link) => Ok(First { child, channel, cgroup, link, virtual_ids }),
         Err(error) => {
             give_up(child, channel);
             Err(error)

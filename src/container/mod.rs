@@ -44,6 +44,7 @@ mod spec;
 mod state;
 mod sweep;
 mod top;
+mod virtual_ids;
 
 pub use account::{Identity, UnknownAccount, UserSpec};
 pub use attach::{Attach, DetachKeys, Left, NoKeys};

@@ -20,6 +20,8 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    /// Whether processes may become users that the user namespace lacks, and give files to them.
+    pub virtual_ids: bool,
     pub resources: Resources,
     /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
     pub id: Option<String>,

@@ -7,6 +7,7 @@ use super::attach::DetachKeys;
 use super::child::{CONSOLE, PROCESS};
 use super::error::{Doing, LaunchError};
 use super::plan::Input;
+use super::virtual_ids::{LISTENER, VirtualIds};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Child;
 use crate::sys::pty::{self, RawInput};
@@ -33,6 +34,7 @@ pub(super) struct Relay<'a> {
     channel: Option<Channel>,
     input: Input,
     terminal: Option<Terminal>,
+    virtual_ids: Option<&'a VirtualIds>,
     /// The keys that detach, for a process that can go on without a client.
     detach: Option<DetachKeys>,
     detached: bool,
@@ -68,7 +70,13 @@ enum Source {
 }
 
 impl<'a> Relay<'a> {
-    pub(super) fn new(child: &'a Child, messages: &'a Messages, channel: Channel, input: Input) -> Relay<'a> {
+    pub(super) fn new(
+        child: &'a Child,
+        messages: &'a Messages,
+        channel: Channel,
+        input: Input,
+        virtual_ids: Option<&'a VirtualIds>,
+    ) -> Relay<'a> {
         Relay {
             child,
             messages,
@@ -77,6 +85,7 @@ impl<'a> Relay<'a> {
             terminal: None,
             detach: None,
             detached: false,
+            virtual_ids,
             failure: None,
         }
     }
@@ -91,7 +100,17 @@ impl<'a> Relay<'a> {
     ) -> std::result::Result<Relay<'a>, Errno> {
         let terminal = master.map(|master| Terminal::new(master, input)).transpose()?;
         let (detach, detached) = (Some(detach), false);
-        Ok(Relay { child, messages, channel: None, input, terminal, detach, detached, failure: None })
+        Ok(Relay {
+            child,
+            messages,
+            channel: None,
+            input,
+            terminal,
+            detach,
+            detached,
+            virtual_ids: None,
+            failure: None,
+        })
     }
 
     /// Relays until the process has ended, or until the keys that detach were typed: returns then our end of the terminal.
@@ -200,6 +219,9 @@ impl<'a> Relay<'a> {
                 self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
             }
             Some((message, _)) if message == PROCESS => {}
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids.map_or(Ok(()), |ids| ids.supervise(&listener)).doing("supervise the container")?;
+            }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
                 self.failure = Some(serde_json::from_slice(&message).unwrap_or_else(garbled));

@@ -22,11 +22,17 @@ pub enum RunError {
 ///
 /// # Errors
 /// The command could not start, or the mount failed. The command's own failure is a [`Status`].
-pub fn run(files: &mount::Prepared, plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
+pub fn run(
+    files: &mount::Prepared,
+    mut plan: Plan,
+    started: impl FnOnce(Option<ProcessId>),
+) -> Result<Status, RunError> {
     let at = plan.root.clone();
+    plan.virtual_ids &= files.has_one_owner();
     let launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
-    let status = launched.connected().and_then(|launched| {
+    let status = launched.connected().and_then(|mut launched| {
+        launched.record_owners_in(served.direct())?;
         started(launched.process());
         launched.run()
     });

@@ -50,6 +50,8 @@ pub struct Settings {
     pub network: NetworkSettings,
     pub mounts: Mounts,
     pub security: Security,
+    /// Whether a container with one id gets no other ids.
+    pub no_virtual_ids: bool,
     pub resources: Resources,
     /// The OCI runtime that makes the container; `None`: our own launcher.
     pub runtime: Option<PathBuf>,
@@ -84,6 +86,7 @@ impl Settings {
             process,
             isolation,
             security: self.security.clone(),
+            virtual_ids: !self.no_virtual_ids && self.runtime.is_none(),
             resources: self.resources.clone(),
             id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },

@@ -118,7 +118,11 @@ impl<'a> Plan<'a> {
     /// The options or the layers are unusable.
     pub fn prepare(&self, privilege: Privilege) -> Result<Prepared, Error> {
         self.check()?;
-        Ok(Prepared { spec: self.spec(privilege)?, options: self.decided_options() })
+        Ok(Prepared {
+            spec: self.spec(privilege)?,
+            options: self.decided_options(),
+            one_owner: privilege == Privilege::Single,
+        })
     }
 
     fn mount(&self, at: &Path, ids: Option<&IdPrograms>, inherited: Option<&Inherited>) -> Result<Live, Error> {
@@ -241,6 +245,7 @@ impl<'a> Plan<'a> {
 pub struct Prepared {
     spec: Spec,
     options: Options,
+    one_owner: bool,
 }
 
 impl Prepared {
@@ -250,6 +255,11 @@ impl Prepared {
     /// A layer cannot be used.
     pub fn open(&self) -> Result<Union, Error> {
         Ok(Union::open(&self.spec)?)
+    }
+
+    /// Whether all files are shown as root's, because this process has no other user.
+    pub fn has_one_owner(&self) -> bool {
+        self.one_owner
     }
 
     /// Mounts at `at` in this process's mount namespace, and serves it in a thread. The process must not fork from now

@@ -13,9 +13,11 @@
 //! Knows nothing of stores, mounts or containers.
 
 mod error;
+mod modes;
 mod subordinate;
 
 pub use error::Error;
+pub use modes::{Attempt, Mode, modes};
 pub use subordinate::IdPrograms;
 
 use subordinate::Maps;
@@ -69,14 +71,18 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     if privilege != Privilege::Ordinary {
         return Ok(privilege);
     }
+    enter_single()?;
+    Ok(Privilege::Single)
+}
+
+fn enter_single() -> Result<(), Error> {
     let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     let enter = || -> Result<(), Errno> {
         namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT))?;
         namespace::map_single(uid, gid)?;
         namespace::keep_mounts_inside()
     };
-    enter().map_err(Error::refused)?;
-    Ok(Privilege::Single)
+    enter().map_err(Error::refused)
 }
 
 /// For a process that runs a container beside another one, in the user namespace of `process`, so that it has rights over

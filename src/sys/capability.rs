@@ -39,6 +39,9 @@ impl Capabilities {
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
+    /// What it takes to look at another process and at the files that it names.
+    pub const LOOK_AT_PROCESSES: Capabilities =
+        Capabilities(CapabilitySet::SYS_PTRACE.union(CapabilitySet::SYS_CHROOT).union(CapabilitySet::DAC_OVERRIDE));
     /// `CAP_NET_RAW`: reading and sending packets of any kind on every visible interface.
     pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
 

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod birth;
+mod caller;
 mod capability;
 mod channel;
 mod console_socket;
@@ -50,6 +51,7 @@ mod stat;
 pub mod xattr;
 
 pub use birth::birth_time;
+pub use caller::{Caller, Proc, Start};
 pub use capability::{Capabilities, is_root_of_host, obey_quotas};
 pub use channel::Channel;
 pub use console_socket::ConsoleSocket;

@@ -375,6 +375,14 @@ pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
 }
 
+/// Undoes [`hide`], for a child of a hidden process.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn show() -> Result<()> {
+    rps::set_dumpable_behavior(rps::DumpableBehavior::Dumpable)
+}
+
 /// Programs that this process executes later gain no privileges by set-id bits or file capabilities.
 ///
 /// # Errors
@@ -436,6 +444,14 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
 /// # Errors
 /// As `close_range(2)`.
 pub fn close_all_but(kept: impl AsFd) -> Result<()> {
+    close_all_except(&[kept.as_fd()])
+}
+
+/// As [`close_all_but`], with several descriptors to keep.
+///
+/// # Errors
+/// As `close_range(2)`.
+pub fn close_all_except(kept: &[BorrowedFd<'_>]) -> Result<()> {
     let close = |first: libc::c_uint, last: libc::c_uint| -> Result<()> {
         if first > last {
             return Ok(());
@@ -445,9 +461,14 @@ pub fn close_all_but(kept: impl AsFd) -> Result<()> {
         let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         if status == 0 { Ok(()) } else { Err(last_error()) }
     };
-    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
-    close(FIRST_BESIDE_STREAMS, kept.saturating_sub(1))?;
-    close(kept.saturating_add(1).max(FIRST_BESIDE_STREAMS), libc::c_uint::MAX)
+    let mut kept: Vec<libc::c_uint> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = FIRST_BESIDE_STREAMS;
+    for number in kept {
+        close(first, number.saturating_sub(1))?;
+        first = number.saturating_add(1).max(FIRST_BESIDE_STREAMS);
+    }
+    close(first, libc::c_uint::MAX)
 }
 
 /// Makes the next [`execute`] close every descriptor from `first` on.

@@ -24,4 +24,5 @@ mod terminal;
 mod top;
 mod trace;
 mod users;
+mod virtual_ids;
 mod volumes;

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::network;
 use super::options::{
-    EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, ResourceArgs, RuntimeArgs, SecurityArgs, VolumeArgs,
+    EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, OwnerArgs, ResourceArgs, RuntimeArgs, SecurityArgs, VolumeArgs,
 };
 use crate::cli::exit::Misuse;
 use crate::cli::ids;
@@ -64,6 +64,8 @@ pub(in crate::cli) struct CreateArgs {
     network: NetworkArgs,
     #[command(flatten)]
     security: SecurityArgs,
+    #[command(flatten)]
+    owners: OwnerArgs,
     #[command(flatten)]
     resources: ResourceArgs,
     #[command(flatten)]
@@ -119,6 +121,7 @@ impl CreateArgs {
             network: self.network.network()?,
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
+            no_virtual_ids: self.owners.no_virtual_ids(),
             resources: self.resources.resources()?,
             runtime: self.runtime.program()?,
         })
@@ -156,16 +159,21 @@ impl CreateArgs {
     }
 }
 
+/// What the user of `--chroot` has to know.
+const CHROOT_ALONE: &str = "--chroot changes the root directory only: the container shares this host's processes, \
+                            network and mounts, and its root may do to them what root may";
+
 /// Enters the namespaces that this process needs to serve the container of the store at `store`.
 ///
 /// # Errors
 /// This user may not run containers here.
 pub(super) fn enter(settings: &Settings, store: &Path) -> Result<Privilege> {
     if settings.chroot {
-        return match sys::effective_uid() {
-            0 => Ok(Privilege::Root),
-            _ => bail!("--chroot needs root"),
-        };
+        if sys::effective_uid() != 0 {
+            bail!("--chroot needs root");
+        }
+        eprintln!("overfuse: {CHROOT_ALONE}");
+        return Ok(Privilege::Root);
     }
     if let Some(privilege) = network::enter_users(settings, store)? {
         return Ok(privilege);

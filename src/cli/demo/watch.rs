@@ -69,6 +69,7 @@ impl Run<'_> {
                 runtime: None,
             }),
             security: Security::default(),
+            virtual_ids: false,
             resources: Resources::default(),
             id: None,
             input: Input::Nothing,

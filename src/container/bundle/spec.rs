@@ -55,6 +55,7 @@ pub(super) fn spec(
         input: Input::Attached | Input::Nothing,
         window,
         link: _,
+        virtual_ids: _,
     } = plan;
     // The runtime's rules for devices are those of the launcher where it has a device cgroup.
     let nodes = if matches!(runner, Runner::Root) { Nodes::Limited } else { Nodes::Unlimited };

@@ -13,6 +13,7 @@ pub use capability::{CapabilityError, CapabilityName};
 pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
 pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
+pub(super) use seccomp::{HandOver, When, call_number, handing_over};
 
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,6 @@ use crate::container::plan::Plan;
 use crate::container::serve::RunError;
 use crate::container::settings::Settings;
 use crate::container::spec::SpecError;
-use crate::fuse;
 use crate::mount::{self, Prepared, Source};
 use crate::privilege::Privilege;
 use crate::store::{Container, Image, InUse, Store};
@@ -31,7 +30,7 @@ impl Job {
     pub(super) fn files(&self) -> Result<Prepared, Failure> {
         let Job { store, image, container, settings, privilege, .. } = self;
         let source = Source::Container { store, image, container, made_now: false };
-        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        let options = mount::Options { source: Some(container.name.clone()), ..mount::Options::default() };
         let lowest = if settings.chroot { None } else { Some(skeleton(container.dir())?) };
         Ok(mount::Plan { lowest, ..mount::Plan::new(source, options) }.prepare(*privilege)?)
     }

@@ -185,7 +185,8 @@ impl Monitor {
         process::set_umask(0o022);
         self.limit.restore();
         let files = self.job.files()?;
-        let plan = self.job.plan(self.window)?;
+        let mut plan = self.job.plan(self.window)?;
+        plan.virtual_ids &= files.has_one_owner();
         let at = plan.root.clone();
         let mut run = Run::new(plan, self.job.settings.interactive)?;
         let served = files.serve(&at)?;
@@ -196,6 +197,7 @@ impl Monitor {
             process::wait_to_be_alone();
             return Err(error.into());
         }
+        run.record_owners_in(served.direct())?;
         *state = State {
             status: Status::Running,
             process: run.process(),

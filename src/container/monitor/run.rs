@@ -11,6 +11,8 @@ use crate::container::launch::{First, Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
 use crate::container::network::Linked;
 use crate::container::plan::Plan;
+use crate::container::virtual_ids::{LISTENER, VirtualIds};
+use crate::mount::Direct;
 use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
 use crate::sys::{Channel, Errno, Pipe, signal};
@@ -37,6 +39,7 @@ pub(super) struct Run {
     input: Option<OwnedFd>,
     outputs: Vec<Output>,
     failure: Option<LaunchError>,
+    virtual_ids: Option<VirtualIds>,
     buffer: Vec<u8>,
 }
 
@@ -78,7 +81,7 @@ impl Run {
                 input = Some(pipe.write);
             }
         }
-        let First { child, channel, cgroup, link } = first_process(plan, streams)?;
+        let First { child, channel, cgroup, link, virtual_ids } = first_process(plan, streams)?;
         Ok(Run {
             process: if has_runtime { None } else { ProcessId::of(child.id()) },
             container: None,
@@ -91,6 +94,7 @@ impl Run {
             input,
             outputs,
             failure: None,
+            virtual_ids,
             buffer: vec![0; 1 + OUTPUT_MAX],
         })
     }
@@ -98,6 +102,12 @@ impl Run {
     /// Waits until the container's network can be used.
     pub(super) fn connected(&mut self) -> Result<()> {
         self.link.as_mut().map_or(Ok(()), Linked::ready)
+    }
+
+    /// Records in `mount`, the container's root, which owners its processes give to files. To be called before
+    /// [`go`](Self::go).
+    pub(super) fn record_owners_in(&mut self, mount: &Direct) -> Result<()> {
+        self.virtual_ids.as_mut().map_or(Ok(()), |ids| ids.record_in(mount))
     }
 
     /// Lets the first process continue. The root must be served and the network connected by now.
@@ -154,6 +164,12 @@ impl Run {
             Some((message, Some(process))) if message == PROCESS => {
                 self.process = ProcessId::of_descriptor(&process);
                 self.container = Some(process);
+            }
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids
+                    .as_ref()
+                    .map_or(Ok(()), |ids| ids.supervise(&listener))
+                    .doing("supervise the container")?;
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use zerocopy::IntoBytes;
+
 use crate::fuse::idle::IdlePolling;
 use crate::fuse::stats::Counters;
 use crate::fuse::wire::abi::{self, InHeader, OutHeader};
@@ -11,7 +13,7 @@ use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::FOR_EVER;
 use crate::fuse::wire::opcode::Opcode;
 use crate::fuse::wire::request::Request;
-use crate::sys::{Errno, FuseDevice, IdKind, IdMaps, Result, credentials};
+use crate::sys::{Errno, FuseDevice, IdKind, IdMaps, Name, Result, credentials};
 use crate::union::{NodeId, Owner, Remove, Union};
 
 use super::opens::Opens;
@@ -199,6 +201,19 @@ impl Server {
         let _ = self.device.send(&header.with(&notice));
     }
 
+    /// Makes the kernel look a name up again, and list its directory again. Must not be called by a thread that answers
+    /// requests: it waits for programs that change the directory or list it, and these wait for answers.
+    pub(in crate::fuse) fn forget_name(&self, dir: NodeId, name: Name<'_>) {
+        let bytes = name.as_bytes();
+        let notice = abi::NotifyInvalEntryOut { parent: dir.0, namelen: bytes.len() as u32, flags: 0 };
+        let header = OutHeader::before(size_of_val(&notice) + bytes.len() + 1, abi::NOTIFY_INVAL_ENTRY, 0);
+        // Errors mean that the kernel has forgotten the name or the directory.
+        let _ = self.device.send(&[header.as_bytes(), notice.as_bytes(), bytes, b"\0"].concat());
+        let notice = abi::NotifyInvalInodeOut { ino: dir.0, off: 0, len: 0 };
+        let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
+        let _ = self.device.send(&header.with(&notice));
+    }
+
     /// Removes set-id bits before the content or the owner of a file changes. The kernel is told to ask for the
     /// attributes again, because not every answer carries them.
     pub(in crate::fuse) fn drop_set_id(&self, id: NodeId, by: &Request<'_>) -> Result<()> {
@@ -226,8 +241,6 @@ fn name_in(opcode: Opcode, mut request: Request<'_>) -> Option<&OsStr> {
 
 #[cfg(test)]
 mod tests {
-    use zerocopy::IntoBytes;
-
     use super::*;
 
     #[test]
