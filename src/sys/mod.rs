@@ -40,6 +40,7 @@ mod path_fd;
 mod pipe;
 pub mod poll;
 pub mod process;
+mod process_id;
 pub mod pty;
 mod remove;
 mod root;

@@ -1,3 +1,5 @@
+//! The grammar by tables: what is accepted, and what each error says.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Dockerfile, String> {
