@@ -9,7 +9,7 @@ use oci_spec::image::{Descriptor, ImageConfiguration};
 use super::error::{Result, StoreError, io_at, list};
 use super::lock::Lock;
 use super::{Store, container_names};
-use crate::image::{Digest, Index, Instant, MediaKind, Reference, name_of};
+use crate::image::{Digest, INTERMEDIATE, Index, Instant, MediaKind, Reference, name_of};
 
 /// An image that the store holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,12 @@ impl Image {
     /// The name that lists and messages show: the first name, or else the beginning of the ID.
     pub fn display_name(&self) -> String {
         self.names.first().map_or_else(|| self.id.short(), Reference::to_string)
+    }
+
+    /// Whether it is only a step of a build on the way to another image.
+    pub fn is_intermediate(&self) -> bool {
+        let annotations = self.manifest.annotations().as_ref();
+        self.names.is_empty() && annotations.is_some_and(|all| all.contains_key(INTERMEDIATE))
     }
 
     /// When it was built; `None` if the configuration does not tell.

@@ -80,7 +80,7 @@ fn df_counts_a_shared_layer_once() {
     let other = verbose.lines().find(|line| line.starts_with("other")).unwrap();
     assert!(other.contains("9B") && other.contains("6B") && other.contains("3B") && other.ends_with('0'), "{other}");
     assert!(verbose.contains("web") && verbose.contains("Containers space usage:"), "{verbose}");
-    assert!(desk.prints("system df").starts_with("TYPE         TOTAL   ACTIVE   SIZE"));
+    assert!(desk.prints("system df").starts_with("TYPE            TOTAL   ACTIVE   SIZE"));
 }
 
 #[test]

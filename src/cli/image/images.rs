@@ -20,7 +20,7 @@ pub(in crate::cli) struct ImagesArgs {
     /// Only images of this name, perhaps with a tag; `*` and `?` stand for any text and any character
     #[arg(value_name = "NAME[:TAG]")]
     name: Option<String>,
-    /// Show intermediate images too; this store has none, so that all images are shown anyway
+    /// Show the images of the steps of builds too
     #[arg(long, short)]
     all: bool,
     /// Print only the IDs
@@ -63,7 +63,7 @@ pub(in crate::cli) fn run(global: &Global, args: &ImagesArgs) -> Result<Exit> {
             true => vec![None],
             false => names.into_iter().map(Some).collect(),
         };
-        if shown.is_empty() || !selection.fits(image) {
+        if shown.is_empty() || (image.is_intermediate() && !args.all) || !selection.fits(image) {
             continue;
         }
         let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 Example:
   overfuse image prune --all --force --filter until=240h")]
 pub(in crate::cli) struct PruneArgs {
-    /// Images with names too, if no container is made of them
+    /// Images with names too, if no container is made of them, and all steps of builds, which are then done again
     #[arg(long, short)]
     all: bool,
     /// Do not ask
@@ -42,7 +42,8 @@ pub(in crate::cli) fn run(global: &Global, args: &PruneArgs) -> Result<Exit> {
     let mut exit = Exit::Success;
     let (mut told, mut bytes) = (String::new(), 0u64);
     for image in store.images()? {
-        if used.contains(&image.id) || (!all && !image.names.is_empty()) || !selection.fits(&image) {
+        let kept = !all && (!image.names.is_empty() || image.is_intermediate());
+        if used.contains(&image.id) || kept || !selection.fits(&image) {
             continue;
         }
         let sizes: BTreeMap<_, _> = image.layers.iter().map(|layer| (*layer, store.layer_bytes(layer))).collect();
@@ -60,6 +61,9 @@ pub(in crate::cli) fn run(global: &Global, args: &PruneArgs) -> Result<Exit> {
                 exit = Exit::Failure;
             }
         }
+    }
+    if all {
+        store.forget_cache()?;
     }
     if !told.is_empty() {
         output::print(&format!("Deleted Images:\n{told}\n"))?;

@@ -54,7 +54,7 @@ impl Selection {
     /// Whether the image fits all filters but those about its names.
     pub(super) fn fits(&self, image: &Image) -> bool {
         let created = image.created().unwrap_or(Instant::EPOCH);
-        let is_dangling = image.names.is_empty();
+        let is_dangling = image.names.is_empty() && !image.is_intermediate();
         self.dangling.is_none_or(|wanted| wanted == is_dangling)
             && (self.names.is_empty() || !is_dangling)
             && self.before.is_none_or(|before| created < before)
