@@ -18,6 +18,7 @@
 //! | [`store`] | blobs, unpacked layers, images and containers on disk | `image`, `tar`, `layer`, `sys` |
 //! | [`mount`] | makes a live mount from directories, an image or a container, and runs the process that serves it | `store`, `fuse`, `union`, `layer`, `privilege`, `image`, `sys` |
 //! | [`container`] | runs a process in its own root directory: its rights, and its exit status | `mount`, `store`, `tar`, `image`, `privilege`, `sys` |
+//! | [`build`] | builds images from Dockerfiles | `container`, `mount`, `store`, `union`, `privilege`, `tar`, `image`, `layer`, `sys` |
 //! | [`trace`] | reports which files of an image were read, and how much of the whole image that is | `union`, `layer`, `sys` |
 //! | [`mod@bench`] | measures union filesystems side by side: workloads, subjects, reports and their pages | `mount`, `fuse`, `union`, `layer`, `sys` |
 //! | [`cli`] | the command line: the only module that prints or reads the environment | all |
@@ -94,6 +95,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod bench;
+pub mod build;
 pub mod cli;
 pub mod container;
 pub mod fuse;

@@ -1,11 +1,9 @@
 //! `overfuse completion`: prints the completion script of a shell.
 
-use std::io;
-
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, Exit, Global};
+use super::{Exit, Global, output};
 
 /// Print a script that completes overfuse's commands in a shell
 #[derive(Debug, Args)]
@@ -19,6 +17,9 @@ pub(super) struct CompletionArgs {
 }
 
 pub(super) fn run(_global: &Global, args: &CompletionArgs) -> anyhow::Result<Exit> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "overfuse", &mut io::stdout());
+    // Written to memory first: clap_complete panics when the reader of a pipe is gone.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::command(), "overfuse", &mut script);
+    output::print(&String::from_utf8(script)?)?;
     Ok(Exit::Success)
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use regex_lite::Regex;
 
+use crate::container::log::{MomentError, moment};
 use crate::image::Instant;
 
 /// One `--filter`.
@@ -90,9 +91,7 @@ impl Filters {
     /// # Errors
     /// It is no time.
     pub(super) fn until(&self, now: Instant) -> Result<Option<Instant>> {
-        let times = self.values("until").iter().map(|text| {
-            time(text, now).with_context(|| format!("filter until={text}: expected a duration such as 24h, or a time"))
-        });
+        let times = self.values("until").iter().map(|text| time(text, now).context("filter until"));
         Ok(times.collect::<Result<Vec<_>>>()?.into_iter().min())
     }
 
@@ -110,40 +109,12 @@ impl Filters {
     }
 }
 
-/// A time: `10m`, `1h30m` (before now), seconds since 1970, or a date with parts of a time.
-fn time(text: &str, now: Instant) -> Option<Instant> {
-    if let Some(seconds) = duration(text) {
-        return now.before(seconds);
-    }
-    if let Ok(seconds) = text.split('.').next().unwrap_or_default().parse::<i64>() {
-        return Instant::from_seconds(seconds);
-    }
+/// A time as `logs` takes it, or a date with parts of a time.
+fn time(text: &str, now: Instant) -> Result<Instant, MomentError> {
     let zone = if text.ends_with(['Z', 'z']) { "" } else { "Z" };
-    let completed = ["", zone, &format!(":00{zone}"), &format!(":00:00{zone}"), &format!("T00:00:00{zone}")];
-    completed.into_iter().find_map(|end| format!("{text}{end}").parse().ok())
-}
-
-/// The seconds of a duration in Go's form.
-fn duration(text: &str) -> Option<u64> {
-    let mut rest = text;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |next| digits + next);
-        let seconds = match &rest[digits..unit] {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        total += rest[..digits].parse::<f64>().ok()? * seconds;
-        rest = &rest[unit..];
-    }
-    let known = total.is_finite() && !text.is_empty() && total < 1e12;
-    known.then_some(total as u64)
+    let ends = [zone, &format!(":00{zone}"), &format!(":00:00{zone}"), &format!("T00:00:00{zone}")];
+    let completed = || ends.into_iter().find_map(|end| format!("{text}{end}").parse().ok());
+    moment(text, now).or_else(|error| completed().ok_or(error))
 }
 
 #[cfg(test)]
@@ -190,7 +161,6 @@ mod tests {
             ("1h30m", Some("2024-01-01T22:30:00Z")),
             ("0s", Some("2024-01-02T00:00:00Z")),
             ("1704067200", Some("2024-01-01T00:00:00Z")),
-            ("1704067200.5", Some("2024-01-01T00:00:00Z")),
             ("2024-01-01", Some("2024-01-01T00:00:00Z")),
             ("2024-01-01T10:20", Some("2024-01-01T10:20:00Z")),
             ("2024-01-01T10:20:30", Some("2024-01-01T10:20:30Z")),
@@ -201,7 +171,7 @@ mod tests {
             ("tomorrow", None),
             ("99999999999999h", None),
         ] {
-            assert_eq!(time(text, now), expected.map(|text| text.parse().unwrap()), "{text}");
+            assert_eq!(time(text, now).ok(), expected.map(|text| text.parse().unwrap()), "{text}");
         }
     }
 }

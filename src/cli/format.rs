@@ -75,7 +75,7 @@ impl Row {
         self
     }
 
-    fn cell(&self, field: &str) -> String {
+    pub(super) fn cell(&self, field: &str) -> String {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 }

@@ -25,6 +25,7 @@ mod system;
 mod template;
 mod umount;
 mod usage;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,6 +73,8 @@ commands! {
         Container(GroupArgs<container::Group>) => group,
         /// Manage images
         Image(GroupArgs<image::Group>) => group,
+        /// Manage volumes
+        Volume(GroupArgs<volume::Group>) => group,
         #[command(flatten)]
         SystemBoth(system::Both) => system::Both::run,
         #[command(flatten)]
@@ -88,6 +91,7 @@ commands! {
 commands! {
     /// Commands about mounts.
     enum Mounts {
+        Bundle(container::bundle::BundleArgs) => container::bundle::run,
         Mount(mount::MountArgs) => mount::run,
         Umount(umount::UmountArgs) => umount::run,
     }

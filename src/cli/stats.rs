@@ -1,29 +1,74 @@
-//! `overfuse stats`: prints a mount's counters of requests, system calls and threads.
+//! `overfuse stats`: what containers use, or a mount's counters of requests, system calls and threads.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
+use super::container::usage;
+use super::format::{self, Format};
 use super::output::{self, Table};
-use super::{Exit, Global};
+use super::{Exit, Global, root};
 use crate::fuse;
 
-/// Show how many requests the kernel sent to a mount, and how many system calls and threads these took
+/// Show what containers use, or how many requests the kernel sent to a mount
+///
+/// Of a container: CPU time, memory, network, block I/O and processes, every second until interrupted. Of a mount: how many
+/// requests came, and how many system calls and threads these took.
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
-    /// Print one JSON object
+    /// Show containers that do not run, too
+    #[arg(short, long)]
+    all: bool,
+    /// Print once and end
+    #[arg(long)]
+    no_stream: bool,
+    /// Do not shorten IDs
+    #[arg(long)]
+    no_trunc: bool,
+    #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
+    format: Format,
+    /// Of a mount: print one JSON object
     #[arg(long)]
     json: bool,
-    /// The mount point
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    /// Containers, or one mount point [default: all containers that run]
+    ///
+    /// A path with a slash is a mount point, as is a directory whose name no container has.
+    #[arg(value_name = "CONTAINER|DIR")]
+    names: Vec<String>,
 }
 
-pub(super) fn run(_global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
-    let stats = fuse::stats(&args.dir).with_context(|| format!("{}", args.dir.display()))?;
+pub(super) fn run(global: &Global, args: &StatsArgs) -> anyhow::Result<Exit> {
+    if let [name] = &args.names[..]
+        && (args.json || is_mount(global, name))
+    {
+        return of_mount(Path::new(name), args.json);
+    }
     if args.json {
+        bail!("--json is for one mount; for containers, there is --format json");
+    }
+    let options = usage::Options {
+        names: &args.names,
+        all: args.all,
+        no_stream: args.no_stream,
+        no_trunc: args.no_trunc,
+        format: args.format.clone(),
+        screen: io::stdout().is_terminal(),
+    };
+    usage::run(global, &options)
+}
+
+/// Whether a name is meant as a mount point.
+fn is_mount(global: &Global, name: &str) -> bool {
+    let is_container = || root::open_to_read(global).is_ok_and(|store| store.container(name).is_ok());
+    name.contains('/') || (Path::new(name).exists() && !is_container())
+}
+
+fn of_mount(dir: &Path, as_json: bool) -> anyhow::Result<Exit> {
+    let stats = fuse::stats(dir).with_context(|| format!("{}", dir.display()))?;
+    if as_json {
         output::print(&format!("{}\n", serde_json::to_string(&stats)?))?;
         return Ok(Exit::Success);
     }

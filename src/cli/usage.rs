@@ -41,10 +41,10 @@ fn mistake(error: &clap::Error, args: &[String], root: &Command) -> (String, Exi
             let name = text(error, ContextKind::InvalidSubcommand);
             (unknown_command(&name, command, &path), Exit::Failure)
         }
-        ErrorKind::MissingSubcommand => (format!("{path} needs a command"), Exit::Failure),
+        ErrorKind::MissingSubcommand => (format!("{path:?} needs a command"), Exit::Failure),
         ErrorKind::MissingRequiredArgument => {
             let missing = text(error, ContextKind::InvalidArg);
-            (format!("{path} needs {missing}"), Exit::Failure)
+            (format!("{path:?} needs {missing}"), Exit::Failure)
         }
         ErrorKind::ArgumentConflict => {
             let (one, other) = (text(error, ContextKind::InvalidArg), text(error, ContextKind::PriorArg));
@@ -61,7 +61,7 @@ fn mistake(error: &clap::Error, args: &[String], root: &Command) -> (String, Exi
 /// A flag that the command does not have, or an argument too many.
 fn unknown_argument(given: &str, args: &[String], command: &Command, path: &str) -> (String, Exit) {
     if !given.starts_with('-') {
-        return (format!("{path} takes no argument {given:?} here"), Exit::Failure);
+        return (format!("{path:?} takes no argument {given:?} here"), Exit::Failure);
     }
     // clap reports one letter of `-name`.
     let typed = args.iter().find(|arg| is_cluster_with(arg, given));
@@ -148,8 +148,11 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 /// The one of `names` that is most like `typed`, if one is like it enough.
 pub(super) fn nearest<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let most = (typed.chars().count() / 3).clamp(1, 3);
-    let near = names.into_iter().map(|name| (strsim::damerau_levenshtein(typed, name), name));
-    near.filter(|(distance, name)| *distance <= most && *distance < name.len()).min().map(|(_, name)| name.into())
+    // Of two that are equally near, the one of the same length: a wrong letter is more likely than a missing one.
+    let near = names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name.len().abs_diff(typed.len()), name));
+    near.filter(|(distance, _, name)| *distance <= most && *distance < name.len()).min().map(|(.., name)| name.into())
 }
 
 fn did_you_mean(meant: Option<String>) -> String {
@@ -176,10 +179,11 @@ mod tests {
                 "\"mont\" is not an overfuse command: did you mean mount? (see 'overfuse --help')",
                 Exit::Failure,
             ),
+            ("rum", "\"rum\" is not an overfuse command: did you mean run? (see 'overfuse --help')", Exit::Failure),
             ("xyzzy", "\"xyzzy\" is not an overfuse command (see 'overfuse --help')", Exit::Failure),
             (
-                "container prun",
-                "\"prun\" is not a command of overfuse container: did you mean run? (see 'overfuse container --help')",
+                "container lss",
+                "\"lss\" is not a command of overfuse container: did you mean ls? (see 'overfuse container --help')",
                 Exit::Failure,
             ),
             ("--rot x ps", "unknown flag --rot: did you mean --root? (see 'overfuse --help')", Exit::Usage),
@@ -192,8 +196,8 @@ mod tests {
             ("run --nmae x i", "unknown flag --nmae: did you mean --name? (see 'overfuse run --help')", Exit::Usage),
             ("run -name x i", "unknown flag -name: did you mean --name? (see 'overfuse run --help')", Exit::Usage),
             ("container ls -z", "unknown flag -z (see 'overfuse container ls --help')", Exit::Usage),
-            ("umount", "overfuse umount needs <DIR>... (see 'overfuse umount --help')", Exit::Failure),
-            ("diff a b", "overfuse diff takes no argument \"b\" here (see 'overfuse diff --help')", Exit::Failure),
+            ("umount", "\"overfuse umount\" needs <DIR>... (see 'overfuse umount --help')", Exit::Failure),
+            ("diff a b", "\"overfuse diff\" takes no argument \"b\" here (see 'overfuse diff --help')", Exit::Failure),
             ("run --name", "--name needs a value (see 'overfuse run --help')", Exit::Usage),
             ("load --platform x y", "--platform cannot be \"x\"", Exit::Usage),
             ("commit c App", "IMAGE cannot be \"App\"", Exit::Failure),

@@ -86,6 +86,21 @@ fn number(text: &str) -> Result<Option<u32>, UnknownAccount> {
 }
 
 impl Identity {
+    /// The same with further groups: names of `group`, the text of `/etc/group`, or numbers.
+    ///
+    /// # Errors
+    /// As [`UserSpec::resolve`].
+    pub fn with_groups(mut self, more: &[String], group: &str) -> Result<Identity, UnknownAccount> {
+        for name in more {
+            let named = || groups(group).find(|g| g.name == name).map(|g| g.gid);
+            let gid = number(name)?.or_else(named).ok_or_else(|| UnknownAccount::Group(name.clone()))?;
+            if !self.groups.contains(&gid) {
+                self.groups.push(gid);
+            }
+        }
+        self.checked()
+    }
+
     fn checked(self) -> Result<Identity, UnknownAccount> {
         let mut ids = [self.uid, self.gid].into_iter().chain(self.groups.iter().copied());
         match ids.find(|&id| id > ID_MAX) {
@@ -179,6 +194,15 @@ mod tests {
             let spec = UserSpec::parse(text).unwrap();
             assert_eq!(spec.resolve(PASSWD, GROUP), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn further_groups_are_added_once() {
+        let app = || identity(1000, 100, &[29], "/");
+        let with = |more: &[&str]| app().with_groups(&more.iter().map(|&name| name.into()).collect::<Vec<_>>(), GROUP);
+        assert_eq!(with(&["video", "29", "7"]), Ok(identity(1000, 100, &[29, 44, 7], "/")));
+        assert_eq!(with(&["gone"]), Err(UnknownAccount::Group("gone".into())));
+        assert_eq!(with(&["4294967295"]), Err(UnknownAccount::OutOfRange(4_294_967_295)));
     }
 
     #[test]

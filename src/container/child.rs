@@ -9,13 +9,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::account::{Identity, UserSpec};
+use super::cgroup::OwnedCgroup;
 use super::command::Command;
 use super::error::{Doing, LaunchError};
 use super::init;
-use super::isolation::Security;
+use super::isolation::Nodes;
 use super::mounts;
-use super::plan::{First, Input, Isolation, Network, Plan, Sandbox};
+use super::network::{self, Attachment};
+use super::plan::{First, Input, Isolation, Plan, Sandbox};
 use super::rootfs::{self, Rootfs};
+use super::runtime;
 use crate::sys::pty::{self, Pair};
 use crate::sys::{
     Channel, Detached, Dir, Errno, Kind, Name, Namespaces, Reach, Refuse, Root, keyring, namespace, process,
@@ -26,6 +29,8 @@ type Result<T> = std::result::Result<T, LaunchError>;
 /// The messages besides errors: the launcher sends that the root is served, the child sends its terminal.
 pub(super) const GO: &[u8] = b"go";
 pub(super) const CONSOLE: &[u8] = b"console";
+/// With a descriptor of the container's first process, when that is not this child.
+pub(super) const PROCESS: &[u8] = b"process";
 
 /// The exit status of a process that never became the command. The launcher uses the error from the channel instead.
 pub(super) const FAILED: i32 = 125;
@@ -33,23 +38,32 @@ pub(super) const FAILED: i32 = 125;
 /// At most this many bytes of an image's `/etc/passwd` or `/etc/group` are read.
 const ACCOUNTS_MAX: u64 = 16 << 20;
 
-/// The namespaces that the process starts in. It makes its mount namespace later, when its root is mounted.
+/// The namespaces that the process starts in. It makes its mount namespace later, when its root is mounted, and its cgroup
+/// namespace, when it has joined the cgroup that is to be the root there.
 pub(super) fn namespaces(isolation: &Isolation) -> Namespaces {
-    let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS).and(Namespaces::CGROUP);
+    let all = Namespaces::PID.and(Namespaces::IPC).and(Namespaces::UTS);
     match isolation {
         Isolation::Chroot => Namespaces::empty(),
-        Isolation::Namespaces(Sandbox { network: Network::Host, .. }) => all,
-        Isolation::Namespaces(Sandbox { network: Network::None, .. }) => all.and(Namespaces::NET),
+        // The runtime makes the others.
+        Isolation::Namespaces(Sandbox { runtime: Some(_), .. }) => Namespaces::PID,
+        Isolation::Namespaces(Sandbox { network: Attachment::Host | Attachment::Joined(_), .. }) => all,
+        Isolation::Namespaces(Sandbox { network: Attachment::None | Attachment::Private, .. }) => {
+            all.and(Namespaces::NET)
+        }
     }
 }
 
 /// Runs the process. Returns its exit status if it does not become the command.
-pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
+pub(super) fn run(plan: Plan, cgroup: &OwnedCgroup, channel: Channel) -> i32 {
+    if let Isolation::Namespaces(Sandbox { runtime: Some(runtime), .. }) = &plan.isolation {
+        let runtime = runtime.clone();
+        return runtime::run(plan, runtime, channel);
+    }
     let first = match &plan.isolation {
         Isolation::Namespaces(sandbox) => sandbox.first,
         Isolation::Chroot => First::Command,
     };
-    let command = match prepare(plan, &channel) {
+    let command = match prepare(plan, cgroup, &channel) {
         Ok(Some(command)) => command,
         Ok(None) => return FAILED,
         Err(error) => return report(&channel, &error),
@@ -60,7 +74,7 @@ pub(super) fn run(plan: Plan, channel: Channel) -> i32 {
     }
 }
 
-fn report(channel: &Channel, error: &LaunchError) -> i32 {
+pub(super) fn report(channel: &Channel, error: &LaunchError) -> i32 {
     let message = serde_json::to_vec(error).unwrap_or_else(|e| e.to_string().into_bytes());
     // Ignores the error: it only means that the launcher is gone.
     let _ = channel.send(&message, None);
@@ -68,11 +82,16 @@ fn report(channel: &Channel, error: &LaunchError) -> i32 {
 }
 
 /// `None` when the launcher is gone or closed the channel before the root was served.
-fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
+fn prepare(mut plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Option<Command>> {
     process::die_with_parent().doing("tie the container to this process")?;
+    if let Isolation::Namespaces(sandbox) = &mut plan.isolation {
+        network::enter(&mut sandbox.network)?;
+    }
     // An inherited descriptor of a host directory would give the container access to the host.
     process::close_all_but(channel).doing("close the descriptors of others")?;
     keyring::join_new_session().doing("begin a keyring")?;
+    cgroup.cgroup().join_v1()?;
+    plan.resources.set_oom_score()?;
     if channel.receive().doing("wait for the root")?.is_none() {
         return Ok(None);
     }
@@ -83,7 +102,7 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     let mapped = namespace::mapped_ids().doing("read /proc/self/uid_map")?;
 
     let root = match &plan.isolation {
-        Isolation::Namespaces(sandbox) => Place::Pivot(enter(&plan.root, sandbox, &plan.security)?),
+        Isolation::Namespaces(sandbox) => Place::Pivot(enter(&plan, sandbox)?),
         Isolation::Chroot => {
             let root = Dir::open_host(&plan.root).doing(format!("open {}", plan.root.display()))?;
             if !plan.security.allows_nodes() {
@@ -93,15 +112,20 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
             Place::Chroot(Root::from(root))
         }
     };
-    let identity = resolve(root.root(), &plan.process.user)?;
+    if !may_set_groups && !plan.security.group_add.is_empty() {
+        return Err(LaunchError::NoGroups);
+    }
+    let identity = resolve(root.root(), &plan.process.user, &plan.security.group_add)?;
     let terminal = match plan.process.terminal {
-        true => Some(terminal(&plan, &root, identity.uid, channel)?),
+        // A virtual user is root to the terminal.
+        true => Some(terminal(&plan, &root, if plan.virtual_ids { 0 } else { identity.uid }, channel)?),
         false => None,
     };
     let workdir = &plan.process.workdir;
     let workdir = root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
     root.switch(&plan.isolation)?;
-    let capabilities = plan.security.capabilities(&plan.isolation);
+    let nodes = if cgroup.limits_devices() { Nodes::Limited } else { Nodes::Unlimited };
+    let capabilities = plan.security.capabilities(&plan.isolation, nodes)?;
 
     let input = match (&terminal, plan.input) {
         (None, Input::Nothing) => Some(null),
@@ -110,11 +134,13 @@ fn prepare(plan: Plan, channel: &Channel) -> Result<Option<Command>> {
     Ok(Some(Command {
         capabilities,
         security: plan.security,
+        resources: plan.resources,
         process: plan.process,
         workdir,
         identity,
         may_set_groups,
         mapped,
+        virtual_ids: plan.virtual_ids,
         terminal,
         input,
     }))
@@ -153,21 +179,23 @@ impl Place {
     }
 }
 
-fn enter(path: &Path, sandbox: &Sandbox, security: &Security) -> Result<Rootfs> {
-    namespace::enter_new(Namespaces::MOUNT).doing("make a mount namespace")?;
-    let opened = mounts::open(sandbox, security)?;
+fn enter(plan: &Plan, sandbox: &Sandbox) -> Result<Rootfs> {
+    namespace::enter_new(Namespaces::MOUNT.and(Namespaces::CGROUP)).doing("make a mount and a cgroup namespace")?;
+    let opened = mounts::open(sandbox, &plan.security)?;
     namespace::make_mounts_private().doing("make mounts private")?;
     namespace::set_host_name(&sandbox.hostname).doing(format!("set the host name {:?}", sandbox.hostname))?;
-    if sandbox.network == Network::None {
-        namespace::loopback_up().doing("switch the loopback interface on")?;
+    if let Some(domain) = &sandbox.domain {
+        namespace::set_domain_name(domain).doing(format!("set the domain name {domain:?}"))?;
     }
-    rootfs::assemble(path, sandbox, &opened, security)
+    plan.resources.set_sysctls(sandbox)?;
+    rootfs::assemble(&plan.root, sandbox, &opened, &plan.security)
 }
 
-fn resolve(root: &Root, user: &UserSpec) -> Result<Identity> {
+/// The user by the image's own files, and groups in addition.
+pub(super) fn resolve(root: &Root, user: &UserSpec, more_groups: &[String]) -> Result<Identity> {
     let passwd = accounts(root, "/etc/passwd")?;
     let group = accounts(root, "/etc/group")?;
-    Ok(user.resolve(&passwd, &group)?)
+    Ok(user.resolve(&passwd, &group)?.with_groups(more_groups, &group)?)
 }
 
 /// The text of a file of the image; empty where there is no such file.

@@ -1,5 +1,6 @@
 //! Turns a process inside the finished container into the command: sets streams, capabilities and user, then executes.
 
+use std::cell::Cell;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -10,9 +11,12 @@ use std::path::Path;
 use super::account::Identity;
 use super::error::{Absent, Doing, LaunchError};
 use super::isolation::Security;
+use super::launch::BEFORE_COMMAND;
+use super::resources::Resources;
 use super::spec::{DEFAULT_PATH, Process};
+use super::virtual_ids;
 use crate::sys::process::{self, Stream};
-use crate::sys::{Capabilities, Channel, Dir, Errno, pty, seccomp, signal};
+use crate::sys::{Capabilities, Channel, Dir, Errno, Kind, Root, pty, seccomp, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -25,10 +29,13 @@ pub(super) struct Command {
     pub(super) identity: Identity,
     pub(super) capabilities: Capabilities,
     pub(super) security: Security,
+    pub(super) resources: Resources,
     /// False in a user namespace that an ordinary user made without subordinate ids.
     pub(super) may_set_groups: bool,
     /// How many users and groups this user namespace maps.
     pub(super) mapped: (u64, u64),
+    /// Whether the process outside passes a listener on to the supervisor of virtual ids.
+    pub(super) virtual_ids: bool,
     pub(super) terminal: Option<OwnedFd>,
     /// Replaces standard input.
     pub(super) input: Option<File>,
@@ -49,20 +56,28 @@ impl Command {
         signal::reset_all().doing("reset signals")?;
         process::enter_dir(&self.workdir).doing(format!("change to {}", self.process.workdir.display()))?;
 
+        self.resources.set_ulimits()?;
+        self.security.check_additions()?;
         self.capabilities.bound().doing("bound the capabilities")?;
+        let virtual_ids = self.virtual_ids && virtual_ids::hand_over(outside, self.capabilities)?;
         // Installing a filter without no_new_privs needs a capability that the steps below drop. They use only calls
         // that every usable profile allows.
         if !self.security.no_new_privileges {
             self.filter_calls()?;
         }
         let Identity { uid, gid, ref groups, .. } = self.identity;
-        let groups = self.may_set_groups.then_some(groups.as_slice());
+        let groups = (self.may_set_groups || virtual_ids).then_some(groups.as_slice());
         match process::become_user(uid, gid, groups) {
             Err(Errno::INVAL) => {
                 let (users, groups) = self.mapped;
                 return Err(LaunchError::Unmapped { uid, gid, users, groups });
             }
             other => other.doing(format!("become user {uid}, group {gid}"))?,
+        }
+        if virtual_ids && uid != 0 {
+            // The kernel does this to whoever leaves root. To the kernel, a virtual user is still root.
+            Capabilities::NONE.bound().doing("bound the capabilities")?;
+            Capabilities::NONE.keep().doing("drop capabilities")?;
         }
         self.capabilities.keep().doing("drop capabilities")?;
         if self.security.no_new_privileges {
@@ -84,6 +99,7 @@ impl Command {
     }
 
     fn filter_calls(&self) -> Result<()> {
+        process::set_name(BEFORE_COMMAND);
         for filter in self.security.filter().filters(self.capabilities)? {
             seccomp::install(&filter).doing("filter system calls")?;
         }
@@ -165,6 +181,24 @@ fn search(program: &OsStr, path: &OsStr, execute: impl Fn(&Path) -> Errno) -> La
         }
     }
     refused.map_or_else(|| absent(Absent::InPath), cannot)
+}
+
+/// Why `args` cannot run in `root`, before any volume is mounted there; `None` if the program is there and executable.
+pub(super) fn missing(root: &Root, args: &[OsString], path: Option<&OsStr>) -> Option<LaunchError> {
+    const EXECUTE: u32 = 0o111;
+    let program = args.first()?;
+    let found = Cell::new(false);
+    let error = search(program, path.unwrap_or(OsStr::new(DEFAULT_PATH)), |file| {
+        match root.open_path(file).and_then(|file| file.stat()) {
+            Ok(stat) if stat.kind == Kind::Regular && stat.perm & EXECUTE != 0 => {
+                found.set(true);
+                Errno::NOEXEC
+            }
+            Ok(_) => Errno::ACCESS,
+            Err(errno) => errno,
+        }
+    });
+    if found.get() { None } else { Some(error) }
 }
 
 #[cfg(test)]

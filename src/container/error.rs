@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::account::UnknownAccount;
+use super::cgroup::CgroupError;
 use super::isolation::FilterError;
+use super::network::NetworkError;
 use crate::store::StoreError;
 use crate::sys::Errno;
 
@@ -27,7 +29,21 @@ pub enum LaunchError {
     )]
     Unmapped { uid: u32, gid: u32, users: u64, groups: u64 },
     #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(
+        "the capability MKNOD needs a cgroup that limits devices, and none can be made here: the container could open any disk"
+    )]
+    NodesUnlimited,
+    #[error("--group-add needs subordinate ids: without them, no process of this user sets its groups")]
+    NoGroups,
+    #[error("{0} cannot be added: overfuse itself does not have it here")]
+    CapabilityMissing(String),
+    #[error("the sysctl {0:?} belongs to a namespace of the host, which this container uses")]
+    HostSysctl(String),
     #[error("{} is not a device", .0.display())]
     NoDevice(PathBuf),
     #[error("{0}")]
@@ -45,6 +61,19 @@ pub enum LaunchError {
         program: OsString,
         #[serde(with = "number")]
         errno: Errno,
+    },
+    #[error(
+        "the container's command did not start (status {0}): the seccomp profile forbids a system call that starting needs, \
+         such as execve, sendmsg or exit_group"
+    )]
+    Filtered(u8),
+    /// The OCI runtime refused.
+    #[error("{}: {said}", program.display())]
+    Runtime {
+        /// The runtime.
+        program: PathBuf,
+        /// Its error message.
+        said: String,
     },
     #[error("the container's first process sent an unreadable message: {0}")]
     Garbled(String),
@@ -97,16 +126,17 @@ impl<T> Doing<T> for std::io::Result<T> {
     }
 }
 
-mod number {
+/// Sends an error number as a number.
+pub(super) mod number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::sys::Errno;
 
-    pub(super) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::container) fn serialize<S: Serializer>(errno: &Errno, to: S) -> Result<S::Ok, S::Error> {
         errno.raw_os_error().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
+    pub(in crate::container) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Errno, D::Error> {
         i32::deserialize(from).map(Errno::from_raw_os_error)
     }
 }

@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Doing, LaunchError};
 use super::mounts::Mount;
-use super::plan::Network;
-
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-    fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+use super::network::Names;
 
 /// Directories and files that a container's mounts need.
 const MOUNT_POINTS: [(&str, &[&str]); 4] =
@@ -40,26 +37,25 @@ pub fn skeleton(dir: &Path) -> Result<PathBuf, LaunchError> {
     Ok(layer)
 }
 
-/// Writes the container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` into `dir`, and returns them as mounts.
-/// The last two are copies of the host's files; without a network, `/etc/hosts` has the standard local names only.
+/// The container's `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`, as mounts: written into `dir`, or another
+/// container's.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(super) fn name_files(dir: &Path, hostname: &str, network: Network) -> Result<Vec<Mount>, LaunchError> {
-    let of_host = |path: &str| fs::read(path).ok();
-    let hosts = match network {
-        Network::Host => of_host("/etc/hosts"),
-        Network::None => None,
+pub(super) fn name_files(dir: &Path, hostname: &str, names: &Names) -> Result<Vec<Mount>, LaunchError> {
+    let mount = |source: PathBuf, name: &str| Mount::bind(source, Path::new("/etc").join(name));
+    let (hosts, resolv_conf) = match names {
+        Names::Of(other) => {
+            let shared = ["hostname", "hosts", "resolv.conf"].map(|name| mount(other.dir().join(name), name));
+            return Ok(shared.into());
+        }
+        Names::Own { hosts, resolv_conf } => (hosts, resolv_conf),
     };
-    let files = [
-        ("hostname", format!("{hostname}\n").into_bytes()),
-        ("hosts", hosts.unwrap_or_else(|| HOSTS.as_bytes().to_vec())),
-        ("resolv.conf", of_host("/etc/resolv.conf").unwrap_or_default()),
-    ];
-    let write = |(name, content): (&str, Vec<u8>)| {
+    let write = |(name, content): (&str, &str)| {
         let source = dir.join(name);
         fs::write(&source, content).doing(format!("write {}", source.display()))?;
-        Ok(Mount::bind(source, Path::new("/etc").join(name)))
+        Ok(mount(source, name))
     };
-    files.into_iter().map(write).collect()
+    let hostname = format!("{hostname}\n");
+    [("hostname", hostname.as_str()), ("hosts", hosts), ("resolv.conf", resolv_conf)].into_iter().map(write).collect()
 }

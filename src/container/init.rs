@@ -3,6 +3,7 @@
 //! Keeps the capabilities that the command drops, so that no process in the container can trace it, or reach through it
 //! the overfuse program file on the host.
 
+use super::launch::BEFORE_COMMAND;
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::{self, Child, Status};
 use crate::sys::signal::{self, Messages};
@@ -32,8 +33,14 @@ fn attend(messages: &Messages, command: &Child) -> Result<Status, Errno> {
                 command.signal(signal)?;
                 continue;
             }
+            // Not known any more once it is reaped.
+            let never_started = command.name().is_some_and(|name| name.as_bytes() == BEFORE_COMMAND.to_bytes());
             while let Some((pid, status)) = process::reap()? {
                 if pid == command.id() {
+                    if never_started {
+                        // The launcher looks at the name of this process.
+                        process::set_name(BEFORE_COMMAND);
+                    }
                     return Ok(status);
                 }
             }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::isolation::Security;
 use super::mounts::Mount;
+use super::network::{Attachment, Link};
+use super::resources::Resources;
 use super::spec::Process;
 use crate::store::Volume;
 use crate::sys::pty::WindowSize;
@@ -18,9 +20,26 @@ pub struct Plan {
     pub process: Process,
     pub isolation: Isolation,
     pub security: Security,
+    /// Whether processes may become users that the user namespace lacks, and give files to them.
+    pub virtual_ids: bool,
+    pub resources: Resources,
+    /// The container's ID, after which its cgroup is named; `None` for a container without a cgroup.
+    pub id: Option<String>,
     pub input: Input,
     /// The size that the container's terminal starts with.
     pub window: Option<WindowSize>,
+    /// What connects a private network.
+    pub link: Option<Link>,
+}
+
+impl Plan {
+    /// The OCI runtime that makes the container, if one does.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        match &self.isolation {
+            Isolation::Namespaces(sandbox) => sandbox.runtime.as_ref(),
+            Isolation::Chroot => None,
+        }
+    }
 }
 
 /// How the container is separated from the host.
@@ -35,7 +54,8 @@ pub enum Isolation {
 #[derive(Debug)]
 pub struct Sandbox {
     pub hostname: String,
-    pub network: Network,
+    pub domain: Option<String>,
+    pub network: Attachment,
     /// Access to the root mount. Does not apply to other mounts, `/dev` and `/dev/shm`.
     pub root: Access,
     pub mounts: Vec<Mount>,
@@ -44,6 +64,19 @@ pub struct Sandbox {
     /// The size of `/dev/shm` in bytes; `None`: 64 MiB.
     pub shm_size: Option<u64>,
     pub first: First,
+    /// The program that makes the container instead of this launcher.
+    pub runtime: Option<Runtime>,
+}
+
+/// An OCI runtime, and what it needs to run one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// The program.
+    pub program: PathBuf,
+    /// A directory for the bundle and the runtime's own state. Nothing else may use it.
+    pub dir: PathBuf,
+    /// The container's ID.
+    pub id: String,
 }
 
 /// Which process is number 1.
@@ -53,15 +86,6 @@ pub enum First {
     Command,
     /// A small init of Overfuse, as with `docker run --init`: forwards signals and reaps orphans.
     Init,
-}
-
-/// The network that a container uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Network {
-    #[default]
-    Host,
-    /// Its own network namespace, with only the loopback interface.
-    None,
 }
 
 /// Whether a mount can be written to.

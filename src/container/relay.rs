@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::child::CONSOLE;
+use super::attach::DetachKeys;
+use super::child::{CONSOLE, PROCESS};
 use super::error::{Doing, LaunchError};
 use super::plan::Input;
+use super::virtual_ids::{LISTENER, VirtualIds};
 use crate::sys::poll::{self, Interest};
 use crate::sys::process::Child;
 use crate::sys::pty::{self, RawInput};
@@ -32,6 +34,10 @@ pub(super) struct Relay<'a> {
     channel: Option<Channel>,
     input: Input,
     terminal: Option<Terminal>,
+    virtual_ids: Option<&'a VirtualIds>,
+    /// The keys that detach, for a process that can go on without a client.
+    detach: Option<DetachKeys>,
+    detached: bool,
     failure: Option<LaunchError>,
 }
 
@@ -64,22 +70,82 @@ enum Source {
 }
 
 impl<'a> Relay<'a> {
-    pub(super) fn new(child: &'a Child, messages: &'a Messages, channel: Channel, input: Input) -> Relay<'a> {
-        Relay { child, messages, channel: Some(channel), input, terminal: None, failure: None }
+    pub(super) fn new(
+        child: &'a Child,
+        messages: &'a Messages,
+        channel: Channel,
+        input: Input,
+        virtual_ids: Option<&'a VirtualIds>,
+    ) -> Relay<'a> {
+        Relay {
+            child,
+            messages,
+            channel: Some(channel),
+            input,
+            terminal: None,
+            detach: None,
+            detached: false,
+            virtual_ids,
+            failure: None,
+        }
+    }
+
+    /// For a process that runs the command already, with our end of its terminal. The keys end the relay.
+    pub(super) fn of_running(
+        child: &'a Child,
+        messages: &'a Messages,
+        master: Option<OwnedFd>,
+        input: Input,
+        detach: DetachKeys,
+    ) -> std::result::Result<Relay<'a>, Errno> {
+        let terminal = master.map(|master| Terminal::new(master, input)).transpose()?;
+        let (detach, detached) = (Some(detach), false);
+        Ok(Relay {
+            child,
+            messages,
+            channel: None,
+            input,
+            terminal,
+            detach,
+            detached,
+            virtual_ids: None,
+            failure: None,
+        })
+    }
+
+    /// Relays until the process has ended, or until the keys that detach were typed: returns then our end of the terminal.
+    pub(super) fn run_or_detach(mut self) -> Result<Option<OwnedFd>> {
+        self.relay()?;
+        match (self.detached, self.terminal.take()) {
+            (true, Some(terminal)) => Ok(Some(terminal.master)),
+            (_, terminal) => {
+                self.terminal = terminal;
+                self.finish().map(|()| None)
+            }
+        }
     }
 
     /// Relays until the first process has ended. The caller must still wait for it.
     pub(super) fn run(mut self) -> Result<()> {
+        self.relay()?;
+        self.finish()
+    }
+
+    fn relay(&mut self) -> Result<()> {
         loop {
             let sources = self.ready().doing("wait for the container")?;
             // Reads everything that the process sent before handling its end.
             for &source in sources.iter().filter(|&&source| source != Source::Ended) {
                 self.attend(source)?;
             }
-            if sources.contains(&Source::Ended) {
-                break;
+            if sources.contains(&Source::Ended) || self.detached {
+                return Ok(());
             }
         }
+    }
+
+    /// Receives what the process left.
+    fn finish(mut self) -> Result<()> {
         while self.channel.is_some() {
             self.hear()?;
         }
@@ -119,7 +185,7 @@ impl<'a> Relay<'a> {
                 if let Some(terminal) = &mut self.terminal {
                     match source {
                         Source::Output => drop(terminal.show()),
-                        Source::Keys => terminal.listen(),
+                        Source::Keys => self.detached = terminal.listen(self.detach.as_mut()),
                         _ => terminal.type_keys(),
                     }
                 }
@@ -151,6 +217,10 @@ impl<'a> Relay<'a> {
             None => self.channel = None,
             Some((message, Some(master))) if message == CONSOLE => {
                 self.terminal = Some(Terminal::new(master, self.input).doing("use the container's terminal")?);
+            }
+            Some((message, _)) if message == PROCESS => {}
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids.map_or(Ok(()), |ids| ids.supervise(&listener)).doing("supervise the container")?;
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
@@ -200,11 +270,18 @@ impl Terminal {
         Shown::Some
     }
 
-    /// Copies from standard input to `keys`.
-    fn listen(&mut self) {
+    /// Copies from standard input to `keys`. Returns whether the keys that detach are among them.
+    fn listen(&mut self, detach: Option<&mut DetachKeys>) -> bool {
+        let mut detaches = false;
         let mut buffer = vec![0; BUFFER];
         match pty::read(io::stdin().as_fd(), &mut buffer) {
-            Ok(Some(got)) => self.keys.extend_from_slice(&buffer[..got]),
+            Ok(Some(got)) => {
+                let typed = &buffer[..got];
+                match detach {
+                    Some(detach) => detaches = detach.pass(typed, &mut self.keys),
+                    None => self.keys.extend_from_slice(typed),
+                }
+            }
             Err(Errno::AGAIN) => {}
             Ok(None) | Err(_) => {
                 self.listening = false;
@@ -212,6 +289,7 @@ impl Terminal {
             }
         }
         self.type_keys();
+        detaches
     }
 
     /// Copies from `keys` to the container.

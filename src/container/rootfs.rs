@@ -38,7 +38,7 @@ pub(super) fn assemble(path: &Path, sandbox: &Sandbox, opened: &[Opened<'_>], se
     let sys = sys(&root, security)?;
     let dev = devices::mount(&root, sandbox.shm_size)?;
     if !security.privileged {
-        masks::apply(&proc, &sys)?;
+        masks::apply(&proc, &sys, &security.masks)?;
     }
     for one in opened {
         mounts::attach(&root, one)?;
@@ -46,6 +46,7 @@ pub(super) fn assemble(path: &Path, sandbox: &Sandbox, opened: &[Opened<'_>], se
     for one in &security.devices {
         devices::give(&root, one)?;
     }
+    masks::apply_more(&root, &security.masks)?;
     Ok(Rootfs { root, dev })
 }
 
@@ -71,7 +72,8 @@ fn proc(root: &Root) -> Result<Root> {
 /// Mounts a new sysfs. An ordinary user may do that only with a network namespace of its own, so with the host's
 /// network the host's `/sys` is bind-mounted instead.
 fn sys(root: &Root, security: &Security) -> Result<Root> {
-    let refuse = if security.privileged { HARMLESS } else { HARMLESS.and(Refuse::WRITING) };
+    let is_open = security.privileged || !security.masks.keep_defaults();
+    let refuse = if is_open { HARMLESS } else { HARMLESS.and(Refuse::WRITING) };
     match Detached::new(c"sysfs", &[], refuse) {
         Err(Errno::PERM) => {
             let host = Detached::bind_host(Path::new("/sys")).doing("bind /sys")?;

@@ -22,12 +22,20 @@ pub enum RunError {
 ///
 /// # Errors
 /// The command could not start, or the mount failed. The command's own failure is a [`Status`].
-pub fn run(files: &mount::Prepared, plan: Plan, started: impl FnOnce(Option<ProcessId>)) -> Result<Status, RunError> {
+pub fn run(
+    files: &mount::Prepared,
+    mut plan: Plan,
+    started: impl FnOnce(Option<ProcessId>),
+) -> Result<Status, RunError> {
     let at = plan.root.clone();
+    plan.virtual_ids &= files.has_one_owner();
     let launched = Launched::new(plan)?;
     let served = files.serve(&at)?;
-    started(launched.process());
-    let status = launched.run();
+    let status = launched.connected().and_then(|mut launched| {
+        launched.record_owners_in(served.direct())?;
+        started(launched.process());
+        launched.run()
+    });
     // No process uses the mount any more, so this also writes back what the kernel still caches.
     let served = served.end();
     // An error of the container explains more than one of the mount.

@@ -4,6 +4,7 @@
 //! their default.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use oci_spec::image::Config;
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,13 @@ use super::error::LaunchError;
 use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
-use super::mounts::{MountKind, Mounts};
-use super::plan::{Access, First, Input, Isolation, Network, Plan, Sandbox};
+use super::mounts::{Mount, MountKind, Mounts};
+use super::network::{Link, Network, NetworkSettings, Planned, Programs};
+use super::plan::{Access, First, Input, Isolation, Plan, Runtime, Sandbox};
 use super::relay::host_window;
+use super::resources::Resources;
 use super::spec::{Process, SpecError, Wishes};
-use crate::store::{Container, StoreError};
+use crate::store::{Container, StoreError, Volume};
 use crate::sys::namespace;
 
 /// The name of the document.
@@ -33,7 +36,8 @@ pub struct Settings {
     /// Whether the container is removed when it ends.
     pub auto_remove: bool,
     pub life: Life,
-    /// `None`: this host's name with this host's network, else the container's ID.
+    /// `None`: this host's name with this host's network, else the container's ID. With another container's network: the
+    /// name of that container.
     pub hostname: Option<String>,
     /// The container's own labels; those of its image are added where labels are shown.
     pub labels: BTreeMap<String, String>,
@@ -43,9 +47,14 @@ pub struct Settings {
     pub read_only: bool,
     /// Whether the container only has another root directory, and no namespaces.
     pub chroot: bool,
-    pub network: Network,
+    pub network: NetworkSettings,
     pub mounts: Mounts,
     pub security: Security,
+    /// Whether a container with one id gets no other ids.
+    pub no_virtual_ids: bool,
+    pub resources: Resources,
+    /// The OCI runtime that makes the container; `None`: our own launcher.
+    pub runtime: Option<PathBuf>,
 }
 
 impl Settings {
@@ -65,52 +74,98 @@ impl Settings {
         Process::new(image, &self.wishes, &self.hostname(id))
     }
 
-    /// The plan of one run. Writes the files that it needs into the container's directory.
+    /// The plan of one run. Writes the files that it needs into the container's directory. `programs` are those that can
+    /// connect a private network.
     ///
     /// # Errors
-    /// A file cannot be written, or a volume is gone.
-    pub fn plan(&self, container: &Container, process: Process) -> Result<Plan, LaunchError> {
+    /// A file cannot be written, a volume is gone, or [`LaunchError::Network`].
+    pub fn plan(&self, container: &Container, process: Process, programs: &Programs) -> Result<Plan, LaunchError> {
+        let (isolation, link) = self.isolation(container, programs)?;
         Ok(Plan {
             root: container.merged(),
             process,
-            isolation: self.isolation(container)?,
+            isolation,
             security: self.security.clone(),
+            virtual_ids: !self.no_virtual_ids && self.runtime.is_none(),
+            resources: self.resources.clone(),
+            id: Some(container.id.clone()),
             input: if self.interactive { Input::Attached } else { Input::Nothing },
             window: host_window(),
+            link,
         })
     }
 
-    fn isolation(&self, container: &Container) -> Result<Isolation, LaunchError> {
+    fn isolation(&self, container: &Container, programs: &Programs) -> Result<(Isolation, Option<Link>), LaunchError> {
         if self.chroot {
-            return Ok(Isolation::Chroot);
+            return Ok((Isolation::Chroot, None));
         }
         let hostname = self.hostname(&container.id);
-        let mut mounts = name_files(container.dir(), &hostname, self.network)?;
+        let Planned { attachment, link, names } = self.network.plan(container, &hostname, programs)?;
+        let mut mounts = name_files(container.dir(), &hostname, &names)?;
         // A mount of the user replaces ours.
         mounts.retain(|ours| self.mounts.list.iter().all(|mount| mount.target != ours.target));
         mounts.extend(self.mounts.list.iter().cloned());
-        let names = mounts.iter().filter_map(|mount| match &mount.kind {
-            MountKind::Volume(volume) => volume.name.name(),
-            _ => None,
-        });
-        let volumes = names.map(|name| container.volume(name)).collect::<Result<_, _>>()?;
-        Ok(Isolation::Namespaces(Sandbox {
+        let volumes = volumes_of(&mounts, container)?;
+        let sandbox = Sandbox {
             hostname,
-            network: self.network,
+            domain: self.network.domain.clone(),
+            network: attachment,
             root: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
             mounts,
             volumes,
             shm_size: self.mounts.shm_size,
             first: if self.init { First::Init } else { First::Command },
-        }))
+            runtime: self.runtime.as_ref().map(|program| Runtime {
+                program: program.clone(),
+                dir: container.dir().join("runtime"),
+                id: container.id.clone(),
+            }),
+        };
+        Ok((Isolation::Namespaces(sandbox), link))
+    }
+
+    /// The isolation for rights alone: without names and volumes.
+    pub(super) fn shape(&self) -> Isolation {
+        if self.chroot { Isolation::Chroot } else { Isolation::Namespaces(self.bare()) }
+    }
+
+    /// The mounts whose files outlive a run, for a process that shows the files of a container that does not run.
+    pub(super) fn lasting_mounts(&self, container: &Container) -> Result<Sandbox, LaunchError> {
+        let lasting = self.mounts.list.iter().filter(|mount| !matches!(mount.kind, MountKind::Tmpfs(_)));
+        let mounts: Vec<_> = lasting.cloned().collect();
+        let volumes = volumes_of(&mounts, container)?;
+        Ok(Sandbox { mounts, volumes, ..self.bare() })
+    }
+
+    fn bare(&self) -> Sandbox {
+        Sandbox {
+            hostname: String::new(),
+            network: self.network.shape(),
+            domain: None,
+            root: Access::ReadWrite,
+            mounts: Vec::new(),
+            volumes: Vec::new(),
+            shm_size: None,
+            runtime: None,
+            first: First::Command,
+        }
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.
     pub fn hostname(&self, id: &str) -> String {
-        match (&self.hostname, self.network) {
+        match (&self.hostname, &self.network.network) {
             (Some(name), _) => name.clone(),
             (None, Network::Host) => namespace::host_name(),
-            (None, Network::None) => id.chars().take(12).collect(),
+            (None, _) => id.chars().take(12).collect(),
         }
     }
+}
+
+/// The volumes that the mounts name.
+fn volumes_of(mounts: &[Mount], container: &Container) -> Result<Vec<Volume>, LaunchError> {
+    let names = mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume(volume) => volume.name.name(),
+        _ => None,
+    });
+    Ok(names.map(|name| container.volume(name)).collect::<Result<_, _>>()?)
 }

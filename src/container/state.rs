@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Cgroup, CgroupError};
 use crate::image::Instant;
 use crate::store::{Container, StoreError};
 use crate::sys::process::ProcessId;
@@ -47,6 +48,8 @@ pub struct State {
     pub finished: Option<Instant>,
     /// Of the last run, once it has ended.
     pub exit_code: Option<u8>,
+    /// Whether the kernel killed a process of the last run because the container's memory was used up.
+    pub oom_killed: bool,
     /// Why the last run could not start.
     pub error: Option<String>,
     /// How often the restart policy has started it again since the user started it.
@@ -62,7 +65,24 @@ impl State {
         // The order matters: a run that ends in between has written its end before it unlocks.
         let in_use = container.is_in_use();
         let recorded: State = container.read_document(STATE)?.unwrap_or_default();
-        Ok(recorded.corrected(in_use))
+        Ok(recorded.corrected(in_use).paused(&container.id))
+    }
+
+    /// The cgroup of a container that runs.
+    ///
+    /// # Errors
+    /// [`CgroupError::None`] where it has none that this process can see.
+    pub fn cgroup(&self, container: &Container) -> Result<Cgroup, CgroupError> {
+        self.process.and_then(|process| Cgroup::of(&container.id, process)).ok_or(CgroupError::None)
+    }
+
+    /// Whoever freezes the processes records nothing: the kernel tells.
+    fn paused(self, id: &str) -> State {
+        let is_frozen = |process| Cgroup::of(id, process).is_some_and(|cgroup| cgroup.is_frozen());
+        match (self.status, self.process) {
+            (Status::Running, Some(process)) if is_frozen(process) => State { status: Status::Paused, ..self },
+            _ => self,
+        }
     }
 
     /// What the last run recorded. Only the holder of the container's lock may rely on it.

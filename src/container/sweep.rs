@@ -12,13 +12,13 @@ pub fn left_over(store: &Store) -> Result<Vec<Container>, StoreError> {
     Ok(store.containers()?.into_iter().filter(is_left_over).collect())
 }
 
-/// Removes them, and warns of those that cannot be removed.
+/// Removes them with their anonymous volumes, and warns of those that cannot be removed.
 ///
 /// # Errors
 /// As [`left_over`].
 pub fn sweep(store: &Store) -> Result<(), StoreError> {
     for container in left_over(store)? {
-        match store.remove_container(&container) {
+        match store.remove_container(&container).and_then(|()| store.remove_volumes_of(&container)) {
             // Another process is faster, or has just started it.
             Err(_) if !is_left_over(&container) => {}
             Err(error) => tracing::warn!(%error, name = container.name, "a container that ran with --rm is left"),

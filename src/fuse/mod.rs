@@ -21,6 +21,7 @@
 #![doc = include_str!("options.md")]
 #![doc = include_str!("fuser.md")]
 
+mod direct;
 mod idle;
 mod modes;
 mod ops;
@@ -30,6 +31,7 @@ mod stats;
 mod transport;
 mod wire;
 
+pub use direct::{Direct, NewDevice};
 pub use modes::{Idle, Io, IoUring, TocUse};
 pub use options::{OptionError, Options};
 pub use session::{MountError, RemountError, Session, remount, unmount};

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
-use crate::sys::{self, Errno, FuseDevice, FuseMount, RingsEnabled};
+use crate::sys::{self, Errno, FuseDevice, FuseMount, IdMaps, RingsEnabled};
 use crate::union::Union;
 
+use super::direct::Direct;
 use super::idle::IdlePolling;
 use super::ops::opens::Opens;
 use super::ops::pending_forgets::PendingForgets;
@@ -55,7 +56,7 @@ const THREADS_MOST: usize = 64;
 /// A live mount. Until [`serve`](Session::serve) is called, requests wait; dropping it unmounts.
 #[derive(Debug)]
 pub struct Session {
-    server: Option<Server>,
+    server: Option<Arc<Server>>,
     threads: Option<usize>,
     at: PathBuf,
     gave_up: AtomicBool,
@@ -109,6 +110,7 @@ impl Session {
         let server = Server {
             device,
             union: OnceLock::new(),
+            ids: OnceLock::new(),
             rings: agreed.rings,
             no_atime: options.no_atime,
             no_read_ahead: options.no_read_ahead,
@@ -120,12 +122,19 @@ impl Session {
             readdir_cache: ReaddirCache::default(),
             idle,
         };
-        Ok(Session { server: Some(server), threads: options.threads, at, gave_up: AtomicBool::new(false) })
+        Ok(Session { server: Some(Arc::new(server)), threads: options.threads, at, gave_up: AtomicBool::new(false) })
     }
 
     /// Sets the union that a reserved mount shows.
     pub fn attach(self, union: Union) -> Session {
+        self.attach_as(union, IdMaps::default())
+    }
+
+    /// As [`attach`](Self::attach), for a union whose numbers of users and groups are those inside `ids`. The mount
+    /// shows, and takes, the numbers outside.
+    pub fn attach_as(self, union: Union, ids: IdMaps) -> Session {
         if let Some(server) = &self.server {
+            let _ = server.ids.set(ids);
             // A second union would be dropped.
             let _ = server.union.set(union);
         }
@@ -135,6 +144,11 @@ impl Session {
     /// The mount point, canonical.
     pub fn at(&self) -> &Path {
         &self.at
+    }
+
+    /// A way to change the mount without the kernel.
+    pub fn direct(&self) -> Direct {
+        Direct::of(self.server.as_ref())
     }
 
     /// Answers requests until the mount is unmounted.

@@ -16,7 +16,7 @@ pub struct Digest([u8; 32]);
 
 impl Digest {
     #[cfg(test)]
-    pub(super) const ZERO: Digest = Digest([0; 32]);
+    pub(crate) const ZERO: Digest = Digest([0; 32]);
 
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {

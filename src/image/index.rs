@@ -9,6 +9,9 @@ use super::{Error, MediaKind, Platform, Reference, from_json, to_json};
 /// The annotation with the full name of an image, with registry and repository, as containerd and docker write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
+/// The annotation of an image that is only a step on the way to another one.
+pub const INTERMEDIATE: &str = "io.github.overfuse.intermediate";
+
 /// The image name in a descriptor's annotations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Named {

@@ -88,6 +88,14 @@ impl Manifest {
     /// # Errors
     /// None that a caller can cause.
     pub fn with_layer(&self, config: Blob, layer: Layer) -> Result<Manifest, Error> {
+        self.with(config, Some(layer))
+    }
+
+    /// As [`with_layer`](Self::with_layer), perhaps without a new layer.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn with(&self, config: Blob, layer: Option<Layer>) -> Result<Manifest, Error> {
         let mut document = self.document.clone();
         document.set_schema_version(oci::SCHEMA_VERSION).set_media_type(Some(oci::MediaType::ImageManifest));
         document.set_config(config.descriptor(oci::MediaType::ImageConfig)?);
@@ -95,7 +103,9 @@ impl Manifest {
             let kind = Compression::of_layer(layer.media_type())?.layer_type();
             layer.set_media_type(kind);
         }
-        document.layers_mut().push(layer.blob.descriptor(layer.compression.layer_type())?);
+        if let Some(layer) = layer {
+            document.layers_mut().push(layer.blob.descriptor(layer.compression.layer_type())?);
+        }
         Manifest::check(document)
     }
 

@@ -19,7 +19,7 @@ mod time;
 pub use change::Change;
 pub use config::{ImageConfig, NewLayer, platform_entry};
 pub use digest::{Digest, Hasher};
-pub use index::{Index, Named, candidates, name_of, named};
+pub use index::{INTERMEDIATE, Index, Named, candidates, name_of, named};
 pub use manifest::{Blob, Layer, Manifest};
 pub use media::{Compression, MediaKind};
 pub use platform::Platform;

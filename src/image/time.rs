@@ -21,14 +21,9 @@ impl Instant {
         Instant(Timestamp::now())
     }
 
-    /// The time `seconds` after 1970-01-01; `None` if it is too far away.
+    /// A time in whole seconds since 1970; `None` if it is out of range.
     pub fn from_seconds(seconds: i64) -> Option<Instant> {
         Timestamp::from_second(seconds).ok().map(Instant)
-    }
-
-    /// The time `seconds` earlier; `None` if it is too far away.
-    pub fn before(self, seconds: u64) -> Option<Instant> {
-        Instant::from_seconds(self.0.as_second().checked_sub_unsigned(seconds)?)
     }
 
     /// Whether this is a real time. Reproducible builders write 1970, and Go's zero time is in the year 1.

@@ -19,8 +19,12 @@ mod plan;
 mod served;
 mod unmount;
 
+pub use crate::fuse::Options;
 pub use error::Error;
+pub(crate) use error::one_line;
 pub use named::{Named, named};
-pub use plan::{Holder, Plan, Prepared, Source, options};
+pub use plan::{Holder, OwnersShown, Plan, Prepared, Source, options};
 pub use served::Served;
 pub use unmount::{UnmountError, unmount};
+
+pub use crate::fuse::{Direct, NewDevice};

@@ -10,8 +10,8 @@ use super::{Error, daemon};
 use crate::fuse::{OptionError, Options, Session, TocUse};
 use crate::privilege::{self, IdPrograms, Privilege};
 use crate::store::{Container, Held, Image, InUse, Store, StoreError};
-use crate::sys;
 use crate::sys::process::Inherited;
+use crate::sys::{self, IdMaps};
 use crate::union::{Owner, Spec, Tables, Trace, Union, UpperSpec};
 
 /// What a mount shows.
@@ -46,6 +46,19 @@ pub struct Plan<'a> {
     pub lowest: Option<PathBuf>,
     /// Records reads of the lower layers.
     pub trace: Option<Arc<Trace>>,
+    /// Which owners a user other than root sees.
+    pub owners: OwnersShown,
+}
+
+/// Which owners files show when a user other than root mounts an image or a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnersShown {
+    /// Those of the image. The kernel does not check permissions by them.
+    #[default]
+    Image,
+    /// Those that they have on the host in a container of this user: the container's root is the user. The kernel checks
+    /// permissions by them. Other ids of the container may use the mount if `/etc/fuse.conf` says `user_allow_other`.
+    Host,
 }
 
 /// Which process serves a mount.
@@ -81,7 +94,7 @@ pub fn options(texts: &[String]) -> Result<Options, OptionError> {
 impl<'a> Plan<'a> {
     /// A mount of `source` with `options`, without a lowest layer and without a trace.
     pub fn new(source: Source<'a>, options: Options) -> Plan<'a> {
-        Plan { source, options, lowest: None, trace: None }
+        Plan { source, options, lowest: None, trace: None, owners: OwnersShown::Image }
     }
 
     /// Mounts at `at`, in the mount namespace of this process's user. In the background, returns when the mount is
@@ -105,7 +118,11 @@ impl<'a> Plan<'a> {
     /// The options or the layers are unusable.
     pub fn prepare(&self, privilege: Privilege) -> Result<Prepared, Error> {
         self.check()?;
-        Ok(Prepared { spec: self.spec(privilege)?, options: self.decided_options() })
+        Ok(Prepared {
+            spec: self.spec(privilege)?,
+            options: self.decided_options(),
+            one_owner: privilege == Privilege::Single,
+        })
     }
 
     fn mount(&self, at: &Path, ids: Option<&IdPrograms>, inherited: Option<&Inherited>) -> Result<Live, Error> {
@@ -120,13 +137,25 @@ impl<'a> Plan<'a> {
         }
         // In the user namespace that maps the image's owners, this process can neither mount nor unmount in the user's
         // mount namespace. So it mounts before it enters, and a process that stays outside unmounts.
-        let session = Session::reserve(at, &options)?;
+        let (session, ids_shown) = match self.owners {
+            OwnersShown::Image => (Session::reserve(at, &options)?, IdMaps::default()),
+            OwnersShown::Host => {
+                let open = Options { allow_other: true, ..options.clone() };
+                let session = Session::reserve(at, &open).or_else(|_| Session::reserve(at, &options))?;
+                (session, privilege::ids_of_container(ids).1)
+            }
+        };
         let unmounter = Unmounter::outside(session.at().to_path_buf(), inherited)?;
         let opened = privilege::enter_to_serve(ids)
             .map_err(Error::from)
+            .map(|privilege| match (privilege, self.owners) {
+                // The container has one id only.
+                (Privilege::Ordinary, OwnersShown::Host) => Privilege::Single,
+                _ => privilege,
+            })
             .and_then(|privilege| Ok(Union::open(&self.spec(privilege)?)?));
         match opened {
-            Ok(union) => Live::new(session.attach(union), unmounter, locks),
+            Ok(union) => Live::new(session.attach_as(union, ids_shown), unmounter, locks),
             Err(error) => {
                 unmounter.unmount_or_warn();
                 Err(error)
@@ -162,7 +191,8 @@ impl<'a> Plan<'a> {
             // would refuse the user access to files that are the user's own on disk. So the kernel must not check.
             Source::Image { .. } | Source::Container { .. } => Options {
                 read_only: asked.read_only || matches!(self.source, Source::Image { .. }),
-                no_permission_checks: asked.no_permission_checks || sys::effective_uid() != 0,
+                no_permission_checks: asked.no_permission_checks
+                    || (sys::effective_uid() != 0 && self.owners == OwnersShown::Image),
                 ..asked
             },
         }
@@ -215,9 +245,23 @@ impl<'a> Plan<'a> {
 pub struct Prepared {
     spec: Spec,
     options: Options,
+    one_owner: bool,
 }
 
 impl Prepared {
+    /// Opens the union without a mount, for a caller that reads or changes its files itself.
+    ///
+    /// # Errors
+    /// A layer cannot be used.
+    pub fn open(&self) -> Result<Union, Error> {
+        Ok(Union::open(&self.spec)?)
+    }
+
+    /// Whether all files are shown as root's, because this process has no other user.
+    pub fn has_one_owner(&self) -> bool {
+        self.one_owner
+    }
+
     /// Mounts at `at` in this process's mount namespace, and serves it in a thread. The process must not fork from now
     /// on.
     ///

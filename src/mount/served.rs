@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use super::Error;
-use crate::fuse::{self, Session};
+use crate::fuse::{self, Direct, Session};
 use crate::sys::process;
 
 /// A live mount; dropping it unmounts.
 #[derive(Debug)]
 pub struct Served {
     at: PathBuf,
+    direct: Direct,
     server: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -20,9 +21,15 @@ impl Served {
         // Each request brings its own umask: that of this process must not change modes as well.
         process::set_umask(0);
         let at = session.at().to_path_buf();
+        let direct = session.direct();
         let serve = move || session.serve();
         let server = thread::Builder::new().name("fuse".into()).spawn(serve).map_err(Error::Serve)?;
-        Ok(Served { at, server: Some(server) })
+        Ok(Served { at, direct, server: Some(server) })
+    }
+
+    /// A way to change the mount without the kernel.
+    pub fn direct(&self) -> &Direct {
+        &self.direct
     }
 
     /// Unmounts. If no other process uses the mount, all data written to it has reached the upper layer on return.

@@ -15,6 +15,8 @@ pub enum Error {
         advice: &'static str,
         source: Errno,
     },
+    #[error("cannot enter the user namespace of another process: only its owner can")]
+    OtherUsers(#[source] Errno),
     #[error("cannot make a mount namespace")]
     MountNamespace(#[source] Errno),
     /// The helper process that sets the id maps could not be started, or communication with it failed.

@@ -13,15 +13,18 @@
 //! Knows nothing of stores, mounts or containers.
 
 mod error;
+mod modes;
 mod subordinate;
 
 pub use error::Error;
+pub use modes::{Attempt, Mode, modes};
 pub use subordinate::IdPrograms;
 
 use subordinate::Maps;
 
 use crate::sys::namespace;
-use crate::sys::{self, Errno, Namespaces};
+use crate::sys::process::ProcessId;
+use crate::sys::{self, Errno, IdMaps, Namespaces};
 
 /// Which file owners this process can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +71,35 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
     if privilege != Privilege::Ordinary {
         return Ok(privilege);
     }
+    enter_single()?;
+    Ok(Privilege::Single)
+}
+
+fn enter_single() -> Result<(), Error> {
     let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     let enter = || -> Result<(), Errno> {
         namespace::enter_new(Namespaces::USER.and(Namespaces::MOUNT))?;
         namespace::map_single(uid, gid)?;
         namespace::keep_mounts_inside()
     };
-    enter().map_err(Error::refused)?;
-    Ok(Privilege::Single)
+    enter().map_err(Error::refused)
+}
+
+/// For a process that runs a container beside another one, in the user namespace of `process`, so that it has rights over
+/// the other's namespaces. The same user must have made that namespace.
+///
+/// # Errors
+/// The process has ended, or belongs to another user.
+pub fn enter_users_of(process: ProcessId) -> Result<Privilege, Error> {
+    let enter = || -> Result<(), Errno> {
+        let process = process.open()?.ok_or(Errno::SRCH)?;
+        namespace::join_users(&process)?;
+        namespace::enter_new(Namespaces::MOUNT)?;
+        namespace::keep_mounts_inside()
+    };
+    enter().map_err(Error::OtherUsers)?;
+    let (users, _) = namespace::mapped_ids().map_err(Error::OtherUsers)?;
+    Ok(if users > 1 { Privilege::Subordinate } else { Privilege::Single })
 }
 
 /// For root: enters a mount namespace, so that no other process sees what this one mounts from now on.
@@ -85,6 +109,16 @@ pub fn enter_to_run(programs: Option<&IdPrograms>) -> Result<Privilege, Error> {
 pub fn separate_mounts() -> Result<(), Error> {
     let separate = namespace::enter_new(Namespaces::MOUNT).and_then(|()| namespace::keep_mounts_inside());
     separate.map_err(Error::MountNamespace)
+}
+
+/// The ids of a container that a program outside runs for this user, other than root: an OCI runtime. Subordinate or
+/// Single.
+pub fn ids_of_container(programs: Option<&IdPrograms>) -> (Privilege, IdMaps) {
+    let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
+    match programs.and_then(|programs| Maps::of_this_host(uid, gid, programs)) {
+        Some(maps) => (Privilege::Subordinate, maps.into_ids()),
+        None => (Privilege::Single, IdMaps::single(uid, gid)),
+    }
 }
 
 fn take_subordinate_ids(programs: Option<&IdPrograms>, namespaces: Namespaces) -> Result<Privilege, Error> {

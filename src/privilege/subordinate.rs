@@ -8,7 +8,7 @@ use std::process::{Command, id};
 
 use super::Error;
 use crate::sys::namespace::{self, IdRange};
-use crate::sys::{Channel, Namespaces, process};
+use crate::sys::{Channel, IdMaps, Namespaces, process};
 
 /// The two programs that map subordinate ids into a user namespace; both are set-id root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,10 @@ impl Maps<'_> {
         let users = map(&read("/etc/subuid"), name, uid, uid)?;
         let groups = map(&read("/etc/subgid"), name, uid, gid)?;
         Some(Maps { users, groups, programs })
+    }
+
+    pub(super) fn into_ids(self) -> IdMaps {
+        IdMaps { users: self.users, groups: self.groups }
     }
 
     /// Moves this process into new `namespaces`, which include a user namespace, and sets its maps.

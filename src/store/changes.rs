@@ -10,7 +10,7 @@ use crate::sys::Dir;
 use crate::tar::{self, Change, Over};
 
 /// A container's upper directory, and the layers of its image below it.
-struct Stack {
+pub(super) struct Stack {
     upper: Dir,
     /// Topmost first.
     lower: Vec<Dir>,
@@ -19,7 +19,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn over(&self) -> Over<'_> {
+    pub(super) fn over(&self) -> Over<'_> {
         Over { upper: &self.upper, lower: &self.lower, index: self.index.as_ref() }
     }
 }
@@ -47,7 +47,7 @@ impl Store {
         self.commit(&image, commit, &mut |to| tar::pack(stack.over(), policy, to).map(drop))
     }
 
-    fn stack(&self, container: &Container, image: &Image) -> Result<Stack> {
+    pub(super) fn stack(&self, container: &Container, image: &Image) -> Result<Stack> {
         let open = |path: &Path| Dir::open_host(path).map_err(io_at("open", path));
         let index = container.work().join(layer::HARDLINK_INDEX);
         Ok(Stack {

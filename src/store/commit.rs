@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// Writes the layer's blob, then verifies and unpacks it as any other layer.
-    fn pack(
+    pub(super) fn pack(
         &self,
         staging: &mut Staging<'_>,
         compression: Compression,

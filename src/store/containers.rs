@@ -115,6 +115,20 @@ impl Container {
         self.dir.join("merged")
     }
 
+    /// The container with the ID `id` of the same store.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownContainer`], [`StoreError::Io`].
+    pub fn beside(&self, id: &str) -> Result<Container> {
+        let unknown = || StoreError::UnknownContainer { name: id.into(), nearest: None };
+        let is_id = id.len() == self.id.len() && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let dir = self.dir.parent().filter(|_| is_id).ok_or_else(unknown)?.join(id);
+        match Container::read(dir) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(unknown()),
+            other => other,
+        }
+    }
+
     /// Locks the container for a mount or a run.
     ///
     /// # Errors

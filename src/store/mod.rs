@@ -17,6 +17,7 @@
 //!     volume.json            when it was made, its labels, whether it was made without a name
 //!     data/                  what containers see
 //!     fresh filling/ filled/ lock   how it gets its first content, see `fill`
+//!   build-cache/<key>        the ID of the image that a step of a build made
 //!   tmp/                     what is being written
 //!   lock names.lock          see below
 //! ```
@@ -38,6 +39,7 @@
 //! directories that they need.
 #![doc = include_str!("store.md")]
 
+mod assemble;
 mod blobs;
 mod changes;
 mod collect;
@@ -63,6 +65,7 @@ use crate::image::Index;
 use crate::layer::Policy;
 use crate::sys::Dir;
 
+pub use assemble::{Assembly, MakeConfig};
 pub use commit::Commit;
 pub use containers::{Container, InUse, NewContainer};
 pub use error::StoreError;
@@ -94,7 +97,7 @@ impl Store {
         // Absolute, because a process that serves a mount may change its current directory.
         let root = root.canonicalize().map_err(io_at("open", root))?;
         let store = Store { root };
-        for dir in ["blobs/sha256", "layers/sha256", "containers", "volumes", "tmp"] {
+        for dir in ["blobs/sha256", "layers/sha256", "containers", "volumes", assemble::CACHE, "tmp"] {
             let path = store.root.join(dir);
             fs::create_dir_all(&path).map_err(io_at("make", &path))?;
         }

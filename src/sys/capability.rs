@@ -33,17 +33,58 @@ impl Capabilities {
             .union(CapabilitySet::SETFCAP),
     );
 
+    /// No capability.
+    pub const NONE: Capabilities = Capabilities(CapabilitySet::empty());
     /// Every capability.
     pub const ALL: Capabilities = Capabilities(CapabilitySet::all());
     /// `CAP_MKNOD`: making device nodes.
     pub const MAKE_NODES: Capabilities = Capabilities(CapabilitySet::MKNOD);
+    /// What it takes to look at another process and at the files that it names.
+    pub const LOOK_AT_PROCESSES: Capabilities =
+        Capabilities(CapabilitySet::SYS_PTRACE.union(CapabilitySet::SYS_CHROOT).union(CapabilitySet::DAC_OVERRIDE));
     /// `CAP_NET_RAW`: reading and sending packets of any kind on every visible interface.
     pub const RAW_PACKETS: Capabilities = Capabilities(CapabilitySet::NET_RAW);
 
+    /// Those that this process has or can take.
+    ///
+    /// # Errors
+    /// As `capget(2)`.
+    pub fn of_this_process() -> Result<Capabilities> {
+        Ok(Capabilities(rth::capabilities(None)?.permitted))
+    }
+
+    /// The capability `name`, for example `CAP_SYS_ADMIN`.
+    pub fn named(name: &str) -> Option<Capabilities> {
+        name.strip_prefix("CAP_").and_then(CapabilitySet::from_name).map(Capabilities)
+    }
+
+    /// Whether the set has all of `others`.
+    pub const fn contains(self, others: Capabilities) -> bool {
+        self.0.contains(others.0)
+    }
+
+    /// This set and `others`.
+    #[must_use]
+    pub const fn and(self, others: Capabilities) -> Capabilities {
+        Capabilities(self.0.union(others.0))
+    }
+
     /// Whether the set has the capability `name`, for example `CAP_SYS_ADMIN`.
     pub fn has(self, name: &str) -> bool {
-        let known = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
-        known.is_some_and(|one| self.0.contains(one))
+        Capabilities::named(name).is_some_and(|one| self.contains(one))
+    }
+
+    /// Those of the set that this process has.
+    ///
+    /// # Errors
+    /// As `capget(2)`.
+    pub fn held(self) -> Result<Capabilities> {
+        Ok(Capabilities(rth::capabilities(None)?.permitted & self.0))
+    }
+
+    /// The names of the capabilities in the set, without `CAP_`.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter_names().map(|(name, _)| name)
     }
 
     /// This set without `others`.

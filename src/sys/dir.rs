@@ -354,6 +354,14 @@ impl Dir {
         self.0.try_clone().map(PathFd::from).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE))
     }
 
+    /// Checks that this process may make and remove entries.
+    ///
+    /// # Errors
+    /// As `faccessat(2)`: `EROFS` on a read-only mount.
+    pub fn may_change(&self) -> Result<()> {
+        rfs::accessat(&self.0, c".", rfs::Access::WRITE_OK, AtFlags::empty())
+    }
+
     /// Writes the directory's entries to the disk; not the contents of its files.
     ///
     /// # Errors

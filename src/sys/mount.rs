@@ -1,7 +1,9 @@
 //! Mounting FUSE and overlayfs, changing mounts and unmounting, by system call.
 
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags};
@@ -117,6 +119,44 @@ pub fn is_on_proc(fd: impl AsFd) -> Result<bool> {
     Ok(rustix::fs::fstatfs(fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
+/// Whether `fd` refers to a file in a devpts.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_on_devpts(fd: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == DEVPTS)
+}
+
+/// As in `linux/magic.h`.
+const DEVPTS: rustix::fs::FsWord = 0x1cd1;
+
+/// The file systems whose files are views of the kernel and no data: procfs, sysfs, cgroup, cgroup2, devpts, mqueue,
+/// debugfs, tracefs, securityfs, bpf, configfs, pstore, efivarfs.
+const VIEWS: [rustix::fs::FsWord; 13] = [
+    rustix::fs::PROC_SUPER_MAGIC,
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    DEVPTS,
+    0x1980_0202,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xcafe_4a11,
+    0x6265_6570,
+    0x6165_676c,
+    0xde5e_81e4,
+];
+
+/// Whether `fd` refers to a file that is a view of the kernel: its size is not the size of its content, and reading it
+/// can wait or have effects.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub fn is_view_of_kernel(fd: impl AsFd) -> Result<bool> {
+    Ok(VIEWS.contains(&rustix::fs::fstatfs(fd)?.f_type))
+}
+
 /// Whether both descriptors refer to the same file or directory.
 ///
 /// # Errors
@@ -147,6 +187,42 @@ pub fn set_read_ahead(at: &Path, kib: u32) -> Result<()> {
     rustix::io::write(setting, kib.to_string().as_bytes()).map(drop)
 }
 
+/// Whether users other than the one that mounted may use the FUSE mount at `at`, an absolute path without links.
+///
+/// # Errors
+/// As reading `/proc/self/mountinfo`; `EINVAL` when nothing is mounted at `at`.
+pub fn others_may_use(at: &Path) -> Result<bool> {
+    let table = fs::read("/proc/self/mountinfo").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    let at = at.as_os_str().as_bytes();
+    // The last of several mounts at one place is on top.
+    let line = table.split(|&b| b == b'\n').rfind(|line| {
+        let place = line.split(|&b| b == b' ').nth(4);
+        place.is_some_and(|place| unescaped(place) == at)
+    });
+    let options = line.ok_or(Errno::INVAL)?.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    Ok(options.split(|&b| b == b',').any(|option| option == b"allow_other"))
+}
+
+/// Undoes the kernel's escapes in a list of mounts: `\` and three octal digits.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        match (first, tail.get(..3).and_then(octal)) {
+            (b'\\', Some(byte)) => {
+                plain.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                plain.push(first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
 /// Changes what the mount with root `at` does not allow; this also applies to programs that already use it.
 ///
 /// # Errors
@@ -163,4 +239,18 @@ pub fn remount(at: &Path, without: Without) -> Result<()> {
 pub fn unmount(at: &Path, lazily: bool) -> Result<()> {
     let detach = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     rustix::mount::unmount(at, detach | UnmountFlags::NOFOLLOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_in_a_list_of_mounts_are_undone() {
+        for (text, plain) in
+            [(&b"/a"[..], &b"/a"[..]), (b"/a\\040b\\134", b"/a b\\"), (b"/x\\04", b"/x\\04"), (b"", b"")]
+        {
+            assert_eq!(unescaped(text), plain);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process as rps;
-use rustix::thread::UnshareFlags;
+use rustix::thread::{self as rth, LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
 use super::process::last_error;
 use super::{Errno, Result};
@@ -53,6 +53,18 @@ impl Namespaces {
         self.0.contains(other.0)
     }
 
+    /// Those that are in both sets.
+    #[must_use]
+    pub const fn within(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0.intersection(other.0))
+    }
+
+    /// Those that are not in the other set.
+    #[must_use]
+    pub const fn without(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0.difference(other.0))
+    }
+
     pub(super) fn clone_flags(self) -> u64 {
         self.0.bits().into()
     }
@@ -64,7 +76,47 @@ impl Namespaces {
 /// As `unshare(2)`; `EINVAL` for a user namespace when this process has several threads.
 pub fn enter_new(namespaces: Namespaces) -> Result<()> {
     // SAFETY: the unsafe flag is FILES, which `Namespaces` cannot hold.
-    unsafe { rustix::thread::unshare_unsafe(namespaces.0) }
+    unsafe { rth::unshare_unsafe(namespaces.0) }
+}
+
+/// The links in `/proc/PID/ns` by which the namespaces of two processes are compared.
+const LINKS: [(&str, Namespaces); 7] = [
+    ("user", Namespaces::USER),
+    ("mnt", Namespaces::MOUNT),
+    ("pid", Namespaces::PID),
+    ("ipc", Namespaces::IPC),
+    ("uts", Namespaces::UTS),
+    ("cgroup", Namespaces::CGROUP),
+    ("net", Namespaces::NET),
+];
+
+/// The namespaces in which the process `pid` is and this one is not.
+///
+/// # Errors
+/// `ENOENT` when there is no such process; `EACCES` when this process may not look at it.
+pub fn differing(pid: u32) -> Result<Namespaces> {
+    let mut differing = Namespaces::empty();
+    for (link, namespace) in LINKS {
+        let read = |process: &str| fs::read_link(format!("/proc/{process}/ns/{link}")).map_err(errno);
+        if read(&pid.to_string())? != read("self")? {
+            differing = differing.and(namespace);
+        }
+    }
+    Ok(differing)
+}
+
+/// Moves this process into those of the `namespaces` of another process, which is open as `pidfd`. [`Namespaces::PID`]
+/// affects its next children only. After a mount namespace, root and working directory are the root of that namespace.
+///
+/// # Errors
+/// As `setns(2)`: `ESRCH` when the process has ended, `EPERM` without rights over its namespaces, `EINVAL` for a user
+/// namespace when this process is in it already or has several threads.
+pub fn join(pidfd: impl AsFd, namespaces: Namespaces) -> Result<()> {
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    let kinds = ThreadNameSpaceType::from_bits_retain(namespaces.0.bits());
+    rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), kinds)
 }
 
 /// Maps user 0 and group 0 of this process's new user namespace to `uid` and `gid` outside, and no other ids.
@@ -153,6 +205,28 @@ pub fn host_name() -> String {
 /// As `sethostname(2)`.
 pub fn set_host_name(name: &str) -> Result<()> {
     rustix::system::sethostname(name.as_bytes())
+}
+
+/// # Errors
+/// As `setdomainname(2)`.
+pub fn set_domain_name(name: &str) -> Result<()> {
+    rustix::system::setdomainname(name.as_bytes())
+}
+
+/// Moves this process into the network namespace that `file` is open on.
+///
+/// # Errors
+/// As `setns(2)`.
+pub fn join_network(file: impl AsFd) -> Result<()> {
+    rth::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+}
+
+/// Moves this process into the user namespace of the process that `process`, a PID descriptor, is open on.
+///
+/// # Errors
+/// As `setns(2)`: `EINVAL` when this process is in that namespace already, or has several threads.
+pub fn join_users(process: impl AsFd) -> Result<()> {
+    rth::move_into_thread_name_spaces(process.as_fd(), ThreadNameSpaceType::USER)
 }
 
 /// Brings up `lo`, the only interface of a new network namespace.

@@ -21,6 +21,12 @@ impl From<OwnedFd> for PathFd {
     }
 }
 
+impl From<PathFd> for OwnedFd {
+    fn from(file: PathFd) -> OwnedFd {
+        file.0
+    }
+}
+
 impl AsFd for PathFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

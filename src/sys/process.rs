@@ -12,8 +12,8 @@ use rustix::fs::{self as rfs, Mode};
 use rustix::io::retry_on_intr;
 use rustix::process::{self as rps, Pid, PidfdFlags, Signal, WaitOptions};
 use rustix::thread::{self as rth, Gid, Uid};
-use serde::{Deserialize, Serialize};
 
+pub use super::process_id::{ProcessId, children};
 use super::{Channel, Errno, Kind, Namespaces, Result};
 
 /// The exit status of a child that panicked.
@@ -27,49 +27,6 @@ const FIRST_BESIDE_STREAMS: libc::c_uint = 3;
 pub struct Child {
     pid: Pid,
     fd: OwnedFd,
-}
-
-/// A process of this host, named so that another process with a reused number is not taken for it. Comparable only
-/// while the host runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessId {
-    /// The process number.
-    pub pid: u32,
-    /// When it started, in clock ticks since the host's boot, as `/proc/PID/stat` has it.
-    pub start: u64,
-}
-
-impl ProcessId {
-    /// Names the process that has the number `pid` now; `None` if there is none.
-    pub fn of(pid: u32) -> Option<ProcessId> {
-        // The name, the second field, is in parentheses and can contain anything. `starttime` is the 22nd field.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (_, after_name) = stat.rsplit_once(") ")?;
-        let start = after_name.split(' ').nth(19)?.parse().ok()?;
-        Some(ProcessId { pid, start })
-    }
-
-    /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
-    pub fn minds(self, signal: i32) -> bool {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
-        let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigIgn:")));
-        let bit = u32::try_from(signal - 1).ok().and_then(|shift| 1u64.checked_shl(shift)).unwrap_or(0);
-        masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
-    }
-
-    /// A descriptor of the process; `None` if it has ended.
-    ///
-    /// # Errors
-    /// As `pidfd_open(2)`, but for `ESRCH`.
-    pub fn open(self) -> Result<Option<OwnedFd>> {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
-        let fd = match rps::pidfd_open(pid, PidfdFlags::empty()) {
-            Err(Errno::SRCH) => return Ok(None),
-            other => other?,
-        };
-        // The descriptor keeps the number from being reused, so what is read now is about the same process.
-        Ok((ProcessId::of(self.pid) == Some(self)).then_some(fd))
-    }
 }
 
 /// How a process ended.
@@ -104,6 +61,16 @@ impl AsFd for Child {
 }
 
 impl Child {
+    /// A process that became a child of this one when its parent ended. This process is process 1 of their PID
+    /// namespace and has not waited for it yet.
+    ///
+    /// # Errors
+    /// As `pidfd_open(2)`; `EINVAL` when `pid` is no process number.
+    pub fn adopted(pid: u32) -> Result<Child> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+        Ok(Child { pid, fd: rps::pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
     /// The child's process id in this process's PID namespace.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
@@ -114,11 +81,13 @@ impl Child {
     /// # Errors
     /// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
-        match rps::pidfd_send_signal(&self.fd, signal) {
-            Err(Errno::SRCH) => Ok(()),
-            other => other,
-        }
+        send_signal(&self.fd, signal)
+    }
+
+    /// The name that lists of processes show; still that of an ended child. `None` without a `/proc`.
+    pub fn name(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id())).ok()?;
+        Some(name.trim_end_matches('\n').to_owned())
     }
 
     /// Kills the child.
@@ -143,6 +112,18 @@ impl Child {
     }
 }
 
+/// Sends signal number `signal` to the process that `pidfd` refers to. Does nothing when it has already ended.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`; `EINVAL` when there is no such signal.
+pub fn send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let signal = Signal::from_named_raw(signal).or_else(|| real_time(signal)).ok_or(Errno::INVAL)?;
+    match rps::pidfd_send_signal(pidfd, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
+    }
+}
+
 fn real_time(signal: i32) -> Option<Signal> {
     if !(libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&signal) {
         return None;
@@ -160,7 +141,7 @@ fn real_time(signal: i32) -> Option<Signal> {
 /// As `clone3(2)`. `EDEADLK` when this process has several threads: the child would have only one of them, and a lock
 /// that another thread held would stay locked for ever.
 pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child> {
-    match fork(namespaces)? {
+    match fork(namespaces, None)? {
         Some(child) => Ok(child),
         None => end_with(work),
     }
@@ -172,8 +153,21 @@ pub fn spawn(namespaces: Namespaces, work: impl FnOnce() -> i32) -> Result<Child
 /// # Errors
 /// As [`spawn`] and `socketpair(2)`.
 pub fn spawn_connected(namespaces: Namespaces, work: impl FnOnce(Channel) -> i32) -> Result<(Child, Channel)> {
+    spawn_connected_in(namespaces, None, work)
+}
+
+/// As [`spawn_connected`]; the child starts in `cgroup`, given by a descriptor of its directory in the hierarchy of
+/// version 2.
+///
+/// # Errors
+/// As [`spawn_connected`]; `EACCES` and `EBUSY` when the cgroup may take no process.
+pub fn spawn_connected_in(
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+    work: impl FnOnce(Channel) -> i32,
+) -> Result<(Child, Channel)> {
     let (ours, theirs) = Channel::pair()?;
-    match fork(namespaces)? {
+    match fork(namespaces, cgroup)? {
         Some(child) => Ok((child, ours)),
         None => {
             drop(ours);
@@ -204,11 +198,12 @@ pub fn wait_to_be_alone() {
 }
 
 /// `None` in the child.
-fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
+fn fork(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<Child>> {
+    const INTO_CGROUP: u64 = 1 << 33;
     if thread_count()? != 1 {
         return Err(Errno::DEADLK);
     }
-    let answer = if namespaces.is_empty() {
+    let answer = if namespaces.is_empty() && cgroup.is_none() {
         // SAFETY: there is no other thread, whose locks would stay held in the child; the child continues with a copy
         // of everything.
         i64::from(unsafe { libc::fork() })
@@ -218,6 +213,10 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         args.flags = namespaces.clone_flags();
         args.exit_signal = libc::SIGCHLD as u64;
+        if let Some(cgroup) = cgroup {
+            args.flags |= INTO_CGROUP;
+            args.cgroup = cgroup.as_raw_fd().unsigned_abs().into();
+        }
         // SAFETY: as for fork. `args` outlives the call, which gets its size.
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) as i64 }
     };
@@ -232,6 +231,17 @@ fn fork(namespaces: Namespaces) -> Result<Option<Child>> {
 
 pub(super) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Kills a process. One that has ended is no error.
+///
+/// # Errors
+/// As `pidfd_send_signal(2)`.
+pub fn kill(process: impl AsFd) -> Result<()> {
+    match rps::pidfd_send_signal(process, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        other => other,
+    }
 }
 
 /// Exits this process at once, without running exit handlers.
@@ -258,6 +268,19 @@ pub fn reap() -> Result<Option<(u32, Status)>> {
     }
 }
 
+/// Waits until no child of this process is left, whoever started it.
+///
+/// # Errors
+/// As `waitpid(2)`, but for `ECHILD`.
+pub fn wait_for_children() -> Result<()> {
+    loop {
+        match retry_on_intr(|| rps::wait(WaitOptions::empty())) {
+            Err(Errno::CHILD) => return Ok(()),
+            other => drop(other?),
+        }
+    }
+}
+
 /// Begins a session: this process leaves its controlling terminal and its process group.
 ///
 /// # Errors
@@ -276,12 +299,28 @@ pub fn die_with_parent() -> Result<()> {
     rps::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
+/// Takes [`die_with_parent`] back.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn outlive_parent() -> Result<()> {
+    rps::set_parent_process_death_signal(None)
+}
+
 /// Forbids other processes, even of the same user, to trace this one or read its memory.
 ///
 /// # Errors
 /// As `prctl(2)`.
 pub fn hide() -> Result<()> {
     rps::set_dumpable_behavior(rps::DumpableBehavior::NotDumpable)
+}
+
+/// Undoes [`hide`], for a child of a hidden process.
+///
+/// # Errors
+/// As `prctl(2)`.
+pub fn show() -> Result<()> {
+    rps::set_dumpable_behavior(rps::DumpableBehavior::Dumpable)
 }
 
 /// Programs that this process executes later gain no privileges by set-id bits or file capabilities.
@@ -345,6 +384,14 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> Result<()> {
 /// # Errors
 /// As `close_range(2)`.
 pub fn close_all_but(kept: impl AsFd) -> Result<()> {
+    close_all_except(&[kept.as_fd()])
+}
+
+/// As [`close_all_but`], with several descriptors to keep.
+///
+/// # Errors
+/// As `close_range(2)`.
+pub fn close_all_except(kept: &[BorrowedFd<'_>]) -> Result<()> {
     let close = |first: libc::c_uint, last: libc::c_uint| -> Result<()> {
         if first > last {
             return Ok(());
@@ -354,9 +401,14 @@ pub fn close_all_but(kept: impl AsFd) -> Result<()> {
         let status = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         if status == 0 { Ok(()) } else { Err(last_error()) }
     };
-    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
-    close(FIRST_BESIDE_STREAMS, kept.saturating_sub(1))?;
-    close(kept.saturating_add(1).max(FIRST_BESIDE_STREAMS), libc::c_uint::MAX)
+    let mut kept: Vec<libc::c_uint> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = FIRST_BESIDE_STREAMS;
+    for number in kept {
+        close(first, number.saturating_sub(1))?;
+        first = number.saturating_add(1).max(FIRST_BESIDE_STREAMS);
+    }
+    close(first, libc::c_uint::MAX)
 }
 
 /// Makes the next [`execute`] close every descriptor from `first` on.

@@ -1,4 +1,4 @@
-//! Errors of reading and writing a layer archive and its tree.
+//! Errors of reading and writing an archive and its tree.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,21 +6,21 @@ use std::path::PathBuf;
 
 use crate::sys::Errno;
 
-/// Why a layer could not be unpacked, packed or compared.
+/// Why a layer or files could not be unpacked, packed or compared.
 ///
 /// Paths are as in the archive. Messages quote them, because they may contain any bytes.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what variants and fields are")]
 pub enum Error {
-    #[error("cannot read the layer archive")]
+    #[error("cannot read the archive")]
     Read(#[source] io::Error),
-    #[error("cannot write the layer archive")]
+    #[error("cannot write the archive")]
     Write(#[source] io::Error),
-    #[error("the layer archive ends in the middle of {what}")]
+    #[error("the archive ends in the middle of {what}")]
     Truncated { what: &'static str },
     #[error("not a tar archive: the header at byte {at} is not one")]
     NotTar { at: u64 },
-    #[error("the layer archive describes an entry that does not follow")]
+    #[error("the archive describes an entry that does not follow")]
     DanglingExtension,
     #[error("an extended header of {size} bytes: more than {limit} are never needed")]
     ExtensionTooLarge { size: u64, limit: u64 },
@@ -54,6 +54,16 @@ pub enum Error {
          give the user more subordinate ids in /etc/subuid and /etc/subgid"
     )]
     Owner { path: PathBuf, uid: u32, gid: u32 },
+    #[error("{path:?}: a directory cannot replace a file")]
+    OverFile {
+        /// Of the entry.
+        path: PathBuf,
+    },
+    #[error("{path:?}: a file cannot replace a directory")]
+    OverDirectory {
+        /// Of the entry.
+        path: PathBuf,
+    },
     #[error("{path:?}: a name that begins with .wh. means a deletion in an image layer, and cannot be kept there")]
     Reserved { path: PathBuf },
     #[error("{path:?}: a character device 0/0 means a deletion in an image layer, and cannot be kept there")]

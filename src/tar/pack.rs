@@ -14,9 +14,9 @@ use super::path::{OPAQUE, PATH_MAX, WHITEOUT};
 use super::writer::Writer;
 use super::{Error, attributes};
 use crate::layer::{Found, LayerEntry, Merge, MergedDir, Over, Part, Policy, Resolution, Verdict};
-use crate::sys::{self, Errno, File, Name, NameBuf, Stat, device_major, device_minor};
+use crate::sys::{self, Errno, Name, NameBuf, Stat, Timestamp, device_major, device_minor};
 
-const BUFFER: usize = 128 << 10;
+pub(super) const BUFFER: usize = 128 << 10;
 
 /// Packs the changes of an upper directory against the layers below it, and returns the flushed `writer`. Nothing may
 /// change the directory meanwhile.
@@ -29,6 +29,14 @@ const BUFFER: usize = 128 << 10;
 /// `Reserved` and `WhiteoutDevice` for a name or a device that would mean a whiteout in a layer; else the first error
 /// of reading, with the path, or of writing.
 pub fn pack<W: Write>(over: Over<'_>, policy: Policy, writer: W) -> Result<W, Error> {
+    pack_until(over, policy, None, writer)
+}
+
+/// As [`pack`]; files get at most the time `latest`, in seconds since 1970, so that two builds make the same archive.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_until<W: Write>(over: Over<'_>, policy: Policy, latest: Option<i64>, writer: W) -> Result<W, Error> {
     let root = Path::new(".");
     let fail = fail(root, "read its attributes");
     let merge = Merge::open(over, policy).map_err(fail)?;
@@ -38,7 +46,7 @@ pub fn pack<W: Write>(over: Over<'_>, policy: Policy, writer: W) -> Result<W, Er
     let itself = LayerEntry::of_upper(upper, None);
     let stat = itself.stat().map_err(fail)?;
     let (to, links) = (Writer::new(writer), HashMap::new());
-    let mut packer = Packer { to, merge, policy, links, buffer: vec![0; BUFFER] };
+    let mut packer = Packer { to, merge, policy, latest, links, buffer: vec![0; BUFFER] };
     packer.entry(root, &itself, stat, &itself)?;
     packer.tree(merged, if opaque { Extent::Opaque } else { Extent::Upper })?;
     packer.to.finish()
@@ -48,6 +56,7 @@ struct Packer<W> {
     to: Writer<W>,
     merge: Merge,
     policy: Policy,
+    latest: Option<i64>,
     /// The path of the first packed name of each file with several names, by device and inode number.
     links: HashMap<(u64, u64), PathBuf>,
     buffer: Vec<u8>,
@@ -169,6 +178,9 @@ impl<W: Write> Packer<W> {
         };
         let mut entry = Entry::bare(path.into(), kind);
         (entry.perm, entry.uid, entry.gid, entry.mtime) = (shown.perm, shown.uid, shown.gid, shown.mtime);
+        if let Some(latest) = self.latest.filter(|latest| entry.mtime.sec >= *latest) {
+            entry.mtime = Timestamp { sec: latest, nsec: 0 };
+        }
         if kind != Kind::Directory && stat.nlink > 1 {
             if let Some(first) = self.links.get(&(stat.dev, stat.ino)) {
                 entry.kind = Kind::HardLink;
@@ -184,7 +196,7 @@ impl<W: Write> Packer<W> {
                 let file = data.open().map_err(fail(path, "open it"))?;
                 entry.size = stat.size;
                 self.to.begin(&entry)?;
-                self.content(&file, &entry)?;
+                self.to.content_of(&file, &entry, &mut self.buffer)?;
             }
             Kind::Symlink => {
                 entry.target = data.read_link().map_err(fail(path, "read the link"))?;
@@ -194,24 +206,10 @@ impl<W: Write> Packer<W> {
         }
         self.to.end()
     }
-
-    fn content(&mut self, file: &File, entry: &Entry) -> Result<(), Error> {
-        let mut done = 0;
-        while done < entry.size {
-            let want = usize::try_from(entry.size - done).unwrap_or(BUFFER).min(BUFFER);
-            let got = file.read_at(&mut self.buffer[..want], done).map_err(fail(&entry.path, "read it"))?;
-            if got == 0 {
-                return Err(Error::Shrunk { path: entry.path.clone(), expected: entry.size, found: done });
-            }
-            self.to.content(&self.buffer[..got])?;
-            done += got as u64;
-        }
-        Ok(())
-    }
 }
 
 /// The archive's kind for the file that users see; `None` for a socket, which archives do not have.
-fn kind(shown: &Stat) -> Option<Kind> {
+pub(super) fn kind(shown: &Stat) -> Option<Kind> {
     let (major, minor) = (device_major(shown.rdev), device_minor(shown.rdev));
     Some(match shown.kind {
         sys::Kind::Regular => Kind::Regular,

@@ -18,7 +18,7 @@ use crate::layer::{Owners, Policy};
 use crate::sys::xattr::Of;
 use crate::sys::{self, Dir, Errno, File, Kind, Name, NameBuf, OFlags, make_device};
 
-const BUFFER: usize = 128 << 10;
+pub(super) const BUFFER: usize = 128 << 10;
 
 /// What was unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Unpacker<'_> {
             }
             entry::Kind::Regular => {
                 let file = self.create(place, name, &entry.path, "make the file", create_file)?;
-                self.write(&file, entry, reader)?;
+                self.done.bytes += write(&file, entry, reader, &mut self.buffer)?;
                 Shown { kind: Kind::Regular, rdev: 0 }
             }
             entry::Kind::Symlink => {
@@ -195,28 +195,34 @@ impl Unpacker<'_> {
         let make = |dir: &Dir, name: Name<'_>| dir.link_from(from_dir, from_name, name);
         self.create(place, name, &entry.path, "make the hard link", make)
     }
-
-    /// Writes the content of `entry`, which `reader` is about to read, into a new file.
-    fn write<R: Read>(&mut self, file: &File, entry: &Entry, reader: &mut Reader<R>) -> Result<(), Error> {
-        let whole = [Segment { offset: 0, len: entry.size }];
-        for &Segment { offset, len } in entry.sparse.as_deref().unwrap_or(&whole) {
-            let mut done = 0;
-            while done < len {
-                let want = usize::try_from(len - done).unwrap_or(BUFFER).min(BUFFER);
-                let got = reader.read_content(&mut self.buffer[..want])?;
-                write_all(file, &self.buffer[..got], offset + done).map_err(fail(&entry.path, "write it"))?;
-                done += got as u64;
-            }
-            self.done.bytes += len;
-        }
-        if entry.sparse.is_some() {
-            file.set_len(entry.size).map_err(fail(&entry.path, "write it"))?;
-        }
-        Ok(())
-    }
 }
 
-fn create_file(dir: &Dir, name: Name<'_>) -> sys::Result<File> {
+/// Writes the content of `entry`, which `reader` is about to read, into a new file; returns the number of bytes.
+pub(super) fn write<R: Read>(
+    file: &File,
+    entry: &Entry,
+    reader: &mut Reader<R>,
+    buffer: &mut [u8],
+) -> Result<u64, Error> {
+    let whole = [Segment { offset: 0, len: entry.size }];
+    let mut bytes = 0;
+    for &Segment { offset, len } in entry.sparse.as_deref().unwrap_or(&whole) {
+        let mut done = 0;
+        while done < len {
+            let want = usize::try_from(len - done).unwrap_or(usize::MAX).min(buffer.len());
+            let got = reader.read_content(&mut buffer[..want])?;
+            write_all(file, &buffer[..got], offset + done).map_err(fail(&entry.path, "write it"))?;
+            done += got as u64;
+        }
+        bytes += len;
+    }
+    if entry.sparse.is_some() {
+        file.set_len(entry.size).map_err(fail(&entry.path, "write it"))?;
+    }
+    Ok(bytes)
+}
+
+pub(super) fn create_file(dir: &Dir, name: Name<'_>) -> sys::Result<File> {
     dir.open_file(name.as_os_str(), OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)
 }
 

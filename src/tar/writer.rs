@@ -7,6 +7,7 @@ use tar::{EntryType, Header};
 
 use super::entry::{Entry, Kind, XATTR_PREFIX};
 use super::{Error, pax};
+use crate::sys::File;
 
 const BLOCK: usize = 512;
 /// The largest number in an octal field of seven digits and of eleven digits.
@@ -48,6 +49,22 @@ impl<W: Write> Writer<W> {
     pub(super) fn content(&mut self, data: &[u8]) -> Result<(), Error> {
         self.write(data)?;
         self.content += data.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the content of `entry` from `file`.
+    pub(super) fn content_of(&mut self, file: &File, entry: &Entry, buffer: &mut [u8]) -> Result<(), Error> {
+        let mut done = 0;
+        while done < entry.size {
+            let want = usize::try_from(entry.size - done).unwrap_or(usize::MAX).min(buffer.len());
+            let read = file.read_at(&mut buffer[..want], done);
+            let got = read.map_err(|source| Error::Tree { path: entry.path.clone(), action: "read it", source })?;
+            if got == 0 {
+                return Err(Error::Shrunk { path: entry.path.clone(), expected: entry.size, found: done });
+            }
+            self.content(&buffer[..got])?;
+            done += got as u64;
+        }
         Ok(())
     }
 

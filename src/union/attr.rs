@@ -2,10 +2,10 @@
 
 use crate::sys::{Errno, Kind, Result, SetTime, Stat, Timestamp};
 
-use super::Union;
 use super::content_location::At;
 use super::copy_up::{Need, UpperFile};
 use super::node::{Node, NodeId};
+use super::{Owner, Union};
 
 /// A node and the attributes that users see. Exception: `stat` has the inode number of the host; users see `id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,19 @@ impl Union {
     pub fn birth_time(&self, id: NodeId) -> Result<Option<Timestamp>> {
         let node = self.node(id)?;
         self.at(&node, At::birth_time)
+    }
+
+    /// The owner of a node, even if the union shows another one for all files.
+    ///
+    /// # Errors
+    /// As `stat(2)`.
+    pub fn true_owner(&self, id: NodeId) -> Result<Owner> {
+        let node = self.node(id)?;
+        let stat = match self.record(&node) {
+            Some(record) => record.shown,
+            None => self.at(&node, |at| at.shown(self.stack.owners, at.stat()?))?,
+        };
+        Ok(Owner { uid: stat.uid, gid: stat.gid })
     }
 
     pub(super) fn attr_of(&self, node: &Node) -> Result<Attr> {

@@ -69,7 +69,7 @@ fn a_command_line_that_cannot_be_parsed_is_answered_in_one_line_with_dockers_exi
         ),
         ("ps --no-trnc", 125, "unknown flag --no-trnc: did you mean --no-trunc? (see 'overfuse ps --help')"),
         ("container ls --volume", 125, "unknown flag --volume (see 'overfuse container ls --help')"),
-        ("image rm", 1, "overfuse image rm needs <IMAGE>... (see 'overfuse image rm --help')"),
+        ("image rm", 1, "\"overfuse image rm\" needs <IMAGE>... (see 'overfuse image rm --help')"),
         ("run --nmae x image", 125, "unknown flag --nmae: did you mean --name? (see 'overfuse run --help')"),
     ] {
         assert_eq!(place.overfuse(args), (code, format!("overfuse: {expected}")), "{args}");
@@ -107,4 +107,19 @@ fn every_command_of_two_words_has_the_help_of_its_short_form() {
     for line in ["Containers:", "Images:", "Mounts:", "Management commands:", "  container ", "  run  ", "  images  "] {
         assert!(help.contains(line), "{line}: {help}");
     }
+}
+
+/// The completion script was written straight to the pipe, and its writer panics when the pipe is closed.
+#[test]
+fn completion_ends_quietly_where_nobody_reads_it() {
+    let place = Place::new();
+    let script = "set -o pipefail; overfuse=$0; \"$overfuse\" completion bash | true; echo ${PIPESTATUS[0]}; \"$overfuse\" completion bash";
+    let run = std::process::Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_overfuse")]).output().unwrap();
+    let (printed, said) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(printed.starts_with("0\n_overfuse()") && said.is_empty(), "{said}");
+    assert!(
+        printed.contains("overfuse__container__prune") || printed.contains("container__subcmd__prune"),
+        "two words"
+    );
+    assert_eq!(place.overfuse("completion tcsh").0, 1);
 }

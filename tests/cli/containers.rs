@@ -12,16 +12,12 @@ fn ran(container: &overfuse::store::Container, state: &Value) {
 /// Four containers: created, exited with 0, exited with 137, mounted.
 fn desk() -> (Desk, overfuse::store::InUse) {
     let desk = Desk::new();
-    desk.container("app:v2", "created", json!({"labels": {"team": "core", "tier": "back"}}));
-    let exited = desk.container("app:v1", "exited", json!({"labels": {"team": "web"}, "network": "None"}));
+    desk.container("app:v2", "created", &["-l", "team=core", "-l", "tier=back"]);
+    let exited = desk.container("app:v1", "exited", &["-l", "team=web", "--network", "none"]);
     ran(&exited, &json!({"status": "exited", "exit_code": 0, "finished": "2024-01-01T00:00:00Z"}));
-    let killed = desk.container(
-        "other:v1",
-        "killed",
-        json!({"volumes": [{"source": "/srv", "target": "/data", "access": "ReadOnly"}]}),
-    );
+    let killed = desk.container("other:v1", "killed", &["-v", "/srv:/data:ro"]);
     ran(&killed, &json!({"status": "running", "started": "2024-01-01T00:00:00Z"}));
-    let mounted = desk.container("app:v1", "mounted", json!({}));
+    let mounted = desk.container("app:v1", "mounted", &[]);
     let in_use = mounted.lock().unwrap();
     (desk, in_use)
 }
@@ -64,11 +60,11 @@ fn ps_takes_dockers_filters() {
     for (filter, code, said) in [
         ("name", 125, "--filter cannot be \"name\": a filter is KEY=VALUE (see 'overfuse ps --help')"),
         ("nmae=x", 1, "there is no filter \"nmae\" here: there are id, name, "),
-        ("status=up", 1, "filter status=up: expected created, running, paused, exited, mounted"),
+        ("status=up", 1, "filter status=up: expected created, running, paused, restarting, exited, mounted"),
         ("exited=x", 1, "filter exited=x: expected an exit code"),
         ("before=nobody", 1, "there is no container \"nobody\""),
         ("name=(", 1, "filter name=(: "),
-        ("until=soon", 1, "filter until=soon: expected a duration such as 24h, or a time"),
+        ("until=soon", 1, "filter until: \"soon\" is not a time: expected "),
     ] {
         let refused = desk.refuses(&["ps", "--filter", filter]);
         assert!(refused.0 == code && refused.1.starts_with(said), "{filter}: {refused:?}");
@@ -156,7 +152,7 @@ fn a_container_names_its_image_as_it_was_asked_for() {
 #[test]
 fn ps_measures_files_as_docker_does() {
     let desk = Desk::new();
-    let container = desk.container("app:v1", "web", json!({}));
+    let container = desk.container("app:v1", "web", &[]);
     let size = || desk.prints("ps -a -s --format {{.Size}}");
     assert_eq!(size(), "0B (virtual 6B)\n");
     let upper = container.upper();
@@ -191,12 +187,14 @@ fn inspect_has_dockers_fields_of_a_container() {
         ("/State/StartedAt", json!("2024-01-01T00:00:00Z")),
         ("/State/FinishedAt", json!("0001-01-01T00:00:00Z")),
         ("/Config/Env", json!(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "A=1"])),
-        ("/Config/Cmd", json!(["sh"])),
+        ("/Config/Cmd", json!(["sleep", "9"])),
         ("/Config/Tty", json!(false)),
         ("/Config/Labels", json!({})),
         ("/HostConfig/Binds", json!(["/srv:/data:ro"])),
         ("/HostConfig/NetworkMode", json!("host")),
         ("/HostConfig/AutoRemove", json!(false)),
+        ("/HostConfig/RestartPolicy", json!({"Name": "no", "MaximumRetryCount": 0})),
+        ("/HostConfig/LogConfig", json!({"Type": "json-file", "Config": {}})),
         ("/Mounts/0/Type", json!("bind")),
         ("/Mounts/0/Source", json!("/srv")),
         ("/Mounts/0/Destination", json!("/data")),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use overfuse::store::{Container, NewContainer, Store};
+use overfuse::store::{Container, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,13 +43,10 @@ impl Desk {
         Store::open(&self.root()).unwrap()
     }
 
-    /// Makes a container that `run IMAGE sleep 9` would make, with `settings` as its settings.
-    pub(super) fn container(&self, image: &str, name: &str, settings: Value) -> Container {
-        let store = self.store();
-        let command = ["sleep".to_owned(), "9".to_owned()];
-        let documents = [("settings.json", settings.to_string().into_bytes())];
-        let new = NewContainer { name: Some(name), image_name: Some(image), command: &command, documents: &documents };
-        store.create_container_with(&store.image(image).unwrap(), new).unwrap()
+    /// `create`, with more flags, of `sleep 9`.
+    pub(super) fn container(&self, image: &str, name: &str, flags: &[&str]) -> Container {
+        self.prints_args(&[&["create", "--name", name], flags, &[image, "sleep", "9"]].concat());
+        self.store().container(name).unwrap()
     }
 
     pub(super) fn run(&self, args: &str) -> Output {

@@ -54,7 +54,7 @@ fn history_has_dockers_flags() {
 #[test]
 fn prune_removes_images_that_nobody_needs() {
     let desk = Desk::new();
-    desk.container("app:v1", "web", json!({}));
+    desk.container("app:v1", "web", &[]);
     let names = || desk.names(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert_eq!(desk.prints("image prune -f"), "Total reclaimed space: 0B\n");
     assert_eq!(names(), ["app:v1", "app:v2", "other:v1"]);
@@ -69,12 +69,13 @@ fn prune_removes_images_that_nobody_needs() {
 #[test]
 fn df_counts_a_shared_layer_once() {
     let desk = Desk::new();
-    let web = desk.container("app:v1", "web", json!({}));
+    let web = desk.container("app:v1", "web", &[]);
     std::fs::write(web.upper().join("file"), "hello").unwrap();
     let rows = desk.prints("system df --format {{.Type}}|{{.TotalCount}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}");
     let rows: Vec<&str> = rows.lines().collect();
     assert_eq!(rows[..2], ["Images|2|1|9B|3B (33%)", "Containers|1|0|5B|5B (100%)"]);
-    assert!(rows[2].starts_with("Archives|"), "{rows:?}");
+    assert_eq!(rows[2], "Local Volumes|0|0|0B|0B");
+    assert!(rows[3].starts_with("Archives|"), "{rows:?}");
     let verbose = desk.prints("system df -v");
     let other = verbose.lines().find(|line| line.starts_with("other")).unwrap();
     assert!(other.contains("9B") && other.contains("6B") && other.contains("3B") && other.ends_with('0'), "{other}");
@@ -85,7 +86,7 @@ fn df_counts_a_shared_layer_once() {
 #[test]
 fn info_and_version_say_what_is_here() {
     let desk = Desk::new();
-    desk.container("app:v1", "web", json!({}));
+    desk.container("app:v1", "web", &[]);
     let info: Value = serde_json::from_str(&desk.prints("info --format json")).unwrap();
     assert_eq!((&info["Containers"], &info["ContainersStopped"], &info["Images"]), (&json!(1), &json!(1), &json!(2)));
     assert_eq!(info["DockerRootDir"], desk.root().canonicalize().unwrap().to_str().unwrap());

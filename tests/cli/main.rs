@@ -19,3 +19,4 @@ mod lifecycle;
 mod place;
 mod podman;
 mod stats;
+mod volumes;

@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use overfuse::container::{SETTINGS, Settings, Variable, Wishes};
 use overfuse::image::{Compression, Digest};
-use overfuse::store::{NewContainer, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -164,23 +162,9 @@ fn a_container_is_shown_as_podman_shows_it() {
     let both = Both::new();
     let options =
         ["--name", "web", "--label", "x=y", "--network", "host", "-e", "B=2", "-w", "/tmp", "-v", "/srv:/mnt:ro"];
-    both.podman(&[&["create"], &options[..], &["app:v1", "-c", "sleep 1"]].concat());
-    let settings = Settings {
-        wishes: Wishes {
-            command: vec!["-c".into(), "sleep 1".into()],
-            env: vec![Variable::Set("B".into(), "2".into())],
-            workdir: Some("/tmp".into()),
-            ..Wishes::default()
-        },
-        labels: [("x".to_owned(), "y".to_owned())].into(),
-        volumes: vec!["/srv:/mnt:ro".parse().unwrap()],
-        ..Settings::default()
-    };
-    let store = Store::open(&both.dir.path().join("store")).unwrap();
-    let command = ["/bin/sh", "-c", "sleep 1"].map(String::from);
-    let documents = [(SETTINGS, serde_json::to_vec(&settings).unwrap())];
-    let new = NewContainer { name: Some("web"), image_name: Some("app:v1"), command: &command, documents: &documents };
-    store.create_container_with(&store.image("app:v1").unwrap(), new).unwrap();
+    let args = [&["create"], &options[..], &["app:v1", "-c", "sleep 1"]].concat();
+    both.podman(&args);
+    both.overfuse(&args);
 
     let [theirs, ours] = both.inspected("web");
     for field in ["Path", "Args", "Image", "RestartCount"] {

@@ -46,7 +46,9 @@ fn the_counts_are_printed_as_a_table() {
 #[test]
 fn other_paths_than_an_overfuse_mount_are_refused() {
     let place = Place::new();
-    for (what, reason) in [("lower", "not the root of an Overfuse mount"), ("nowhere", "No such file")] {
+    for (what, reason) in
+        [("lower", "not the root of an Overfuse mount"), ("nowhere", "no container"), ("./nowhere", "No such file")]
+    {
         let (code, said) = place.overfuse(&format!("stats {what}"));
         assert_eq!((code, said.lines().count()), (1, 1), "{said}");
         assert!(said.contains(what) && said.contains(reason), "{said}");

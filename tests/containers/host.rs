@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -83,6 +85,19 @@ impl Host {
         self.user.as_ref().is_none_or(|user| user.name != PLAIN_USER)
     }
 
+    /// Whether a cgroup limits the devices of this user's containers.
+    pub(crate) fn limits_devices(&self) -> bool {
+        self.is_root() && need::has_cgroups()
+    }
+
+    /// What `overfuse run FLAGS` says when it refuses to start a container.
+    pub(crate) fn refuses(&self, flags: &[&str]) -> String {
+        let output = self.run(flags, &["-c", "echo it runs"]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{self}: {flags:?}");
+        assert_eq!(output.status.code(), Some(125), "{self}: {flags:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// A path among the user's own files.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -104,6 +119,21 @@ impl Host {
         let output = command.args(["-ec", script]).current_dir(self.dir.path()).output().unwrap();
         assert!(output.status.success(), "{self}: {script:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A shell script that the user runs outside of containers, in a mount namespace that root has prepared with the
+    /// script `ground`. `$OVERFUSE` and `$STORE` are the program and the store; it begins in the user's directory.
+    pub(crate) fn on_ground(&self, ground: &str, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &format!("{ground}\nexec \"$@\""), "ground"]);
+        if let Some(user) = &self.user {
+            let (uid, gid) = (user.uid.to_string(), user.gid.to_string());
+            command.args(["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"]);
+        }
+        command.args(["sh", "-c", script]).current_dir(self.dir.path()).stdin(Stdio::null()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("XDG_RUNTIME_DIR", self.dir.path());
+        command.env("HOME", self.dir.path()).env("OVERFUSE", &self.program).env("STORE", self.path("store"));
+        command
     }
 
     /// `overfuse run --rm FLAGS IMAGE COMMAND`, not started yet.
@@ -128,12 +158,23 @@ impl Host {
 
     /// Starts a script and waits for its first line, `ready`.
     pub(crate) fn start(&self, flags: &[&str], script: &str) -> Started {
-        let mut child = self.command(flags, &["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "{self}: {script:?}");
-        Started { child, output }
+        Started::of(self.command(flags, &["-c", script]))
+    }
+
+    /// Asserts that no process of this host's program with this argument is left, after some patience.
+    pub(crate) fn leaves_no_process(&self, argument: &str) {
+        let until = Instant::now() + Duration::from_secs(10);
+        let (store, argument) = (self.path("store"), format!("\0{argument}\0"));
+        let left = || {
+            let entries = fs::read_dir("/proc").unwrap();
+            let lines = entries.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+            let lines: Vec<String> = lines.map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+            lines.into_iter().any(|line| line.contains(store.to_str().unwrap()) && line.contains(&argument))
+        };
+        while left() {
+            assert!(Instant::now() < until, "{self}: processes are left");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// The monitor of the only container in the store: the parent of the container's first process.
@@ -166,6 +207,22 @@ pub(crate) struct Started {
 }
 
 impl Started {
+    /// Starts a command and waits for its first line, `ready`.
+    pub(crate) fn of(mut command: Command) -> Started {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "{command:?}");
+        Started { child, output }
+    }
+
+    /// Ends a container whose command ends at SIGTERM, and waits until it is removed.
+    pub(crate) fn end(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        self.child.wait().unwrap();
+    }
+
     /// Sends a signal to the process outside.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);

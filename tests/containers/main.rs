@@ -5,17 +5,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundle;
+mod cp;
 mod environment;
 mod escapes;
+mod exec;
 mod exit_status;
 mod files;
 mod host;
 mod image;
 mod labels;
 mod left_behind;
+mod network;
+mod resources;
 mod signals;
 mod tables;
 mod terminal;
+mod top;
 mod trace;
 mod users;
+mod virtual_ids;
 mod volumes;

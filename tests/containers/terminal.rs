@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -13,13 +13,13 @@ use rustix::termios::{self, LocalModes, Winsize};
 use crate::host::{Host, hosts, root};
 
 /// The caller's terminal.
-struct Desk {
-    master: File,
+pub(crate) struct Desk {
+    pub(crate) master: File,
     slave: OwnedFd,
 }
 
 impl Desk {
-    fn new() -> Desk {
+    pub(crate) fn new() -> Desk {
         let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         rustix::pty::unlockpt(&master).unwrap();
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
@@ -27,18 +27,23 @@ impl Desk {
         Desk { master: master.into(), slave }
     }
 
-    fn resize(&self, rows: u16, columns: u16) {
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         termios::tcsetwinsize(&self.master, size).unwrap();
     }
 
     fn start(&self, host: &Host, flags: &[&str], script: &str) -> Child {
+        self.spawn(host.command(flags, &["-c", script]))
+    }
+
+    /// Starts a command on the terminal.
+    pub(crate) fn spawn(&self, mut command: Command) -> Child {
         let end = || Stdio::from(self.slave.try_clone().unwrap());
-        host.command(flags, &["-c", script]).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
+        command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
     }
 
     /// Reads the output until it contains `text`, and returns all of it.
-    fn until(&mut self, text: &str) -> String {
+    pub(crate) fn until(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         let mut buffer = [0; 4096];
         let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
@@ -51,7 +56,7 @@ impl Desk {
         String::from_utf8(seen).unwrap()
     }
 
-    fn modes(&self) -> LocalModes {
+    pub(crate) fn modes(&self) -> LocalModes {
         termios::tcgetattr(self.slave.as_fd()).unwrap().local_modes
     }
 }

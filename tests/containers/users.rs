@@ -5,7 +5,7 @@ use crate::support::need::{PLAIN_USER, USER};
 
 #[test]
 fn a_user_is_looked_up_in_the_images_own_files() {
-    for host in hosts().iter().filter(|host| host.has_users()) {
+    for host in hosts() {
         for (user, expected) in [
             ("app", "uid=1000(app) gid=1001(app) groups=44(video)"),
             ("1000", "uid=1000(app) gid=1001(app) groups=44(video)"),
@@ -55,21 +55,58 @@ fn owner(host: &crate::host::Host) -> u32 {
 }
 
 #[test]
-fn without_subordinate_ids_there_is_root_and_nobody_else() {
+fn without_subordinate_ids_other_users_are_virtual_or_refused() {
     let Some(host) = ordinary(PLAIN_USER) else { return };
     assert_eq!(host.prints(&[], "id -u; stat -c %u /etc/passwd"), "0\n0");
-    let output = host.run(&["-u", "app"], &["-c", "id"]);
+    let output = host.run(&["-u", "app", "--no-virtual-ids"], &["-c", "id"]);
     assert_eq!(output.status.code(), Some(125));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("user 1000, group 1001 do not exist here") && said.contains("/etc/subuid"), "{said}");
 }
 
 #[test]
+fn a_user_that_the_image_lacks_is_one_clear_line() {
+    for host in hosts() {
+        let output = host.run(&["-u", "gone"], &["-c", "id"]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "overfuse: the image's /etc/passwd has no user \"gone\"\n");
+        assert_eq!(output.status.code(), Some(125), "{host}");
+    }
+}
+
+#[test]
 fn chroot_alone_is_for_root() {
     let Some(host) = root() else { return };
     assert_eq!(host.prints(&["--chroot", "-u", "app"], "id -u; pwd; echo $COLOR"), "1000\n/srv\ngreen");
+    let said = host.run(&["--chroot"], &["-c", "true"]).stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        said.starts_with("overfuse: --chroot changes the root directory only") && said.lines().count() == 1,
+        "{said}"
+    );
     let Some(host) = ordinary(USER) else { return };
     let output = host.run(&["--chroot"], &[]);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "overfuse: --chroot needs root\n");
     assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn info_tells_which_ways_of_running_containers_work_here() {
+    for host in hosts() {
+        let mode = |path: Option<&str>| {
+            let mut info = host.overfuse();
+            info.args(["info", "-f", "{{.Mode}}: {{json .Modes}}"]);
+            path.map(|path| info.env("PATH", path));
+            String::from_utf8(info.output().unwrap().stdout).unwrap().trim_end().to_owned()
+        };
+        let with_all = match (host.is_root(), host.has_users()) {
+            (true, _) => r#"root: {"chroot":null,"root":null}"#,
+            (false, true) => r#"subordinate ids: {"single id":null,"subordinate ids":null}"#,
+            (false, false) => {
+                "single id: {\"single id\":null,\"subordinate ids\":\"/etc/subuid and /etc/subgid give this user no ids\"}"
+            }
+        };
+        assert_eq!(mode(None), with_all, "{host}");
+        let without = mode(Some("/nowhere"));
+        assert!(host.is_root() || without.contains("newuidmap and newgidmap are not in PATH"), "{host}: {without}");
+    }
 }

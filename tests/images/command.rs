@@ -106,7 +106,7 @@ fn inspect_shows_images_and_containers_and_refuses_unknown_names() {
     let output = bench.run(&["inspect", "wob", "app:v1"]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "overfuse: there is no container and no image \"wob\": did you mean \"web\"?\n");
+    assert_eq!(error, "overfuse: there is no container, image or volume \"wob\": did you mean \"web\"?\n");
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap().as_array().unwrap().len(), 1);
 }
 

@@ -62,15 +62,31 @@ fn has(what: &str) -> bool {
         "git" => has_program("git"),
         "podman" => has_program("podman"),
         "strace" => has_program("strace"),
+        "pasta" => has_program("pasta") && makes_interfaces(),
+        "slirp4netns" => has_program("slirp4netns") && makes_interfaces(),
         "dpkg" => has_program("dpkg-deb"),
+        "runc" => has_program("runc"),
+        "crun" => has_program("crun"),
         "acl" => has_program("setfacl"),
         "btrfs" => is_root() && has_program("mkfs.btrfs"),
         "flags" => has_flags(),
         "override" => overrides_modes(),
         "namespace" => has_namespace(),
+        "cgroups" => has_cgroups(),
+        "unified" => {
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            is_root() && mounts.contains(" - cgroup2 ")
+        }
         "users" => is_root() && user(USER).is_some() && user(PLAIN_USER).is_some(),
         other => panic!("need!({other}): there is no such need"),
     }
+}
+
+/// Whether every user may make network interfaces, in namespaces of their own.
+fn makes_interfaces() -> bool {
+    let mode = std::fs::metadata("/dev/net/tun")
+        .map(|metadata| std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()));
+    mode.is_ok_and(|mode| mode & 0o666 == 0o666)
 }
 
 /// Whether `chattr +i` works in the scratch directory; tried once.
@@ -104,6 +120,21 @@ fn has_namespace() -> bool {
         let tried = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
         tried.is_ok_and(|tried| tried.status.success())
     })
+}
+
+/// Whether root can limit containers by cgroups of version 1, or by those of version 2.
+pub fn has_cgroups() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let has = |controller: &str| {
+        let v1 = |line: &&str| line.contains(" - cgroup ") && line.ends_with(&format!(",{controller}"));
+        let v2 = |line: &&str| {
+            let at = line.split(' ').nth(4).unwrap_or_default();
+            let given = std::fs::read_to_string(format!("{at}/cgroup.controllers")).unwrap_or_default();
+            line.contains(" - cgroup2 ") && (controller == "devices" || given.contains(controller))
+        };
+        mounts.lines().any(|line| v1(&line) || v2(&line))
+    };
+    is_root() && ["cpu", "cpuset", "devices", "memory", "pids"].into_iter().all(has)
 }
 
 /// Whether `program` is in the `PATH`.

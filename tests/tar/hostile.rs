@@ -104,7 +104,7 @@ fn numbers_out_of_range_are_refused() {
         ("f a 644 x =mtime=now", r#""a": mtime is now, which is out of range"#),
         ("f a 644 x =size=-5", r#""a": size is -5, which is out of range"#),
         ("f a 644 x =size=18446744073709551615", r#""a": size is 18446744073709551615, which is out of range"#),
-        ("f a 644 x =size=9223372036854775807", "the layer archive ends in the middle of the content of a file"),
+        ("f a 644 x =size=9223372036854775807", "the archive ends in the middle of the content of a file"),
         ("c a 600 4096:0", r#""a": device major is 0010000, which is out of range"#),
         ("V a 600", r#""a": unknown entry type 'V'"#),
     ] {
@@ -116,11 +116,11 @@ fn numbers_out_of_range_are_refused() {
 fn a_truncated_archive_is_refused() {
     let whole = archive("d d 755\nf d/x 644 5000*x\nf y 644 y =mtime=1.5");
     for (len, expected) in [
-        (100, "the layer archive ends in the middle of a header"),
-        (700, "the layer archive ends in the middle of a header"),
-        (1024 + 100, "the layer archive ends in the middle of the content of a file"),
-        (1024 + 5120 + 512 + 5, "the layer archive ends in the middle of an extended header"),
-        (1024 + 5120 + 1024, "the layer archive describes an entry that does not follow"),
+        (100, "the archive ends in the middle of a header"),
+        (700, "the archive ends in the middle of a header"),
+        (1024 + 100, "the archive ends in the middle of the content of a file"),
+        (1024 + 5120 + 512 + 5, "the archive ends in the middle of an extended header"),
+        (1024 + 5120 + 1024, "the archive describes an entry that does not follow"),
     ] {
         check(&format!("cut at {len}"), &whole[..len], expected);
     }

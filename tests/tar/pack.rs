@@ -343,5 +343,5 @@ fn the_error_of_the_writer_is_reported() {
     let error = pack(Over::nothing(&upper), Policy { marks: Namespace::of_this_process(), owners: Owners::Real }, Full)
         .map(drop)
         .expect_err("full");
-    assert_eq!(chain(&error), "cannot write the layer archive: no storage space");
+    assert_eq!(chain(&error), "cannot write the archive: no storage space");
 }

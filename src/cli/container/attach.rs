@@ -18,6 +18,7 @@ pub(in crate::cli) struct AttachCommandArgs {
     no_stdin: bool,
     #[command(flatten)]
     options: AttachArgs,
+    /// A container, by name or ID
     container: String,
 }
 

@@ -1,19 +1,20 @@
 //! The options that fix how a container runs, and the container that they make.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
-use super::options;
-use super::options::{LabelArgs, LifeArgs, NetworkArgs, SecurityArgs, VolumeArgs};
+use super::network;
+use super::options::{
+    EnvironmentArgs, LabelArgs, LifeArgs, NetworkArgs, OwnerArgs, ResourceArgs, RuntimeArgs, SecurityArgs, VolumeArgs,
+};
 use crate::cli::exit::Misuse;
 use crate::cli::ids;
-use crate::container::{SETTINGS, Settings, Variable, Wishes};
+use crate::container::{SETTINGS, Settings, Wishes};
 use crate::privilege::{self, Privilege};
 use crate::store::{Container, Image, NewContainer, Store};
 use crate::sys;
@@ -36,12 +37,8 @@ pub(in crate::cli) struct CreateArgs {
     /// Give the command a terminal
     #[arg(short, long)]
     tty: bool,
-    /// Set an environment variable; without a value, to its value here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<OsString>,
-    /// Set the environment variables that are in a file: NAME=VALUE or NAME on each line; # begins a comment
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     /// Working directory; created if it is missing
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -67,6 +64,12 @@ pub(in crate::cli) struct CreateArgs {
     network: NetworkArgs,
     #[command(flatten)]
     security: SecurityArgs,
+    #[command(flatten)]
+    owners: OwnerArgs,
+    #[command(flatten)]
+    resources: ResourceArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// The image, by name, digest or id; then the command and its arguments [default: the image's]
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
     image_and_command: Vec<OsString>,
@@ -102,7 +105,7 @@ impl CreateArgs {
             wishes: Wishes {
                 command: self.command().to_vec(),
                 entrypoint: self.entrypoint.clone(),
-                env: self.environment()?,
+                env: self.environment.changes()?,
                 workdir: self.workdir.clone(),
                 user: self.user.clone(),
                 terminal: self.tty,
@@ -115,27 +118,13 @@ impl CreateArgs {
             labels: self.labels.labels()?,
             read_only: self.volumes.read_only(),
             chroot: self.chroot,
-            network: self.network.network(),
+            network: self.network.network()?,
             mounts: self.volumes.mounts()?,
             security: self.security.security()?,
+            no_virtual_ids: self.owners.no_virtual_ids(),
+            resources: self.resources.resources()?,
+            runtime: self.runtime.program()?,
         })
-    }
-
-    /// The variables of the files, then those of `-e`.
-    fn environment(&self) -> Result<Vec<Variable>> {
-        let mut variables = Vec::new();
-        for file in &self.env_file {
-            for (name, value) in options::lines_of(file)? {
-                let of_ours = || env::var_os(&name);
-                // A name that is not set here is left out, as in docker.
-                let value = value.map(OsString::from).or_else(of_ours);
-                variables.extend(value.map(|value| Variable::Set(name.into(), value)));
-            }
-        }
-        for text in &self.env {
-            variables.push(variable(text)?);
-        }
-        Ok(variables)
     }
 
     /// Makes the container in the store. Its [`Settings`] are these, completed with the mounts of the image and of other
@@ -150,6 +139,7 @@ impl CreateArgs {
         if !settings.chroot {
             settings.mounts = self.volumes.complete(settings.mounts, store, image)?;
         }
+        settings.network.add_image_ports(image.config.config().as_ref());
         let documents = [(SETTINGS, serde_json::to_vec_pretty(&settings)?)];
         let volumes = settings.mounts.volumes();
         let image_name = self.image().to_string_lossy();
@@ -169,16 +159,24 @@ impl CreateArgs {
     }
 }
 
-/// Enters the namespaces that this process needs to serve the container.
+/// What the user of `--chroot` has to know.
+const CHROOT_ALONE: &str = "--chroot changes the root directory only: the container shares this host's processes, \
+                            network and mounts, and its root may do to them what root may";
+
+/// Enters the namespaces that this process needs to serve the container of the store at `store`.
 ///
 /// # Errors
 /// This user may not run containers here.
-pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
+pub(super) fn enter(settings: &Settings, store: &Path) -> Result<Privilege> {
     if settings.chroot {
-        return match sys::effective_uid() {
-            0 => Ok(Privilege::Root),
-            _ => bail!("--chroot needs root"),
-        };
+        if sys::effective_uid() != 0 {
+            bail!("--chroot needs root");
+        }
+        eprintln!("overfuse: {CHROOT_ALONE}");
+        return Ok(Privilege::Root);
+    }
+    if let Some(privilege) = network::enter_users(settings, store)? {
+        return Ok(privilege);
     }
     let privilege = privilege::enter_to_run(ids::programs().as_ref())?;
     if privilege == Privilege::Root {
@@ -186,15 +184,4 @@ pub(super) fn enter(settings: &Settings) -> Result<Privilege> {
             .map_err(|error| anyhow!("{:#}; --chroot needs none", anyhow::Error::from(error)))?;
     }
     Ok(privilege)
-}
-
-/// Parses `-e`. A name without a value takes the value of this process's variable.
-fn variable(text: &OsString) -> Result<Variable> {
-    Ok(match Variable::parse(text)? {
-        Variable::Unset(name) => match env::var_os(&name) {
-            Some(value) => Variable::Set(name, value),
-            None => Variable::Unset(name),
-        },
-        set => set,
-    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::create::{CreateArgs, enter};
-use super::protect;
+use super::{network, protect};
 use crate::cli::{Exit, Global, root};
 use crate::container::{self, LaunchError, RunError, Settings, State, Status};
 use crate::fuse;
@@ -27,14 +27,16 @@ pub(super) struct Tracing {
 /// Runs a container, and removes it afterwards.
 pub(super) fn run(global: &Global, args: &CreateArgs, tracing: Tracing) -> Result<Exit> {
     args.check_terminal()?;
-    let settings = args.settings()?;
+    let mut settings = args.settings()?;
     protect::protect()?;
     let root = root::path(global)?;
-    let privilege = enter(&settings)?;
+    network::complete(&mut settings, &root)?;
+    let privilege = enter(&settings, &root)?;
 
     let store = Store::open(&root)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
+    let settings = Settings::of(&container)?;
     let in_use = container.lock()?;
     let ran = Run { settings, privilege, store: &store, image: &image, container: &container, tracing }.run();
     drop(in_use);
@@ -72,7 +74,7 @@ impl Run<'_> {
         let container = self.container;
         let process = self.settings.process(self.image.config.config().as_ref(), &container.id)?;
         let files = self.files()?.prepare(self.privilege)?;
-        let plan = self.settings.plan(container, process)?;
+        let plan = self.settings.plan(container, process, &network::programs())?;
         let mut running = State { status: Status::Running, started: Some(Instant::now()), ..State::default() };
         let status = container::run(&files, plan, |process| {
             running.process = process;

@@ -1,11 +1,15 @@
 //! What `inspect` shows of a container.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::rights;
 use super::seen::Seen;
 use crate::cli::image::inspect::{Config as ImageConfig, lower_dirs};
+use crate::container::network::published;
 use crate::container::{Access, Device, Mount, MountKind, MountPoint, Network, SHM_SIZE, Settings, Variable};
 use crate::image::{Digest, Instant};
 use crate::store::{Container, Image, Store};
@@ -67,6 +71,8 @@ struct Config {
     tty: bool,
     open_stdin: bool,
     stdin_once: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_timeout: Option<i64>,
     #[serde(rename = "Image")]
     image_name: String,
     /// The image's fields, with the container's own in their place.
@@ -95,6 +101,8 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         let path = container.dir().join(name);
         if path.exists() { path.display().to_string() } else { String::new() }
     };
+    let log = crate::container::log::path(container.dir());
+    let is_logged = settings.life.log.kept && life.started.is_some();
     Ok(Facts {
         id: container.id.clone(),
         created: container.created,
@@ -104,8 +112,8 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
             status: life.word,
             running: life.running,
             paused: life.paused,
-            restarting: false,
-            oom_killed: false,
+            restarting: life.word == "restarting",
+            oom_killed: life.oom_killed,
             dead: false,
             pid: life.pid,
             exit_code: life.exit_code.filter(|_| !life.running).unwrap_or(0),
@@ -117,9 +125,9 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         resolv_conf_path: file("resolv.conf"),
         hostname_path: file("hostname"),
         hosts_path: file("hosts"),
-        log_path: file("log"),
+        log_path: if is_logged { log.display().to_string() } else { String::new() },
         name: format!("/{}", container.name),
-        restart_count: 0,
+        restart_count: life.restarts,
         driver: "overfuse",
         platform: image.config.os().to_string(),
         host_config: host_config(settings),
@@ -136,7 +144,7 @@ pub(in crate::cli) fn facts(store: &Store, container: Container, size: bool) -> 
         size_root_fs: sizes.map(|(_, all)| all),
         mounts: settings.mounts.points(container),
         config: config(store, &image, &seen)?,
-        network_settings: network_settings(settings),
+        network_settings: network_settings(container, settings)?,
     })
 }
 
@@ -180,6 +188,9 @@ fn config(store: &Store, image: &Image, seen: &Seen) -> Result<Config> {
     if let Some(user) = &wishes.user {
         of_image.user = user.as_str().into();
     }
+    if let Some(signal) = settings.life.stop_signal {
+        of_image.stop_signal = signal.to_string().into();
+    }
     of_image.labels = serde_json::to_value(labels)?;
     Ok(Config {
         hostname,
@@ -189,7 +200,8 @@ fn config(store: &Store, image: &Image, seen: &Seen) -> Result<Config> {
         attach_stderr: true,
         tty: wishes.terminal,
         open_stdin: settings.interactive,
-        stdin_once: settings.interactive,
+        stdin_once: settings.life.input_once,
+        stop_timeout: settings.life.stop_timeout,
         image_name: container.image_name.clone(),
         of_image,
     })
@@ -215,22 +227,42 @@ fn host_config(settings: &Settings) -> Value {
         json!({
             "PathOnHost": device.source.display().to_string(),
             "PathInContainer": device.target.display().to_string(),
-            "CgroupPermissions": "rwm",
+            "CgroupPermissions": device.rights.letters(),
         })
     };
     let devices: Vec<_> = security.devices.iter().map(device).collect();
-    json!({
+    let mut shown = json!({
         "Binds": binds,
         "Tmpfs": tmpfs,
         "ShmSize": mounts.shm_size.unwrap_or(SHM_SIZE),
         "NetworkMode": network_mode(settings),
+        "LogConfig": log_config(settings),
+        "RestartPolicy": restart_policy(settings),
         "AutoRemove": settings.auto_remove,
         "Privileged": security.privileged,
         "ReadonlyRootfs": settings.read_only,
         "SecurityOpt": security.options(),
         "Devices": devices,
         "Init": settings.init,
-    })
+    });
+    if let Some(shown) = shown.as_object_mut() {
+        shown.extend(rights::facts(settings));
+    }
+    shown
+}
+
+fn log_config(settings: &Settings) -> Value {
+    let log = &settings.life.log;
+    let size = log.max_size.map(|size| ("max-size".to_owned(), json!(size.to_string())));
+    let files = (log.max_files != 1).then(|| ("max-file".to_owned(), json!(log.max_files.to_string())));
+    let config: serde_json::Map<_, _> = size.into_iter().chain(files).collect();
+    json!({ "Type": if log.kept { "json-file" } else { "none" }, "Config": config })
+}
+
+fn restart_policy(settings: &Settings) -> Value {
+    let policy = settings.life.restart.to_string();
+    let (name, most) = policy.split_once(':').unwrap_or((&policy, "0"));
+    json!({ "Name": name, "MaximumRetryCount": most.parse::<u32>().unwrap_or(0) })
 }
 
 /// What `ps` shows of the mounts: names of volumes and paths of the host, shortened as docker does.
@@ -241,13 +273,26 @@ pub(super) fn mount_names(settings: &Settings, whole: bool) -> Vec<String> {
 }
 
 /// The network as `--network` names it.
-pub(super) fn network_mode(settings: &Settings) -> &'static str {
-    match settings.network {
-        Network::Host => "host",
-        Network::None => "none",
+pub(super) fn network_mode(settings: &Settings) -> String {
+    match &settings.network.network {
+        Network::Host => "host".into(),
+        Network::None => "none".into(),
+        Network::Private(None) => "private".into(),
+        Network::Private(Some(helper)) => helper.name().into(),
+        Network::Container(id) => format!("container:{id}"),
     }
 }
 
-fn network_settings(settings: &Settings) -> Value {
-    json!({ "Ports": {}, "Networks": { network_mode(settings): {} } })
+/// The ports that are published now, and as null those only exposed.
+fn network_settings(container: &Container, settings: &Settings) -> Result<Value> {
+    let mut ports: BTreeMap<String, Value> =
+        settings.network.expose.iter().map(|port| (port.to_string(), Value::Null)).collect();
+    for one in published(container)? {
+        let binding = json!({ "HostIp": one.host.ip(), "HostPort": one.host.port().to_string() });
+        match ports.entry(one.port.to_string()).or_default() {
+            Value::Array(bindings) => bindings.push(binding),
+            null => *null = json!([binding]),
+        }
+    }
+    Ok(json!({ "Ports": ports, "Networks": { network_mode(settings): {} } }))
 }

@@ -14,6 +14,7 @@ pub(in crate::cli) struct KillArgs {
     /// The signal, by name or number
     #[arg(long, short, value_name = "SIGNAL", default_value = "KILL", value_parser = signal)]
     signal: i32,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }

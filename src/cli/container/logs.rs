@@ -32,6 +32,7 @@ pub(in crate::cli) struct LogsArgs {
     /// Begin each line with its time
     #[arg(long, short)]
     timestamps: bool,
+    /// A container, by name or ID
     container: String,
 }
 

@@ -1,30 +1,40 @@
 //! Commands about containers.
 
 mod attach;
+pub(super) mod bundle;
 mod commit;
+mod cp;
 mod create;
 pub(super) mod diff;
 mod each;
+mod exec;
 mod foreground;
 mod in_process;
 pub(super) mod inspect;
 mod kill;
 mod left_over;
 mod logs;
+mod network;
 mod new;
 mod options;
-mod protect;
+mod pause;
+mod port;
+pub(super) mod protect;
 mod prune;
 mod ps;
 mod rename;
 mod restart;
+mod rights;
 mod rm;
 mod run;
 pub(super) mod seen;
 mod select;
 mod start;
 mod stop;
+mod top;
 mod trace;
+mod update;
+pub(super) mod usage;
 mod wait;
 
 use super::commands::commands;
@@ -36,10 +46,14 @@ commands! {
     pub(super) enum Both {
         Attach(attach::AttachCommandArgs) => attach::run,
         Commit(commit::CommitArgs) => commit::run,
-        Create(new::NewArgs) => |global, args| or_not_started(new::run(global, args)),
+        Cp(cp::CpArgs) => cp::run,
+        Create(new::NewArgs) => new::run,
         Diff(diff::DiffArgs) => diff::run,
+        Exec(exec::ExecArgs) => |global, args| or_not_started(exec::run(global, args)),
         Kill(kill::KillArgs) => kill::run,
         Logs(logs::LogsArgs) => logs::run,
+        Pause(pause::PauseArgs) => pause::pause,
+        Port(port::PortArgs) => port::run,
         Rename(rename::RenameArgs) => rename::run,
         Restart(restart::RestartArgs) => restart::run,
         Rm(rm::RmArgs) => rm::run,
@@ -47,7 +61,10 @@ commands! {
         Start(start::StartArgs) => start::run,
         Stats(stats::StatsArgs) => stats::run,
         Stop(stop::StopArgs) => stop::run,
+        Top(top::TopArgs) => top::run,
         Trace(trace::TraceArgs) => |global, args| or_not_started(trace::run(global, args)),
+        Unpause(pause::UnpauseArgs) => pause::unpause,
+        Update(update::UpdateArgs) => update::run,
         Wait(wait::WaitArgs) => wait::run,
     }
 }

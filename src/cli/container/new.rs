@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::create::CreateArgs;
+use super::network;
 use crate::cli::{Exit, Global, output, root};
 use crate::container::sweep;
 
@@ -20,6 +21,7 @@ pub(in crate::cli) struct NewArgs {
 pub(in crate::cli) fn run(global: &Global, args: &NewArgs) -> Result<Exit> {
     let mut settings = args.create.settings()?;
     settings.life.input_once = settings.interactive;
+    network::complete(&mut settings, &root::path(global)?)?;
     let store = root::open(global)?;
     sweep(&store)?;
     let image = store.image(&args.create.image().to_string_lossy())?;

@@ -9,6 +9,7 @@ use super::{inspect, left_over};
 use crate::cli::filter::Filter;
 use crate::cli::format::{self, Format, Listing, Row};
 use crate::cli::{Exit, Global, output, root};
+use crate::container::network::{published, summary};
 use crate::image::Instant;
 use crate::store::Store;
 
@@ -116,6 +117,9 @@ fn row(seen: &Seen, images: &Images, id: String, size: String, whole: bool) -> R
         let config = &image.config;
         format!("{}/{}", config.os(), config.architecture())
     });
+    // A container that ends meanwhile has none.
+    let published = published(container).unwrap_or_default();
+    let ports = if life.running { summary(&published, &settings.network.expose) } else { String::new() };
     Row::new([
         ("ID", id),
         ("Image", seen.image_name(images)),
@@ -124,12 +128,12 @@ fn row(seen: &Seen, images: &Images, id: String, size: String, whole: bool) -> R
         ("CreatedAt", output::point(container.created)),
         ("Status", life.describe(Instant::now())),
         ("State", life.word.into()),
-        ("Ports", String::new()),
+        ("Ports", ports),
         ("Names", container.name.clone()),
         ("Size", size),
         ("Mounts", inspect::mount_names(settings, whole).join(",")),
-        ("LocalVolumes", "0".into()),
-        ("Networks", inspect::network_mode(settings).into()),
+        ("LocalVolumes", container.volumes.len().to_string()),
+        ("Networks", inspect::network_mode(settings)),
         ("Platform", platform.unwrap_or_default()),
     ])
     .with_labels(labels.clone())

@@ -8,7 +8,9 @@ use crate::cli::{Exit, Global, root};
 /// Rename a container, running or not
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RenameArgs {
+    /// A container, by name or ID
     container: String,
+    /// Its new name
     #[arg(value_name = "NAME")]
     name: String,
 }

@@ -17,6 +17,7 @@ pub(in crate::cli) struct RestartArgs {
     /// The signal to send first
     #[arg(long, short, value_name = "SIGNAL", value_parser = signal)]
     signal: Option<i32>,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::create::CreateArgs;
 use super::foreground::{self, AttachArgs};
-use super::protect;
+use super::{network, protect};
 use crate::cli::{Exit, Global, output, root};
 use crate::container::{Control, Job, Settings, Starter, host_window, sweep};
 use crate::store::Store;
@@ -40,6 +40,7 @@ pub(in crate::cli) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
     settings.life.input_once = settings.interactive && !args.detach;
     protect::protect()?;
     let root = root::path(global)?;
+    network::complete(&mut settings, &root)?;
     let starter = Starter {
         attached: !args.detach,
         input: settings.interactive,
@@ -59,12 +60,12 @@ pub(in crate::cli) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
 
 /// Makes the container, in the monitor's process.
 fn job(root: &std::path::Path, args: &CreateArgs, settings: Settings) -> Result<Job> {
-    let privilege = super::create::enter(&settings)?;
+    let privilege = super::create::enter(&settings, root)?;
     let store = Store::open(root)?;
     sweep(&store)?;
     let image = store.image(&args.image().to_string_lossy())?;
     let container = args.create(&store, &image, &settings)?;
     let settings = Settings::of(&container)?;
     let in_use = container.lock()?;
-    Ok(Job { store, image, container, in_use, settings, privilege })
+    Ok(Job { store, image, container, in_use, settings, privilege, programs: network::programs() })
 }

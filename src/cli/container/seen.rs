@@ -34,6 +34,7 @@ pub(in crate::cli) struct Life {
     pub(in crate::cli) pid: u32,
     /// Of the last run that ended.
     pub(in crate::cli) exit_code: Option<u8>,
+    pub(in crate::cli) oom_killed: bool,
     pub(in crate::cli) error: String,
     pub(in crate::cli) started: Option<Instant>,
     pub(in crate::cli) finished: Option<Instant>,
@@ -47,12 +48,12 @@ pub(in crate::cli) const WORDS: &[&str] = &["created", "running", "paused", "res
 impl Life {
     /// The only place that reads a [`State`].
     fn of(state: State) -> Life {
-        let State { status, process, started, finished, exit_code, error, restarts } = state;
+        let State { status, process, started, finished, exit_code, oom_killed, error, restarts } = state;
         let (word, running) = match status {
             Status::Created => ("created", false),
             Status::Running => ("running", true),
             Status::Paused => ("paused", true),
-            Status::Restarting => ("restarting", false),
+            Status::Restarting => ("restarting", true),
             Status::Exited => ("exited", false),
             Status::Mounted => ("mounted", false),
         };
@@ -63,6 +64,7 @@ impl Life {
             in_use: running || matches!(status, Status::Mounted | Status::Restarting),
             pid: process.map_or(0, |process| process.pid),
             exit_code,
+            oom_killed,
             error: error.unwrap_or_default(),
             started,
             finished,
@@ -76,13 +78,10 @@ impl Life {
         match self.word {
             "created" => "Created".into(),
             "mounted" => "Mounted".into(),
-            "restarting" => {
+            word @ ("exited" | "restarting") => {
+                let what = if word == "exited" { "Exited" } else { "Restarting" };
                 let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
-                format!("Restarting ({}){ago}", self.exit_code.unwrap_or_default())
-            }
-            "exited" => {
-                let ago = age(self.finished).map(|age| format!(" {age} ago")).unwrap_or_default();
-                format!("Exited ({}){ago}", self.exit_code.unwrap_or_default())
+                format!("{what} ({}){ago}", self.exit_code.unwrap_or_default())
             }
             _ => {
                 let since = age(self.started).map(|age| format!(" {age}")).unwrap_or_default();
@@ -186,6 +185,7 @@ mod tests {
         let now = at("2024-01-01T02:00:00Z").unwrap();
         let state = |status| State { status, started: at("2024-01-01T01:57:00Z"), ..State::default() };
         let exited = State { finished: at("2024-01-01T00:00:00Z"), exit_code: Some(137), ..state(Status::Exited) };
+        let restarting = State { status: Status::Restarting, exit_code: Some(3), ..exited.clone() };
         let unknown = State { status: Status::Exited, exit_code: Some(1), ..State::default() };
         for (state, word, text) in [
             (state(Status::Created), "created", "Created"),
@@ -193,6 +193,7 @@ mod tests {
             (state(Status::Paused), "paused", "Up 3 minutes (Paused)"),
             (exited, "exited", "Exited (137) 2 hours ago"),
             (unknown, "exited", "Exited (1)"),
+            (restarting, "restarting", "Restarting (3) 2 hours ago"),
             (state(Status::Mounted), "mounted", "Mounted"),
         ] {
             let life = Life::of(state);

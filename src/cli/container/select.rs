@@ -29,8 +29,8 @@ impl Selection {
     pub(super) fn new(store: &Store, filters: &[Filter]) -> Result<Selection> {
         let filters = Filters::new(filters, KNOWN)?;
         for status in filters.values("status") {
-            // Docker has these three too; no container is ever in them here.
-            if !WORDS.contains(&status.as_str()) && !["restarting", "removing", "dead"].contains(&status.as_str()) {
+            // Docker has these two too; no container is ever in them here.
+            if !WORDS.contains(&status.as_str()) && !["removing", "dead"].contains(&status.as_str()) {
                 bail!("filter status={status}: expected {}", WORDS.join(", "));
             }
         }
@@ -92,7 +92,7 @@ impl Selection {
             && self.before.is_none_or(|before| container.created < before)
             && self.since.is_none_or(|since| container.created > since)
             && filters.any("volume", mounts)
-            && filters.any("network", |network| network == super::inspect::network_mode(settings))
+            && filters.any("network", |network| *network == super::inspect::network_mode(settings))
             && filters.any("health", |health| health == "none"))
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::foreground::{self, AttachArgs};
-use super::{each, protect};
+use super::{each, network, protect};
 use crate::cli::{Exit, Global, root};
 use crate::container::{Control, Job, Settings, Starter, host_window};
 use crate::store::{Container, Store};
@@ -26,6 +26,7 @@ pub(in crate::cli) struct StartArgs {
     interactive: bool,
     #[command(flatten)]
     options: AttachArgs,
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
@@ -67,9 +68,10 @@ fn begin(root: &Path, container: &Container, starter: Starter) -> Result<Control
 
 fn job(root: &Path, container: &Container) -> Result<Job> {
     let settings = Settings::of(container)?;
-    let privilege = super::create::enter(&settings)?;
+    let privilege = super::create::enter(&settings, root)?;
     let store = Store::open(root)?;
     let image = store.image(&container.image.to_string())?;
     let in_use = container.lock()?;
-    Ok(Job { store, image, container: container.clone(), in_use, settings, privilege })
+    let programs = network::programs();
+    Ok(Job { store, image, container: container.clone(), in_use, settings, privilege, programs })
 }

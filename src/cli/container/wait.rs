@@ -10,6 +10,7 @@ use crate::container::{Control, State};
 /// Wait until containers have ended, and print their exit codes
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WaitArgs {
+    /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }

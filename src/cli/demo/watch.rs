@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 
 use super::NAME;
 use super::show::{Source, Tree, tree};
-use crate::container::{Access, First, Input, Isolation, Launched, Network, Plan, Process, Sandbox, Security, Wishes};
+use crate::container::{
+    Access, Attachment, First, Input, Isolation, Launched, Plan, Process, Resources, Sandbox, Security, Wishes,
+};
 use crate::fuse;
 use crate::mount;
 use crate::privilege::Privilege;
@@ -57,16 +59,22 @@ impl Run<'_> {
             process: Process::new(self.image.config.config().as_ref(), &wishes, NAME)?,
             isolation: Isolation::Namespaces(Sandbox {
                 hostname: NAME.into(),
-                network: Network::None,
+                domain: None,
+                network: Attachment::None,
                 root: Access::ReadWrite,
                 mounts: Vec::new(),
                 volumes: Vec::new(),
                 shm_size: None,
                 first: First::Command,
+                runtime: None,
             }),
             security: Security::default(),
+            virtual_ids: false,
+            resources: Resources::default(),
+            id: None,
             input: Input::Nothing,
             window: None,
+            link: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Commands about images.
 
+mod build;
 mod history;
 mod images;
 pub(super) mod inspect;
@@ -15,6 +16,7 @@ pub(super) use select::labels;
 commands! {
     /// Commands that have a short form too: `overfuse load` and `overfuse image load`.
     pub(super) enum Both {
+        Build(build::BuildArgs) => build::run,
         History(history::HistoryArgs) => history::run,
         Load(load::LoadArgs) => load::run,
     }

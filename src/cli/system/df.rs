@@ -9,15 +9,15 @@ use crate::cli::container::seen::{Images, Seen};
 use crate::cli::format::{self, Format, Listing, Row};
 use crate::cli::{Exit, Global, output, root};
 use crate::image::{Digest, Instant};
-use crate::store::{Image, Store};
+use crate::store::{Image, Store, Volume};
 
-/// Show how much of the disk images and containers take
+/// Show how much of the disk images, containers and volumes take
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A layer that several images share counts once. Archives are the compressed layers as they were loaded: they are kept so \
 that an image can be written again with the same digest.")]
 pub(in crate::cli) struct DfArgs {
-    /// Show each image and container
+    /// Show each image, container and volume
     #[arg(long, short, conflicts_with = "format")]
     verbose: bool,
     #[arg(long, value_name = "FORMAT", default_value = "table", help = format::HELP)]
@@ -42,11 +42,18 @@ pub(in crate::cli) fn run(global: &Global, args: &DfArgs) -> Result<Exit> {
     for seen in &containers {
         sizes.push(store.container_bytes(&seen.container)?);
     }
+    let volumes = volumes(&store, &containers)?;
     if args.verbose {
         output::print(&verbose(&store, &images, &containers, &sizes))?;
+        output::print(&verbose_volumes(&volumes))?;
         return Ok(Exit::Success);
     }
-    let kinds = [image_kind(&store, &images, &containers), container_kind(&containers, &sizes), archive_kind(&store)?];
+    let kinds = [
+        image_kind(&store, &images, &containers),
+        container_kind(&containers, &sizes),
+        volume_kind(&volumes),
+        archive_kind(&store)?,
+    ];
     let fields = &[
         ("Type", "TYPE"),
         ("TotalCount", "TOTAL"),
@@ -86,6 +93,35 @@ fn container_kind(containers: &[Seen], sizes: &[u64]) -> Kind {
     let idle = containers.iter().zip(sizes).filter(|(seen, _)| !seen.life.in_use);
     let reclaimable = idle.map(|(_, bytes)| bytes).sum();
     Kind { name: "Containers", total: containers.len(), active, bytes: sizes.iter().sum(), reclaimable }
+}
+
+/// A volume, how many containers use it, and its bytes.
+type Measured = (Volume, usize, u64);
+
+fn volumes(store: &Store, containers: &[Seen]) -> Result<Vec<Measured>> {
+    let uses = |name: &str| {
+        containers.iter().filter(|seen| seen.container.volumes.iter().any(|volume| volume.name == name)).count()
+    };
+    let measure = |volume: Volume| {
+        let bytes = store.volume_bytes(&volume)?;
+        Ok((volume.clone(), uses(&volume.name), bytes))
+    };
+    store.volumes()?.into_iter().map(measure).collect()
+}
+
+fn volume_kind(volumes: &[Measured]) -> Kind {
+    let active = volumes.iter().filter(|(_, links, _)| *links > 0).count();
+    let reclaimable = volumes.iter().filter(|(_, links, _)| *links == 0).map(|(_, _, bytes)| bytes).sum();
+    let bytes = volumes.iter().map(|(_, _, bytes)| bytes).sum();
+    Kind { name: "Local Volumes", total: volumes.len(), active, bytes, reclaimable }
+}
+
+fn verbose_volumes(volumes: &[Measured]) -> String {
+    let mut table = output::Table::new(&["VOLUME NAME", "LINKS", "SIZE"]);
+    for (volume, links, bytes) in volumes {
+        table.row([volume.name.clone(), links.to_string(), output::size(*bytes)]);
+    }
+    format!("\nLocal Volumes space usage:\n\n{}", table.render())
 }
 
 fn archive_kind(store: &Store) -> Result<Kind> {

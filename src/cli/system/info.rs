@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::host;
 use crate::cli::container::seen::{Images, Seen};
 use crate::cli::{Exit, Global, format, ids, output, root};
-use crate::privilege::{self, Privilege};
+use crate::privilege::{self, Mode};
 use crate::sys;
 
 /// Show what is in the store, and what this host allows
@@ -74,15 +74,16 @@ fn gather(global: &Global) -> Result<Value> {
         "Programs": programs,
     });
     let mut warnings = warnings(rootless, cgroups);
-    // The last thing that this process does: it cannot leave a namespace again.
-    let mode = match mode() {
-        Ok(mode) => mode.to_owned(),
-        Err(reason) => {
-            warnings.push(format!("containers cannot run here: {reason}"));
-            "none".into()
-        }
-    };
-    info["Mode"] = mode.into();
+    let attempts = privilege::modes(ids::programs().as_ref())?;
+    let works = attempts.iter().find(|one| one.refused.is_none() && one.mode != Mode::Chroot);
+    if works.is_none() {
+        let reason = attempts.iter().rev().find_map(|one| one.refused.clone()).unwrap_or_default();
+        let instead = if rootless { "" } else { "; run --chroot works" };
+        warnings.push(format!("containers cannot run here: {reason}{instead}"));
+    }
+    info["Mode"] = works.map_or("none", |one| word(one.mode)).into();
+    let modes = attempts.iter().map(|one| (word(one.mode).to_owned(), one.refused.clone().into()));
+    info["Modes"] = Value::Object(modes.collect());
     info["Warnings"] = warnings.into();
     Ok(info)
 }
@@ -92,17 +93,12 @@ fn security(rootless: bool) -> Vec<&'static str> {
     ["name=seccomp,profile=builtin", "name=cgroupns"].into_iter().chain(rootless).collect()
 }
 
-/// Enters the namespaces of a container.
-fn mode() -> Result<&'static str, String> {
-    let told = |error: privilege::Error| format!("{:#}", anyhow::Error::from(error));
-    match privilege::enter_to_run(ids::programs().as_ref()).map_err(told)? {
-        Privilege::Root => match privilege::separate_mounts() {
-            Ok(()) => Ok("root"),
-            Err(error) => Err(format!("{}; run --chroot works", told(error))),
-        },
-        Privilege::Subordinate => Ok("subordinate ids"),
-        Privilege::Single => Ok("single id"),
-        Privilege::Ordinary => Err("this host gives no user namespace".into()),
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Root => "root",
+        Mode::Subordinate => "subordinate ids",
+        Mode::Single => "single id",
+        Mode::Chroot => "chroot",
     }
 }
 
@@ -148,10 +144,14 @@ fn readable(info: &Value) -> String {
         match text("Mode") {
             "root" => "root".into(),
             "subordinate ids" => "this user, with subordinate ids".into(),
-            "single id" => "this user alone: files in containers have one owner".into(),
+            "single id" => "this user alone: other users are virtual, and owners of files only recorded".into(),
             _ => "nobody".into(),
         },
     );
+    let refused = info["Modes"].as_object().into_iter().flatten();
+    for (mode, reason) in refused.filter_map(|(mode, reason)| Some((mode, reason.as_str()?))) {
+        line(&format!(" not with {mode}"), reason.into());
+    }
     line("Security Options", texts(&info["SecurityOptions"]).collect::<Vec<_>>().join("; "));
     line("Cgroup Version", if text("CgroupVersion").is_empty() { "none".into() } else { text("CgroupVersion").into() });
     line("Kernel Version", text("KernelVersion").into());

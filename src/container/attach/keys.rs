@@ -47,7 +47,7 @@ impl FromStr for DetachKeys {
 impl DetachKeys {
     /// Adds what was typed to `to`, without keys that may begin the sequence: these follow once the sequence is not
     /// completed. Returns whether it is completed.
-    pub(super) fn pass(&mut self, typed: &[u8], to: &mut Vec<u8>) -> bool {
+    pub(in crate::container) fn pass(&mut self, typed: &[u8], to: &mut Vec<u8>) -> bool {
         if self.keys.is_empty() {
             to.extend_from_slice(typed);
             return false;

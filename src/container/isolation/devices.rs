@@ -3,15 +3,17 @@
 //! `/dev` is a new tmpfs. The launcher uses its descriptor, never a path, so a link in the image cannot redirect it.
 
 use std::ffi::{CStr, OsStr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::cgroup::{DeviceKind, DeviceRights, DeviceRule};
 use super::super::error::{Doing, LaunchError};
 use super::super::mounts::SHM_SIZE;
 use super::masks::HARMLESS;
-use crate::sys::{Detached, Dir, Errno, Kind, Name, Refuse, Root};
+use crate::sys::{self, Detached, Dir, Errno, Kind, Name, Refuse, Root};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -35,31 +37,32 @@ pub struct Device {
     pub source: PathBuf,
     /// Absolute path in the container.
     pub target: PathBuf,
+    #[serde(default = "all_rights")]
+    pub rights: DeviceRights,
+}
+
+fn all_rights() -> DeviceRights {
+    DeviceRights::ALL
 }
 
 /// Why a text is not a valid `--device` value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    #[error("{0:?} is not a device: expected SOURCE or SOURCE:TARGET, both absolute paths")]
+    #[error("{0:?} is not a device: expected SOURCE[:TARGET][:RIGHTS], absolute paths and some of rwm")]
     Form(String),
-    #[error("{0:?}: a device is given with all rights (rwm), because no device cgroup limits its use")]
-    Rights(String),
 }
 
 impl FromStr for Device {
     type Err = DeviceError;
 
-    /// `SOURCE[:TARGET][:rwm]`, docker's syntax.
+    /// `SOURCE[:TARGET][:RIGHTS]`, docker's syntax.
     fn from_str(text: &str) -> std::result::Result<Device, DeviceError> {
         let mut parts: Vec<&str> = text.split(':').collect();
+        let mut rights = DeviceRights::ALL;
         if let [_, .., last] = parts[..]
             && !last.starts_with('/')
         {
-            if !["rwm", "rw"].contains(&last) {
-                let is_rights = !last.is_empty() && last.bytes().all(|b| b"rwm".contains(&b));
-                let text = text.to_owned();
-                return Err(if is_rights { DeviceError::Rights(text) } else { DeviceError::Form(text) });
-            }
+            rights = DeviceRights::parse(last).ok_or_else(|| DeviceError::Form(text.to_owned()))?;
             parts.pop();
         }
         let (source, target) = match parts[..] {
@@ -71,7 +74,21 @@ impl FromStr for Device {
         if !is_path(source) || !is_path(target) {
             return Err(DeviceError::Form(text.to_owned()));
         }
-        Ok(Device { source: source.into(), target: target.into() })
+        Ok(Device { source: source.into(), target: target.into(), rights })
+    }
+}
+
+impl Device {
+    /// The rule that allows its use; `None` where the source is no device.
+    pub(in crate::container) fn rule(&self) -> Option<DeviceRule> {
+        let stat = self.source.metadata().ok()?;
+        let kind = match Kind::of_mode(stat.mode()) {
+            Kind::BlockDevice => DeviceKind::Block,
+            Kind::CharDevice => DeviceKind::Char,
+            _ => return None,
+        };
+        let (major, minor) = (Some(sys::device_major(stat.rdev())), Some(sys::device_minor(stat.rdev())));
+        Some(DeviceRule { kind, major, minor, rights: self.rights })
     }
 }
 
@@ -152,14 +169,18 @@ mod tests {
 
     #[test]
     fn a_device_is_read_as_docker_reads_it() {
-        let device = |source: &str, target: &str| Ok(Device { source: source.into(), target: target.into() });
+        let with = |source: &str, target: &str, rights: &str| {
+            let rights = DeviceRights::parse(rights).unwrap();
+            Ok(Device { source: source.into(), target: target.into(), rights })
+        };
+        let device = |source: &str, target: &str| with(source, target, "rwm");
         let form = |text: &str| Err(DeviceError::Form(text.into()));
         for (text, expected) in [
             ("/dev/fuse", device("/dev/fuse", "/dev/fuse")),
             ("/dev/fuse:/dev/x", device("/dev/fuse", "/dev/x")),
             ("/dev/fuse:/dev/x:rwm", device("/dev/fuse", "/dev/x")),
-            ("/dev/fuse:rw", device("/dev/fuse", "/dev/fuse")),
-            ("/dev/fuse:r", Err(DeviceError::Rights("/dev/fuse:r".into()))),
+            ("/dev/fuse:rw", with("/dev/fuse", "/dev/fuse", "rw")),
+            ("/dev/fuse:r", with("/dev/fuse", "/dev/fuse", "r")),
             ("/dev/fuse:/dev/x:", form("/dev/fuse:/dev/x:")),
             ("/dev/fuse:/dev/x:/dev/y", form("/dev/fuse:/dev/x:/dev/y")),
             ("fuse", form("fuse")),

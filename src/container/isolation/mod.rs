@@ -3,19 +3,27 @@
 //! Owns the defaults, which are docker's unless stated otherwise, and the options that change them.
 #![doc = include_str!("isolation.md")]
 
+mod capability;
 pub(super) mod devices;
 pub(super) mod masks;
 mod option;
 mod seccomp;
 
+pub use capability::{CapabilityError, CapabilityName};
 pub use devices::{Device, DeviceError};
 pub use option::{SecurityOption, SecurityOptionError};
 pub use seccomp::{FilterError, Profile, ProfileError, Seccomp};
+pub(super) use seccomp::{HandOver, When, call_number, handing_over};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Isolation, Network, Sandbox};
-use crate::sys::Capabilities;
+pub(super) use masks::MaskChanges;
+
+use super::cgroup::DeviceRule;
+use super::error::{Doing, LaunchError};
+use super::network::Attachment;
+use super::plan::{Isolation, Sandbox};
+use crate::sys::{self, Capabilities};
 
 /// The security settings of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +36,13 @@ pub struct Security {
     pub seccomp: Seccomp,
     /// Devices of the host that the container gets in addition to the default ones.
     pub devices: Vec<Device>,
+    /// Devices that the container may use in addition, once it has nodes of them.
+    pub device_rules: Vec<DeviceRule>,
+    pub cap_add: Vec<CapabilityName>,
+    pub cap_drop: Vec<CapabilityName>,
+    /// Supplementary groups: names of the image's `/etc/group`, or numbers.
+    pub group_add: Vec<String>,
+    pub masks: MaskChanges,
 }
 
 impl Security {
@@ -40,6 +55,10 @@ impl Security {
             SecurityOption::NoNewPrivileges(set) => self.no_new_privileges = set,
             SecurityOption::Unconfined => self.seccomp = Seccomp::Unconfined,
             SecurityOption::Builtin => self.seccomp = Seccomp::Default,
+            SecurityOption::UnconfinedPaths => self.masks.remove(None),
+            SecurityOption::Mask(paths) => self.masks.add(paths),
+            SecurityOption::Unmask(paths) => self.masks.remove(paths),
+            SecurityOption::NoLabel => {}
             SecurityOption::Profile(path) => self.seccomp = Seccomp::Profile(Profile::read(&path)?),
         }
         Ok(())
@@ -53,7 +72,7 @@ impl Security {
             Seccomp::Unconfined => Some("seccomp=unconfined".into()),
             Seccomp::Profile(profile) => serde_json::to_string(profile).ok().map(|json| format!("seccomp={json}")),
         };
-        no_new_privileges.into_iter().chain(seccomp).collect()
+        no_new_privileges.into_iter().chain(seccomp).chain(self.masks.options()).collect()
     }
 
     /// The system call filter: none for a privileged container, unless the user gave a profile.
@@ -69,18 +88,52 @@ impl Security {
         self.privileged
     }
 
-    /// The capabilities of the container's root. Docker's set without two: no device nodes may be made, because no
-    /// device cgroup limits which; and no raw packets on the host's network.
-    pub(super) fn capabilities(&self, isolation: &Isolation) -> Capabilities {
+    /// The capabilities of the container's root: docker's default set, and what the user adds and drops. On a network that
+    /// leads anywhere, raw packets must be asked for: on a private one they would reach the host's loopback interface,
+    /// because the programs that connect it take any address from a packet. Device nodes must be asked for where nothing
+    /// limits which of them work.
+    ///
+    /// # Errors
+    /// Device nodes are asked for, and root of the host could open any.
+    pub(super) fn capabilities(&self, isolation: &Isolation, nodes: Nodes) -> Result<Capabilities, LaunchError> {
         if self.privileged {
-            return Capabilities::ALL;
+            return Ok(Capabilities::ALL);
         }
-        let set = Capabilities::CONTAINER.without(Capabilities::MAKE_NODES);
-        match isolation {
-            Isolation::Namespaces(Sandbox { network: Network::None, .. }) => set,
-            Isolation::Namespaces(Sandbox { network: Network::Host, .. }) | Isolation::Chroot => {
-                set.without(Capabilities::RAW_PACKETS)
-            }
+        let mut set = Capabilities::CONTAINER;
+        if nodes == Nodes::Unlimited {
+            set = set.without(Capabilities::MAKE_NODES);
+        }
+        if !matches!(isolation, Isolation::Namespaces(Sandbox { network: Attachment::None, .. })) {
+            set = set.without(Capabilities::RAW_PACKETS);
+        }
+        let set = capability::changed(set, &self.cap_add, &self.cap_drop);
+        if set.contains(Capabilities::MAKE_NODES) && nodes == Nodes::Unlimited && sys::is_root_of_host() {
+            return Err(LaunchError::NodesUnlimited);
+        }
+        Ok(set)
+    }
+
+    /// Checks that this process has what is to be added, because it cannot give what it does not have.
+    ///
+    /// # Errors
+    /// It lacks one.
+    pub(super) fn check_additions(&self) -> Result<(), LaunchError> {
+        let own = Capabilities::of_this_process().doing("look at the capabilities")?;
+        let named = self.cap_add.iter().filter_map(|name| match name {
+            CapabilityName::All => None,
+            CapabilityName::One(name) => Some(name),
+        });
+        match named.into_iter().find(|name| !own.has(name)) {
+            Some(name) if !self.privileged => Err(LaunchError::CapabilityMissing(name.clone())),
+            _ => Ok(()),
         }
     }
+}
+
+/// Whether something limits which device nodes a container can open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::container) enum Nodes {
+    /// Its cgroup does.
+    Limited,
+    Unlimited,
 }

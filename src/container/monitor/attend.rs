@@ -8,6 +8,7 @@ use super::clients::Client;
 use super::job::Failure;
 use super::protocol::{Event, Request, window};
 use super::run::Run;
+use crate::container::state::State;
 use crate::sys::Errno;
 use crate::sys::poll::{self, Interest};
 use crate::sys::signal;
@@ -30,16 +31,21 @@ enum Source {
 
 impl Monitor {
     /// Attends to the container until its first process has ended.
-    pub(super) fn attend(&mut self, run: &mut Run) -> Result<(), Failure> {
+    pub(super) fn attend(&mut self, run: &mut Run, state: &mut State) -> Result<(), Failure> {
         self.welcome(run);
         loop {
             if self.attend_clients(Some(run), self.orders.kill_at)? {
                 return Ok(());
             }
+            if state.process != run.process() {
+                // An OCI runtime has made it.
+                state.process = run.process();
+                self.record(state);
+            }
             self.announce(run);
             if self.orders.kill_at.is_some_and(|at| at <= Instant::now()) {
                 self.orders.kill_at = None;
-                run.child().kill()?;
+                run.kill()?;
             }
         }
     }
@@ -167,10 +173,10 @@ impl Monitor {
                 if spared {
                     self.orders.ended = true;
                 }
-                let _ = run.child().signal(if spared { signal::KILL } else { number });
+                let _ = run.signal(if spared { signal::KILL } else { number });
             }
             (Request::Kill(number), Some(run)) => {
-                let answer = match run.child().signal(number) {
+                let answer = match run.signal(number) {
                     Ok(()) => Event::Done,
                     Err(errno) => Event::Refused(format!("cannot send signal {number}: {errno}")),
                 };
@@ -204,8 +210,8 @@ impl Monitor {
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
             self.orders.kill_at = [self.orders.kill_at, at].into_iter().flatten().min();
         }
-        if run.child().signal(signal.unwrap_or_else(|| self.job.stop_signal())).is_err() {
-            let _ = run.child().kill();
+        if run.signal(signal.unwrap_or_else(|| self.job.stop_signal())).is_err() {
+            let _ = run.kill();
         }
     }
 }

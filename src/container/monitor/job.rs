@@ -2,11 +2,11 @@
 
 use crate::container::error::LaunchError;
 use crate::container::files::skeleton;
+use crate::container::network::Programs;
 use crate::container::plan::Plan;
 use crate::container::serve::RunError;
 use crate::container::settings::Settings;
 use crate::container::spec::SpecError;
-use crate::fuse;
 use crate::mount::{self, Prepared, Source};
 use crate::privilege::Privilege;
 use crate::store::{Container, Image, InUse, Store};
@@ -22,13 +22,15 @@ pub struct Job {
     pub in_use: InUse,
     pub settings: Settings,
     pub privilege: Privilege,
+    /// Those that connect private networks.
+    pub programs: Programs,
 }
 
 impl Job {
     pub(super) fn files(&self) -> Result<Prepared, Failure> {
         let Job { store, image, container, settings, privilege, .. } = self;
         let source = Source::Container { store, image, container, made_now: false };
-        let options = fuse::Options { source: Some(container.name.clone()), ..fuse::Options::default() };
+        let options = mount::Options { source: Some(container.name.clone()), ..mount::Options::default() };
         let lowest = if settings.chroot { None } else { Some(skeleton(container.dir())?) };
         Ok(mount::Plan { lowest, ..mount::Plan::new(source, options) }.prepare(*privilege)?)
     }
@@ -41,9 +43,9 @@ impl Job {
     }
 
     pub(super) fn plan(&self, window: Option<WindowSize>) -> Result<Plan, Failure> {
-        let Job { image, container, settings, .. } = self;
+        let Job { image, container, settings, programs, .. } = self;
         let process = settings.process(image.config.config().as_ref(), &container.id)?;
-        Ok(Plan { window, ..settings.plan(container, process)? })
+        Ok(Plan { window, ..settings.plan(container, process, programs)? })
     }
 }
 

@@ -185,28 +185,39 @@ impl Monitor {
         process::set_umask(0o022);
         self.limit.restore();
         let files = self.job.files()?;
-        let plan = self.job.plan(self.window)?;
+        let mut plan = self.job.plan(self.window)?;
+        plan.virtual_ids &= files.has_one_owner();
         let at = plan.root.clone();
         let mut run = Run::new(plan, self.job.settings.interactive)?;
         let served = files.serve(&at)?;
+        if let Err(error) = run.connected() {
+            // Ignores the errors: the network's explains more.
+            let _ = run.child().kill();
+            let _ = (run.end(), served.end());
+            process::wait_to_be_alone();
+            return Err(error.into());
+        }
+        run.record_owners_in(served.direct())?;
         *state = State {
             status: Status::Running,
             process: run.process(),
             started: Some(image::Instant::now()),
             finished: state.finished,
             exit_code: None,
+            oom_killed: false,
             error: None,
             restarts: state.restarts,
         };
         self.record(state);
         run.go();
-        let attended = self.attend(&mut run);
+        let attended = self.attend(&mut run, state);
         if attended.is_err() {
             // Ignores the error: it means that the process has ended.
-            let _ = run.child().kill();
+            let _ = run.kill();
         }
         let drained = run.drain(&mut self.log, &mut self.clients);
         self.announce(&run);
+        state.oom_killed = run.ran_out_of_memory();
         let ended = run.end();
         self.log.finish();
         // No process uses the mount any more, so this also writes back what the kernel still caches.

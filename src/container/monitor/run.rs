@@ -4,14 +4,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::clients::{Client, Clients};
 use super::protocol::{ERROR_OUTPUT, Event, OUTPUT, OUTPUT_MAX};
-use crate::container::child::{CONSOLE, GO};
+use crate::container::cgroup::OwnedCgroup;
+use crate::container::child::{CONSOLE, GO, PROCESS};
 use crate::container::error::{Doing, LaunchError};
-use crate::container::launch::{Streams, first_process};
+use crate::container::launch::{First, Streams, end, first_process};
 use crate::container::log::{Stream, Writer};
+use crate::container::network::Linked;
 use crate::container::plan::Plan;
-use crate::sys::process::{Child, ProcessId, Status};
+use crate::container::virtual_ids::{LISTENER, VirtualIds};
+use crate::mount::Direct;
+use crate::sys::process::{self, Child, ProcessId, Status};
 use crate::sys::pty::{self, WindowSize};
-use crate::sys::{Channel, Errno, Pipe};
+use crate::sys::{Channel, Errno, Pipe, signal};
 
 type Result<T> = std::result::Result<T, LaunchError>;
 
@@ -19,8 +23,15 @@ type Result<T> = std::result::Result<T, LaunchError>;
 #[derive(Debug)]
 pub(super) struct Run {
     child: Child,
+    /// Removed with this value, after the first process has ended.
+    cgroup: OwnedCgroup,
+    /// The container's first process, where that is not our child but an OCI runtime's.
+    container: Option<OwnedFd>,
+    process: Option<ProcessId>,
     /// Open until the command is executed.
     channel: Option<Channel>,
+    /// Ends with this value.
+    link: Option<Linked>,
     /// Whether the first process makes a terminal, which it sends when it has.
     has_terminal: bool,
     terminal: Option<OwnedFd>,
@@ -28,6 +39,7 @@ pub(super) struct Run {
     input: Option<OwnedFd>,
     outputs: Vec<Output>,
     failure: Option<LaunchError>,
+    virtual_ids: Option<VirtualIds>,
     buffer: Vec<u8>,
 }
 
@@ -50,6 +62,7 @@ impl Run {
     /// Makes the first process, which waits for [`Run::go`]. This process must have one thread now.
     pub(super) fn new(plan: Plan, interactive: bool) -> Result<Run> {
         let has_terminal = plan.process.terminal;
+        let has_runtime = plan.runtime().is_some();
         let (mut streams, mut input, mut outputs) = (Streams::default(), None, Vec::new());
         if !has_terminal {
             let mut output = |stream| -> std::result::Result<OwnedFd, Errno> {
@@ -68,20 +81,36 @@ impl Run {
                 input = Some(pipe.write);
             }
         }
-        let (child, channel) = first_process(plan, streams)?;
+        let First { child, channel, cgroup, link, virtual_ids } = first_process(plan, streams)?;
         Ok(Run {
+            process: if has_runtime { None } else { ProcessId::of(child.id()) },
+            container: None,
             child,
+            cgroup,
             channel: Some(channel),
+            link,
             has_terminal,
             terminal: None,
             input,
             outputs,
             failure: None,
+            virtual_ids,
             buffer: vec![0; 1 + OUTPUT_MAX],
         })
     }
 
-    /// Lets the first process continue. The root must be served by now.
+    /// Waits until the container's network can be used.
+    pub(super) fn connected(&mut self) -> Result<()> {
+        self.link.as_mut().map_or(Ok(()), Linked::ready)
+    }
+
+    /// Records in `mount`, the container's root, which owners its processes give to files. To be called before
+    /// [`go`](Self::go).
+    pub(super) fn record_owners_in(&mut self, mount: &Direct) -> Result<()> {
+        self.virtual_ids.as_mut().map_or(Ok(()), |ids| ids.record_in(mount))
+    }
+
+    /// Lets the first process continue. The root must be served and the network connected by now.
     pub(super) fn go(&self) {
         // Ignores the error: a child that is already gone reported why on the channel or by its status.
         if let Some(channel) = &self.channel {
@@ -89,8 +118,9 @@ impl Run {
         }
     }
 
+    /// The container's first process, once it exists.
     pub(super) fn process(&self) -> Option<ProcessId> {
-        ProcessId::of(self.child.id())
+        self.process
     }
 
     pub(super) fn child(&self) -> &Child {
@@ -130,6 +160,16 @@ impl Run {
                 self.input = Some(input);
                 self.outputs.push(Output { fd: output, stream: Stream::Stdout, open: true });
                 self.terminal = Some(master);
+            }
+            Some((message, Some(process))) if message == PROCESS => {
+                self.process = ProcessId::of_descriptor(&process);
+                self.container = Some(process);
+            }
+            Some((message, Some(listener))) if message == LISTENER => {
+                self.virtual_ids
+                    .as_ref()
+                    .map_or(Ok(()), |ids| ids.supervise(&listener))
+                    .doing("supervise the container")?;
             }
             Some((message, _)) => {
                 let garbled = |_| LaunchError::Garbled(String::from_utf8_lossy(&message).into_owned());
@@ -198,9 +238,33 @@ impl Run {
         Ok(())
     }
 
+    /// Sends a signal to the first process. A paused container dies of SIGKILL, too.
+    pub(super) fn signal(&self, number: i32) -> std::result::Result<(), Errno> {
+        match &self.container {
+            Some(process) => process::send_signal(process, number)?,
+            None => self.child.signal(number)?,
+        }
+        if number == signal::KILL
+            && self.cgroup.is_frozen()
+            && let Err(error) = self.cgroup.thaw()
+        {
+            tracing::warn!(%error, "a paused container cannot be killed");
+        }
+        Ok(())
+    }
+
+    pub(super) fn kill(&self) -> std::result::Result<(), Errno> {
+        self.signal(signal::KILL)
+    }
+
+    /// Whether the kernel killed a process because the container's memory was used up.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.ran_out_of_memory()
+    }
+
     /// Waits for the first process, and returns how it ended.
     pub(super) fn end(self) -> Result<Status> {
-        let status = self.child.wait().doing("wait for the container");
+        let status = end(self.child);
         self.failure.map_or(status, Err)
     }
 }

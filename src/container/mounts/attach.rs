@@ -123,6 +123,20 @@ pub(in crate::container) fn attach(root: &Root, opened: &Opened<'_>) -> Result<(
     }
 }
 
+/// Gives the new volumes of a container that another program makes the files of `root`, where nothing is mounted yet.
+pub(in crate::container) fn fill_volumes(root: &Root, sandbox: &Sandbox) -> Result<()> {
+    for mount in &sandbox.mounts {
+        let MountKind::Volume(wanted) = &mount.kind else { continue };
+        let found = sandbox.volumes.iter().find(|found| Some(found.name.as_str()) == wanted.name.name());
+        match (found, root.open_dir(&mount.target)) {
+            (Some(volume), Ok(at)) if wanted.copy => fill(root, &at, volume)?,
+            (Some(volume), _) => volume.finish_fill()?,
+            (None, _) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Gives a new volume the files of `at`, unless these are not the image's but of another mount.
 fn fill(root: &Root, at: &Dir, volume: &Volume) -> Result<()> {
     let doing = || format!("copy the image's files to volume {}", volume.name);

@@ -7,24 +7,24 @@ use super::size::SizeError;
 /// Why an option does not describe a mount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountError {
-    #[error("{0:?} is not a volume: expected [SOURCE:]TARGET[:OPTIONS]")]
-    Form(String),
-    #[error("{0:?}: the target is an absolute path other than /")]
+    #[error("expected [SOURCE:]TARGET[:OPTIONS]")]
+    Form,
+    #[error("the target is {0:?}, and must be an absolute path other than /")]
     Target(String),
     #[error(
-        "{0:?}: a path of this host begins with / or ./; the name of a volume is letters and digits, then also _.-"
+        "the source is {0:?}: a path of this host begins with / or ./; the name of a volume is letters and digits, then also _.-"
     )]
     Source(String),
-    #[error("{0:?} has options but no source: an anonymous volume takes none")]
-    AnonymousOptions(String),
-    #[error("{option:?} in {mount:?} is not an option of a {of}: expected {expected}")]
-    Option { option: String, mount: String, of: &'static str, expected: &'static str },
-    #[error("{mount:?}: {one} and {other} contradict each other")]
-    Contradiction { mount: String, one: String, other: String },
+    #[error("there are options but no source: an anonymous volume takes none")]
+    AnonymousOptions,
+    #[error("{option:?} is not an option of a {of}: expected {expected}")]
+    Option { option: String, of: &'static str, expected: &'static str },
+    #[error("{one} and {other} contradict each other")]
+    Contradiction { one: String, other: String },
     #[error("{0}: mounts of a container never reach this host; expected rprivate or rslave")]
     Shared(String),
-    #[error("{0:?} is not a list of KEY=VALUE, separated by commas")]
-    List(String),
+    #[error("expected a list of KEY=VALUE, separated by commas")]
+    List,
     #[error("{0:?} is not a key of a mount")]
     Key(String),
     #[error("{0:?} needs a value")]

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Access;
 use crate::store::NewVolume;
 
-pub(super) use attach::{Opened, attach, open};
+pub(super) use attach::{Opened, attach, fill_volumes, open};
 pub use error::MountError;
 pub use gather::{gather, inherited};
 pub use point::MountPoint;

@@ -22,29 +22,23 @@ impl Mount {
     /// # Errors
     /// The text is no such value.
     pub fn from_volume_option(text: &str) -> Result<Mount, MountError> {
-        let form = || MountError::Form(text.to_owned());
         let parts: Vec<&str> = text.split(':').collect();
         if parts.contains(&"") {
-            return Err(form());
+            return Err(MountError::Form);
         }
         let (source, at, options) = match parts[..] {
             [at] => (None, at, ""),
             [at, options] if at.starts_with('/') && is_options(options) => {
-                return Err(MountError::AnonymousOptions(text.to_owned()));
+                return Err(MountError::AnonymousOptions);
             }
             [source, at] => (Some(source), at, ""),
             [source, at, options] => (Some(source), at, options),
-            _ => return Err(form()),
+            _ => return Err(MountError::Form),
         };
-        let given = Given::read(options, text)?;
-        let target = target(at).map_err(|_| MountError::Target(text.to_owned()))?;
+        let given = Given::read(options)?;
+        let target = target(at)?;
         let access = if given.access == Some("ro") { Access::ReadOnly } else { Access::ReadWrite };
-        let wrong = |option: &str, of| MountError::Option {
-            option: option.to_owned(),
-            mount: text.to_owned(),
-            of,
-            expected: EXPECTED,
-        };
+        let wrong = |option: &str, of| MountError::Option { option: option.to_owned(), of, expected: EXPECTED };
         let kind = match source {
             Some(path) if path.starts_with(['/', '.']) => {
                 if let Some(option) = given.copy {
@@ -60,7 +54,7 @@ impl Mount {
                 let name = match other {
                     None => VolumeName::Anonymous(None),
                     Some(name) if Volume::is_name(name) => VolumeName::Named(name.to_owned()),
-                    Some(_) => return Err(MountError::Source(text.to_owned())),
+                    Some(name) => return Err(MountError::Source(name.to_owned())),
                 };
                 MountKind::Volume(VolumeMount { copy: given.copy.is_none(), ..VolumeMount::new(name) })
             }
@@ -70,18 +64,17 @@ impl Mount {
 }
 
 impl<'a> Given<'a> {
-    fn read(options: &'a str, mount: &str) -> Result<Given<'a>, MountError> {
+    fn read(options: &'a str) -> Result<Given<'a>, MountError> {
         let mut given = Given::default();
         for option in options.split(',').filter(|_| !options.is_empty()) {
             let kind = given.kind_of(option).ok_or_else(|| MountError::Option {
                 option: option.to_owned(),
-                mount: mount.to_owned(),
                 of: "volume",
                 expected: EXPECTED,
             })?;
             if let Some(one) = kind.replace(option) {
                 let (one, other) = (one.to_owned(), option.to_owned());
-                return Err(MountError::Contradiction { mount: mount.to_owned(), one, other });
+                return Err(MountError::Contradiction { one, other });
             }
         }
         Ok(given)
@@ -174,43 +167,34 @@ mod tests {
 
     #[test]
     fn what_docker_refuses_is_refused() {
-        let option = |option: &str, mount: &str, of| MountError::Option {
-            option: option.into(),
-            mount: mount.into(),
-            of,
-            expected: EXPECTED,
-        };
-        let opposed = |mount: &str, one: &str, other: &str| MountError::Contradiction {
-            mount: mount.into(),
-            one: one.into(),
-            other: other.into(),
-        };
+        let option = |option: &str, of| MountError::Option { option: option.into(), of, expected: EXPECTED };
+        let opposed = |one: &str, other: &str| MountError::Contradiction { one: one.into(), other: other.into() };
         for (text, expected) in [
-            ("", MountError::Form("".into())),
-            (":", MountError::Form(":".into())),
-            (":/b", MountError::Form(":/b".into())),
-            ("/a:", MountError::Form("/a:".into())),
-            ("/a:/b:", MountError::Form("/a:/b:".into())),
-            ("/a:/b:ro:x", MountError::Form("/a:/b:ro:x".into())),
+            ("", MountError::Form),
+            (":", MountError::Form),
+            (":/b", MountError::Form),
+            ("/a:", MountError::Form),
+            ("/a:/b:", MountError::Form),
+            ("/a:/b:ro:x", MountError::Form),
             ("b", MountError::Target("b".into())),
             ("/", MountError::Target("/".into())),
-            ("/a:b", MountError::Target("/a:b".into())),
-            ("/a:/", MountError::Target("/a:/".into())),
-            ("/a:/..", MountError::Target("/a:/..".into())),
-            ("/a:ro", MountError::AnonymousOptions("/a:ro".into())),
-            ("/a:nocopy,z", MountError::AnonymousOptions("/a:nocopy,z".into())),
-            ("a/b:/c", MountError::Source("a/b:/c".into())),
-            ("a:/c", MountError::Source("a:/c".into())),
-            ("~/x:/c", MountError::Source("~/x:/c".into())),
-            ("-data:/c", MountError::Source("-data:/c".into())),
-            ("/a:/b:x", option("x", "/a:/b:x", "volume")),
-            ("/a:/b:ro,", option("", "/a:/b:ro,", "volume")),
-            ("/a:/b:U", option("U", "/a:/b:U", "volume")),
-            ("/a:/b:dev", option("dev", "/a:/b:dev", "volume")),
-            ("/a:/b:nocopy", option("nocopy", "/a:/b:nocopy", "path")),
-            ("data:/b:rslave", option("rslave", "data:/b:rslave", "volume")),
-            ("/a:/b:ro,rw", opposed("/a:/b:ro,rw", "ro", "rw")),
-            ("/a:/b:z,Z", opposed("/a:/b:z,Z", "z", "Z")),
+            ("/a:b", MountError::Target("b".into())),
+            ("/a:/", MountError::Target("/".into())),
+            ("/a:/..", MountError::Target("/..".into())),
+            ("/a:ro", MountError::AnonymousOptions),
+            ("/a:nocopy,z", MountError::AnonymousOptions),
+            ("a/b:/c", MountError::Source("a/b".into())),
+            ("a:/c", MountError::Source("a".into())),
+            ("~/x:/c", MountError::Source("~/x".into())),
+            ("-data:/c", MountError::Source("-data".into())),
+            ("/a:/b:x", option("x", "volume")),
+            ("/a:/b:ro,", option("", "volume")),
+            ("/a:/b:U", option("U", "volume")),
+            ("/a:/b:dev", option("dev", "volume")),
+            ("/a:/b:nocopy", option("nocopy", "path")),
+            ("data:/b:rslave", option("rslave", "volume")),
+            ("/a:/b:ro,rw", opposed("ro", "rw")),
+            ("/a:/b:z,Z", opposed("z", "Z")),
             ("/a:/b:rshared", MountError::Shared("rshared".into())),
         ] {
             assert_eq!(Mount::from_volume_option(text), Err(expected), "{text}");

@@ -25,7 +25,7 @@ impl Mount {
     /// The text is no such value.
     pub fn from_tmpfs_option(text: &str) -> Result<Mount, MountError> {
         let (at, options) = text.split_once(':').unwrap_or((text, ""));
-        let target = target(at).map_err(|_| MountError::Target(text.to_owned()))?;
+        let target = target(at)?;
         let mut tmpfs = Tmpfs::default();
         let mut access = Access::ReadWrite;
         for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -45,8 +45,8 @@ impl Mount {
                     tmpfs.set(key, value);
                 }
                 _ => {
-                    let (option, mount) = (option.to_owned(), text.to_owned());
-                    return Err(MountError::Option { option, mount, of: "tmpfs", expected: EXPECTED });
+                    let option = option.to_owned();
+                    return Err(MountError::Option { option, of: "tmpfs", expected: EXPECTED });
                 }
             }
         }
@@ -133,8 +133,7 @@ mod tests {
             "size=1:2",
         ] {
             let text = format!("/run:{option}");
-            let expected =
-                MountError::Option { option: option.into(), mount: text.clone(), of: "tmpfs", expected: EXPECTED };
+            let expected = MountError::Option { option: option.into(), of: "tmpfs", expected: EXPECTED };
             assert_eq!(Mount::from_tmpfs_option(&text), Err(expected), "{text}");
         }
     }

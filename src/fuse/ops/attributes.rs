@@ -35,7 +35,7 @@ impl Server {
     }
 
     pub(in crate::fuse) fn setattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
-        let change = convert::change(&request.take()?);
+        let change = convert::change(&request.take()?, self.ids())?;
         // An empty change is a `chown` that names no owner, or a write that the kernel itself makes to a set-id file.
         if change.size.is_some() || change.changes_owner() || change == Change::default() {
             self.drop_set_id(request.node(), &request)?;
@@ -67,7 +67,8 @@ impl Server {
             _ => Wanted::Any,
         };
         let key = request.string()?;
-        self.union()?.set_xattr(request.node(), key, request.bytes(size)?, wanted)
+        let value = self.ids().xattr_to_inside(key.as_bytes(), request.bytes(size)?)?;
+        self.union()?.set_xattr(request.node(), key, &value, wanted)
     }
 
     pub(in crate::fuse) fn getxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {
@@ -78,7 +79,8 @@ impl Server {
             return to.value(&counts, size);
         }
         self.counters.begin(Opcode::Getxattr);
-        to.value(&self.union()?.xattr(request.node(), key)?, size)
+        let value = self.union()?.xattr(request.node(), key)?;
+        to.value(&self.ids().xattr_to_outside(key.as_bytes(), &value), size)
     }
 
     pub(in crate::fuse) fn listxattr(&self, mut request: Request<'_>, to: &mut Answer<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 
 use crate::fuse::wire::abi::{self, OutHeader};
 use crate::fuse::wire::answer::Answer;
-use crate::fuse::wire::convert::{self, FOR_EVER};
+use crate::fuse::wire::convert::FOR_EVER;
 use crate::fuse::wire::request::Request;
 use crate::sys::{Errno, OFlags, Result, SeekTo};
 use crate::union::{Attr, Mode, New, NodeId, Union};
@@ -60,7 +60,7 @@ impl Server {
         let opens = self.opens.as_ref().ok_or(Errno::NOSYS)?;
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
         let mode = Mode { perm: mode & 0o7777, umask };
-        let attr = self.union()?.create(self.owner(&request), request.node(), request.name()?, New::File, mode)?;
+        let attr = self.union()?.create(self.owner(&request)?, request.node(), request.name()?, New::File, mode)?;
         self.created(&attr, |union| opens.open(union, attr.id, flags, &self.device, || {}), to)
     }
 
@@ -69,7 +69,7 @@ impl Server {
         // What follows as its name is none.
         let abi::CreateIn { flags, mode, umask, .. } = request.take()?;
         let mode = Mode { perm: mode & 0o7777, umask };
-        let attr = self.union()?.create_unnamed(self.owner(&request), request.node(), mode)?;
+        let attr = self.union()?.create_unnamed(self.owner(&request)?, request.node(), mode)?;
         let open = |union: &Union| match &self.opens {
             Some(opens) => opens.open(union, attr.id, flags, &self.device, || {}),
             None => Ok(Opened::Unasked),
@@ -92,7 +92,7 @@ impl Server {
         };
         // The attributes may be kept: the file is empty, so the kernel asks for them again before a program can write
         // through a map.
-        to.put(&abi::CreateOut { entry: convert::entry(attr, FOR_EVER), open })
+        to.put(&abi::CreateOut { entry: to.entry_out(attr, FOR_EVER), open })
     }
 
     /// When OPEN is answered `ENOSYS`, this still comes for files that CREATE or TMPFILE opened.

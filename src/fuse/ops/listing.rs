@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::fuse::wire::abi;
 use crate::fuse::wire::answer::Answer;
-use crate::fuse::wire::convert;
 use crate::fuse::wire::request::Request;
 use crate::sys::Result;
 use crate::union::{DIR_BATCH, DirItem, NodeId};
@@ -49,7 +48,7 @@ impl Server {
             }
             match self.union()?.lookup_listed(dir, item) {
                 Ok(Some(attr)) => {
-                    to.put(&convert::entry(&attr, self.lifetime(attr.id)))?;
+                    to.entry(&attr, self.lifetime(attr.id))?;
                     put_dirent(to, item, attr.id.0)?;
                 }
                 // Removed since it was listed.

@@ -66,7 +66,7 @@ impl Server {
     }
 
     fn make(&self, mut request: Request<'_>, new: New<'_>, mode: Mode, to: &mut Answer<'_>) -> Result<()> {
-        let owner = self.owner(&request);
+        let owner = self.owner(&request)?;
         let attr = self.union()?.create(owner, request.node(), request.name()?, new, mode)?;
         to.entry(&attr, self.lifetime(attr.id))
     }
@@ -96,7 +96,7 @@ impl Server {
         let to = Slot { dir: NodeId(newdir), name: request.name()? };
         match rename_how(flags)? {
             (how, false) => self.union()?.rename(from, to, how),
-            (how, true) => self.union()?.rename_leaving_whiteout(self.owner(&request), from, to, how),
+            (how, true) => self.union()?.rename_leaving_whiteout(self.owner(&request)?, from, to, how),
         }
     }
 }

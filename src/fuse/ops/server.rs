@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use zerocopy::IntoBytes;
+
 use crate::fuse::idle::IdlePolling;
 use crate::fuse::stats::Counters;
 use crate::fuse::wire::abi::{self, InHeader, OutHeader};
@@ -11,7 +13,7 @@ use crate::fuse::wire::answer::Answer;
 use crate::fuse::wire::convert::FOR_EVER;
 use crate::fuse::wire::opcode::Opcode;
 use crate::fuse::wire::request::Request;
-use crate::sys::{Errno, FuseDevice, Result, credentials};
+use crate::sys::{Errno, FuseDevice, IdKind, IdMaps, Name, Result, credentials};
 use crate::union::{NodeId, Owner, Remove, Union};
 
 use super::opens::Opens;
@@ -24,6 +26,8 @@ pub(in crate::fuse) struct Server {
     pub(in crate::fuse) device: FuseDevice,
     /// Set before the first request is answered.
     pub(in crate::fuse) union: OnceLock<Union>,
+    /// Set with the union.
+    pub(in crate::fuse) ids: OnceLock<IdMaps>,
     /// Whether requests that wait for an answer come by io_uring.
     pub(in crate::fuse) rings: bool,
     /// Reading does not change access times.
@@ -164,12 +168,20 @@ impl Server {
     }
 
     /// The owner of what the request creates.
-    pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Owner {
+    ///
+    /// # Errors
+    /// `EOVERFLOW` when the caller's user or group has no number here, as with mapped mounts of the kernel.
+    pub(in crate::fuse) fn owner(&self, request: &Request<'_>) -> Result<Owner> {
         if self.all_root {
-            Owner { uid: 0, gid: 0 }
-        } else {
-            Owner { uid: request.header.uid, gid: request.header.gid }
+            return Ok(Owner { uid: 0, gid: 0 });
         }
+        let inside = |kind, id| self.ids().to_inside(kind, id).map_err(|_| Errno::OVERFLOW);
+        Ok(Owner { uid: inside(IdKind::User, request.header.uid)?, gid: inside(IdKind::Group, request.header.gid)? })
+    }
+
+    /// The union's numbers of users and groups are those inside.
+    pub(in crate::fuse) fn ids(&self) -> &IdMaps {
+        self.ids.get_or_init(IdMaps::default)
     }
 
     /// How long the kernel may keep the attributes of a node, in seconds.
@@ -186,6 +198,19 @@ impl Server {
         let notice = abi::NotifyInvalInodeOut { ino: id.0, off: -1, len: 0 };
         let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
         // An error means that the kernel has forgotten the file.
+        let _ = self.device.send(&header.with(&notice));
+    }
+
+    /// Makes the kernel look a name up again, and list its directory again. Must not be called by a thread that answers
+    /// requests: it waits for programs that change the directory or list it, and these wait for answers.
+    pub(in crate::fuse) fn forget_name(&self, dir: NodeId, name: Name<'_>) {
+        let bytes = name.as_bytes();
+        let notice = abi::NotifyInvalEntryOut { parent: dir.0, namelen: bytes.len() as u32, flags: 0 };
+        let header = OutHeader::before(size_of_val(&notice) + bytes.len() + 1, abi::NOTIFY_INVAL_ENTRY, 0);
+        // Errors mean that the kernel has forgotten the name or the directory.
+        let _ = self.device.send(&[header.as_bytes(), notice.as_bytes(), bytes, b"\0"].concat());
+        let notice = abi::NotifyInvalInodeOut { ino: dir.0, off: 0, len: 0 };
+        let header = OutHeader::before(size_of_val(&notice), abi::NOTIFY_INVAL_INODE, 0);
         let _ = self.device.send(&header.with(&notice));
     }
 
@@ -216,8 +241,6 @@ fn name_in(opcode: Opcode, mut request: Request<'_>) -> Option<&OsStr> {
 
 #[cfg(test)]
 mod tests {
-    use zerocopy::IntoBytes;
-
     use super::*;
 
     #[test]

@@ -35,7 +35,7 @@ impl<'a> Worker<'a> {
         while let Some(request) = next(self.device, &mut self.request)? {
             begin();
             let (header, room) = self.answer.split_at_mut(HEADER);
-            let mut answer = Answer::new(room);
+            let mut answer = Answer::new(room, server.ids());
             let outcome = server.serve(request, &mut answer);
             if outcome != Outcome::Silent {
                 let (wanted, len) = outcome.header(answer.len(), request.header.unique);

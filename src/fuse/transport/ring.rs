@@ -149,12 +149,12 @@ fn answer(server: &Server, message: RingMessage<'_>, small: &mut [u8]) -> Result
     if len <= small.len() {
         small[..len].copy_from_slice(&payload[..len]);
         let request = Request::of(header, first_argument, &small[..len])?;
-        let mut answer = Answer::new(payload);
+        let mut answer = Answer::new(payload, server.ids());
         let outcome = server.serve(request, &mut answer);
         Ok(outcome.header(answer.len(), request.header.unique))
     } else {
         let request = Request::of(header, first_argument, &payload[..len])?;
-        let mut answer = Answer::new(small);
+        let mut answer = Answer::new(small, server.ids());
         let outcome = server.serve(request, &mut answer);
         let (header, len) = outcome.header(answer.len(), request.header.unique);
         payload[..len].copy_from_slice(&small[..len]);

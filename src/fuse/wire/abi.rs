@@ -77,6 +77,7 @@ pub(in crate::fuse) const FSYNC_DATA_ONLY: u32 = 1 << 0;
 
 /// Codes of notices, which are messages that answer no request. The code is in the field `error` of the header.
 pub(in crate::fuse) const NOTIFY_INVAL_INODE: i32 = 2;
+pub(in crate::fuse) const NOTIFY_INVAL_ENTRY: i32 = 3;
 pub(in crate::fuse) const NOTIFY_STORE: i32 = 4;
 
 layout! {
@@ -159,6 +160,8 @@ layout! {
 
     struct Dirent { ino: u64, off: u64, namelen: u32, kind: u32, }
     struct NotifyInvalInodeOut { ino: u64, off: i64, len: i64, }
+    /// The name and a NUL follow.
+    struct NotifyInvalEntryOut { parent: u64, namelen: u32, flags: u32, }
     struct NotifyStoreOut { nodeid: u64, offset: u64, size: u32, _padding: u32, }
 }
 
@@ -209,6 +212,7 @@ mod tests {
             (size_of::<CopyFileRangeIn>(), 56),
             (size_of::<Dirent>(), 24),
             (size_of::<NotifyInvalInodeOut>(), 24),
+            (size_of::<NotifyInvalEntryOut>(), 16),
             (size_of::<NotifyStoreOut>(), 24),
         ];
         for (index, (ours, kernels)) in sizes.into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::sys::{Errno, FsStat, Result, Timestamp};
+use crate::sys::{Errno, FsStat, IdMaps, Result, Timestamp};
 use crate::union::Attr;
 
 use super::abi;
@@ -13,11 +13,13 @@ use super::convert;
 pub(in crate::fuse) struct Answer<'a> {
     room: &'a mut [u8],
     len: usize,
+    /// The numbers of owners as the kernel is told them.
+    ids: &'a IdMaps,
 }
 
 impl<'a> Answer<'a> {
-    pub(in crate::fuse) fn new(room: &'a mut [u8]) -> Answer<'a> {
-        Answer { room, len: 0 }
+    pub(in crate::fuse) fn new(room: &'a mut [u8], ids: &'a IdMaps) -> Answer<'a> {
+        Answer { room, len: 0, ids }
     }
 
     pub(in crate::fuse) fn len(&self) -> usize {
@@ -87,18 +89,28 @@ impl<'a> Answer<'a> {
 
     /// Appends a node's attributes, which the kernel may cache for `valid` seconds.
     pub(in crate::fuse) fn attr(&mut self, attr: &Attr, valid: u64) -> Result<()> {
-        self.put(&abi::AttrOut { attr_valid: valid, attr_valid_nsec: 0, _padding: 0, attr: convert::attr(attr) })
+        self.put(&abi::AttrOut {
+            attr_valid: valid,
+            attr_valid_nsec: 0,
+            _padding: 0,
+            attr: convert::attr(attr, self.ids),
+        })
     }
 
     /// As [`attr`](Self::attr), with the time at which the node was made if that is known.
     pub(in crate::fuse) fn statx(&mut self, attr: &Attr, birth: Option<Timestamp>, valid: u64) -> Result<()> {
-        let stat = convert::statx(attr, birth);
+        let stat = convert::statx(attr, birth, self.ids);
         self.put(&abi::StatxOut { attr_valid: valid, attr_valid_nsec: 0, flags: 0, _spare: [0; 2], stat })
     }
 
     /// Appends the node of a name. The kernel may cache the name for ever, and the attributes for `valid` seconds.
     pub(in crate::fuse) fn entry(&mut self, attr: &Attr, valid: u64) -> Result<()> {
-        self.put(&convert::entry(attr, valid))
+        self.put(&self.entry_out(attr, valid))
+    }
+
+    /// What [`entry`](Self::entry) appends.
+    pub(in crate::fuse) fn entry_out(&self, attr: &Attr, valid: u64) -> abi::EntryOut {
+        convert::entry(attr, valid, self.ids)
     }
 
     pub(in crate::fuse) fn stat_fs(&mut self, fs: &FsStat) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Conversions between types of the union and the kernel's messages.
 
-use crate::sys::{Errno, Result, SetTime, Timestamp, device_major, device_minor};
+use crate::sys::{Errno, IdKind, IdMaps, Result, SetTime, Timestamp, device_major, device_minor};
 use crate::union::{Attr, Change, How};
 
 use super::abi::{self, fattr, statx};
@@ -8,7 +8,7 @@ use super::abi::{self, fattr, statx};
 /// A lifetime in seconds: lower layers never change, and only this process changes the upper.
 pub(in crate::fuse) const FOR_EVER: u64 = u32::MAX as u64;
 
-pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
+pub(in crate::fuse) fn attr(attr: &Attr, ids: &IdMaps) -> abi::Attr {
     let stat = &attr.stat;
     abi::Attr {
         ino: attr.id.0,
@@ -22,8 +22,8 @@ pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
         ctimensec: stat.ctime.nsec,
         mode: stat.kind.mode_bits() | stat.perm,
         nlink: stat.nlink,
-        uid: stat.uid,
-        gid: stat.gid,
+        uid: ids.to_outside(IdKind::User, stat.uid),
+        gid: ids.to_outside(IdKind::Group, stat.gid),
         rdev: u32::try_from(stat.rdev).unwrap_or(u32::MAX),
         blksize: stat.block_size,
         flags: 0,
@@ -31,7 +31,7 @@ pub(in crate::fuse) fn attr(attr: &Attr) -> abi::Attr {
 }
 
 /// As [`attr`], with the time at which the file was made if that is known.
-pub(in crate::fuse) fn statx(attr: &Attr, birth: Option<Timestamp>) -> abi::Statx {
+pub(in crate::fuse) fn statx(attr: &Attr, birth: Option<Timestamp>, ids: &IdMaps) -> abi::Statx {
     let stat = &attr.stat;
     let time = |time: Timestamp| abi::StatxTime { sec: time.sec, nsec: time.nsec, _reserved: 0 };
     abi::Statx {
@@ -39,8 +39,8 @@ pub(in crate::fuse) fn statx(attr: &Attr, birth: Option<Timestamp>) -> abi::Stat
         blksize: stat.block_size,
         attributes: 0,
         nlink: stat.nlink,
-        uid: stat.uid,
-        gid: stat.gid,
+        uid: ids.to_outside(IdKind::User, stat.uid),
+        gid: ids.to_outside(IdKind::Group, stat.gid),
         // Twelve bits, and four of the kind.
         mode: (stat.kind.mode_bits() | stat.perm) as u16,
         _spare0: 0,
@@ -61,7 +61,7 @@ pub(in crate::fuse) fn statx(attr: &Attr, birth: Option<Timestamp>) -> abi::Stat
 }
 
 /// The node of a name. The kernel may cache the name for ever, and the attributes for `valid` seconds.
-pub(in crate::fuse) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
+pub(in crate::fuse) fn entry(of: &Attr, valid: u64, ids: &IdMaps) -> abi::EntryOut {
     abi::EntryOut {
         nodeid: of.id.0,
         generation: 0,
@@ -69,26 +69,30 @@ pub(in crate::fuse) fn entry(of: &Attr, valid: u64) -> abi::EntryOut {
         attr_valid: valid,
         entry_valid_nsec: 0,
         attr_valid_nsec: 0,
-        attr: attr(of),
+        attr: attr(of, ids),
     }
 }
 
 /// What a SETATTR request changes.
-pub(in crate::fuse) fn change(wanted: &abi::SetattrIn) -> Change {
+///
+/// # Errors
+/// `EINVAL` for an owner that has no number here.
+pub(in crate::fuse) fn change(wanted: &abi::SetattrIn, ids: &IdMaps) -> Result<Change> {
     let given = |bit: u32| wanted.valid & bit != 0;
     let time = |set, now, sec: u64, nsec| match (given(set), given(now)) {
         (false, _) => SetTime::Keep,
         (true, true) => SetTime::Now,
         (true, false) => SetTime::To(Timestamp { sec: sec.cast_signed(), nsec }),
     };
-    Change {
+    let id = |bit, kind, id| given(bit).then(|| ids.to_inside(kind, id)).transpose();
+    Ok(Change {
         perm: given(fattr::MODE).then_some(wanted.mode),
-        uid: given(fattr::UID).then_some(wanted.uid),
-        gid: given(fattr::GID).then_some(wanted.gid),
+        uid: id(fattr::UID, IdKind::User, wanted.uid)?,
+        gid: id(fattr::GID, IdKind::Group, wanted.gid)?,
         size: given(fattr::SIZE).then_some(wanted.size),
         atime: time(fattr::ATIME, fattr::ATIME_NOW, wanted.atime, wanted.atimensec),
         mtime: time(fattr::MTIME, fattr::MTIME_NOW, wanted.mtime, wanted.mtimensec),
-    }
+    })
 }
 
 /// What a rename does with an existing target, and whether it leaves a whiteout behind.
@@ -117,7 +121,7 @@ mod tests {
         let mut wanted = abi::SetattrIn::new_zeroed();
         wanted.valid = fattr::MTIME | fattr::ATIME | fattr::ATIME_NOW;
         (wanted.mtime, wanted.mtimensec) = (u64::MAX, 5);
-        let change = change(&wanted);
+        let change = change(&wanted, &IdMaps::default()).unwrap();
         assert_eq!(change.mtime, SetTime::To(Timestamp { sec: -1, nsec: 5 }));
         assert_eq!(change.atime, SetTime::Now);
         assert_eq!(Change { mtime: SetTime::Keep, atime: SetTime::Keep, ..change }, Change::default());

@@ -110,3 +110,34 @@ fn a_profile_that_is_none_is_refused_in_one_line() {
         }
     }
 }
+
+#[test]
+fn a_profile_that_forbids_what_the_start_needs_is_told_of() {
+    let profile = |names: &str, action: &str| {
+        format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{{"names": [{names}], "action": "{action}"}}]}}"#)
+    };
+    for host in hosts() {
+        for (names, action, command, said) in [
+            (r#""sendmsg""#, "SCMP_ACT_ERRNO", "/bin/gone", "(status 125)"),
+            (r#""sendmsg""#, "SCMP_ACT_KILL_PROCESS", "/bin/gone", "(status 159)"),
+            (r#""sendmsg", "exit_group", "exit""#, "SCMP_ACT_ERRNO", "/bin/gone", "(status 139)"),
+            (r#""execve""#, "SCMP_ACT_KILL_PROCESS", "/bin/true", "(status 159)"),
+        ] {
+            fs::write(host.path("profile.json"), profile(names, action)).unwrap();
+            let option = format!("seccomp={}", host.path("profile.json").display());
+            for more in [&[][..], &["--init"], &["-u", "0", "--security-opt", "no-new-privileges"]] {
+                let flags = [&["--security-opt", &option, "--entrypoint", command], more].concat();
+                let output = host.run(&flags, &[]);
+                let line = String::from_utf8_lossy(&output.stderr).into_owned();
+                let expected = format!("overfuse: the container's command did not start {said}: the seccomp profile");
+                assert!(line.starts_with(&expected) && line.lines().count() == 1, "{host}: {flags:?}: {output:?}");
+                assert_eq!(output.status.code(), Some(125), "{host}: {flags:?}");
+            }
+        }
+        // What starts and then ends so is no failure of the start.
+        fs::write(host.path("profile.json"), profile(r#""mkdir""#, "SCMP_ACT_KILL_PROCESS")).unwrap();
+        let option = format!("seccomp={}", host.path("profile.json").display());
+        let output = host.run(&["--security-opt", &option, "--entrypoint", "/bin/mkdir"], &["/made"]);
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(159), &b""[..]), "{host}");
+    }
+}

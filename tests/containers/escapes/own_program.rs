@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
+use crate::exec;
 use crate::host::hosts_with;
 use crate::image::Twist;
 use crate::need;
@@ -68,6 +69,17 @@ fn cve_2019_5736_an_image_changes_nothing_of_the_program_that_starts_it() {
             let after = fs::metadata(&program).unwrap();
             assert_eq!(after.mode() & 0o7777, 0o755, "{host}: {flags:?}");
             assert!(fs::read(&program).unwrap() == before, "{host}: {flags:?}");
+        }
+        for flags in [&[][..], &["--privileged"]] {
+            let running = exec::start(&host, flags);
+            let output =
+                exec::command(&host, &[flags, &["-e", "LD_PRELOAD=/payload.so"]].concat(), &["/proc/self/exe"])
+                    .output();
+            let printed = String::from_utf8(output.unwrap().stdout).unwrap();
+            assert!(printed.contains("truncate: Read-only file system\n"), "{host}: {flags:?}: {printed}");
+            assert!(printed.contains("chmod: Read-only file system\n"), "{host}: {flags:?}: {printed}");
+            assert!(fs::read(&program).unwrap() == before, "{host}: {flags:?}");
+            running.end();
         }
     }
 }

@@ -1,8 +1,10 @@
 /* A program for containers that tries operations and prints the kernel's answers: "ok", or the error's text. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -32,6 +35,27 @@ static long old_call(long number, long argument) {
 #endif
 }
 
+/* Connects to an abstract socket. */
+static long abstract(const char *name) {
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    strncpy(at.sun_path + 1, name, sizeof at.sun_path - 2);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    return connect(fd, (struct sockaddr *)&at, offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+}
+
+/* Sends each datagram back to its sender. */
+static long echo_datagrams(const char *port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(port))}, from;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at)) return -1;
+    for (;;) {
+        char text[100];
+        socklen_t size = sizeof from;
+        ssize_t got = recvfrom(fd, text, sizeof text, 0, (struct sockaddr *)&from, &size);
+        if (got < 0 || sendto(fd, text, got, 0, (struct sockaddr *)&from, size) < 0) return -1;
+    }
+}
+
 static long try(const char *what, const char *name) {
     if (!strcmp(what, "key")) return key(name);
     if (!strcmp(what, "unshare")) return unshare(CLONE_NEWUSER);
@@ -42,6 +66,9 @@ static long try(const char *what, const char *name) {
     if (!strcmp(what, "bpf")) return syscall(SYS_bpf, 0, 0, 0);
     if (!strcmp(what, "vsock")) return socket(40, SOCK_STREAM, 0);
     if (!strcmp(what, "packet")) return socket(AF_PACKET, SOCK_RAW, 0);
+    if (!strcmp(what, "raw")) return socket(AF_INET, SOCK_RAW, 6);
+    if (!strcmp(what, "abstract")) return abstract(name);
+    if (!strcmp(what, "echo-datagrams")) return echo_datagrams(name);
     if (!strcmp(what, "personality")) return personality(atoi(name));
     if (!strcmp(what, "chroot")) return chroot("/");
     if (!strcmp(what, "old-getpid")) return old_call(20, 0);

@@ -24,6 +24,6 @@ fn program() -> Option<&'static [u8]> {
 }
 
 /// An image with the program as `/bin/probe`.
-pub(super) fn image() -> Option<Twist> {
+pub(crate) fn image() -> Option<Twist> {
     Some(Twist { files: vec![("bin/probe".into(), program()?.to_vec())], ..Twist::default() })
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 
+use crate::exec;
 use crate::host::{Host, hosts, hosts_with};
 use crate::image::Twist;
 
@@ -56,6 +57,33 @@ fn cve_2024_21626_a_descriptor_that_the_caller_leaks_is_no_working_directory() {
                 assert_eq!(said.lines().count(), 1, "{host}: {said}");
             }
         }
+    }
+}
+
+#[test]
+fn cve_2024_21626_a_descriptor_that_the_caller_of_exec_leaks_is_no_working_directory() {
+    for host in hosts() {
+        secret(&host);
+        let running = exec::start(&host, &[]);
+        for number in [3, 4, 5, 6, 7, 8, 9, 10, 23] {
+            for path in [format!("/proc/self/fd/{number}"), format!("/proc/self/fd/{number}/../outside")] {
+                let script = "cat secret ../outside/secret; cat /proc/*/cwd/secret";
+                let mut command = exec::command(&host, &["-w", &path], &["sh", "-c", script]);
+                Leak::of(&host, number).leave_to(&mut command);
+                let output = command.output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.stdout, b"", "{host}: {path}");
+                assert_eq!(output.status.code(), Some(125), "{host}: {path}: {said}");
+                assert!(said.starts_with("overfuse: cannot change to /proc/self/fd/"), "{host}: {said}");
+                assert_eq!(said.lines().count(), 1, "{host}: {said}");
+            }
+        }
+        let mut command =
+            exec::command(&host, &[], &["sh", "-c", "cat /proc/*/fd/*/secret 2>/dev/null; ls /proc/self/fd/"]);
+        Leak::of(&host, 77).leave_to(&mut command);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n1\n2\n3\n", "{host}");
+        running.end();
     }
 }
 

@@ -39,18 +39,39 @@ fn the_images_volumes_are_anonymous_and_go_with_rm() {
         assert_eq!(volumes(&host), made, "{host}: --rm removes what the second container had");
         succeeds(&host, &["rm", "kept"]);
         assert_eq!(volumes(&host), made, "{host}: rm alone removes no volume");
+        succeeds(&host, &["create", "--name", "next", "-v", "data:/d/e", NAME]);
+        succeeds(&host, &["rm", "-v", "next"]);
+        assert_eq!(volumes(&host), made, "{host}: rm -v removes anonymous volumes of its container only");
+        succeeds(&host, &["volume", "prune", "-f"]);
+        assert_eq!(volumes(&host), ["data"], "{host}");
     }
 }
 
 #[test]
 fn a_container_that_cannot_start_leaves_no_anonymous_volume() {
     for host in hosts_with(|_| with_volumes(&["/cache"])) {
-        for flags in [&["run", NAME, "-c", "true"][..], &["run", "--rm", "--entrypoint", "/gone", NAME]] {
-            let _ = host.overfuse().args(flags).args(["-v"]).output().unwrap();
-        }
         let output = host.overfuse().args(["run", "--rm", "--entrypoint", "/gone", NAME]).output().unwrap();
         assert_eq!(output.status.code(), Some(127), "{host}");
-        assert_eq!(volumes(&host).len(), host.containers(), "{host}");
+        assert_eq!((volumes(&host).len(), host.containers()), (0, 0), "{host}");
+    }
+}
+
+#[test]
+fn a_container_finds_its_volumes_again_when_it_is_started_again() {
+    for host in hosts_with(|_| with_volumes(&["/etc"])) {
+        let script = "ls /etc/passwd /etc/own; cat /d/count; echo x >> /d/count; echo own > /etc/own; rm /etc/passwd";
+        let flags = ["run", "--name", "again", "-v", "data:/d", NAME, "-c", script];
+        let first = host.overfuse().args(flags).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&first.stdout), "/etc/passwd\n", "{host}");
+        let second = host.overfuse().args(["start", "-a", "again"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&second.stdout), "/etc/own\nx\n", "{host}");
+        assert_eq!(volumes(&host).len(), 2, "{host}");
+        host.shell("rm -r store/volumes/data/volume.json");
+        let output = host.overfuse().args(["start", "-a", "again"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(r#"there is no volume "data""#) && said.lines().count() == 1, "{host}: {said}");
+        succeeds(&host, &["rm", "-v", "again"]);
+        assert_eq!(volumes(&host), ["data"], "{host}");
     }
 }
 
@@ -71,5 +92,20 @@ fn volumes_from_takes_over_bind_mounts_and_volumes() {
             assert_eq!(host.prints(&["--volumes-from", from, "--tmpfs", "/own"], read), printed, "{host}: {from}");
         }
         assert_eq!(volumes(&host), before, "{host}: the first container still uses its anonymous volume");
+    }
+}
+
+#[test]
+fn the_anonymous_volumes_of_a_killed_monitor_go_with_its_container() {
+    for host in hosts_with(|_| with_volumes(&["/cache"])) {
+        let mut started = host.start(&["-v", "data:/d"], "echo ready; sleep 60");
+        assert_eq!(volumes(&host).len(), 2, "{host}");
+        rustix::process::kill_process(host.monitor(), rustix::process::Signal::KILL).unwrap();
+        started.child.wait().unwrap();
+        // The next container that is made sweeps what is left.
+        let next = succeeds(&host, &["create", NAME]);
+        assert_eq!(host.containers(), 1, "{host}");
+        succeeds(&host, &["rm", "-v", &next]);
+        assert_eq!(volumes(&host), ["data"], "{host}");
     }
 }

@@ -4,7 +4,9 @@
 //! actions becomes several filters; where they disagree, the kernel takes the strictest action.
 
 mod default;
+mod hand_over;
 mod profile;
+mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -16,6 +18,7 @@ use seccompiler::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(in crate::container) use hand_over::{HandOver, When, call_number, handing_over};
 pub use profile::{Profile, ProfileError};
 
 use profile::{Action, Argument, Compare, File, Filter, Rule, Width};
