@@ -62,7 +62,7 @@ fn start_ai_gives_input_again_and_an_attached_client_without_input_ends_none() {
             let mut client =
                 host.overfuse().args(["attach", "open"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
             client.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-            host.until_logged("open", &format!("got {text}"));
+            host.until_logged("open", &format!("got {}", text.trim()));
             client.kill().unwrap();
             client.wait().unwrap();
         }

@@ -72,7 +72,7 @@ impl Host {
     /// Waits until the log of a container contains `text`.
     #[track_caller]
     pub(crate) fn until_logged(&self, name: &str, text: &str) {
-        until(&format!("{self}: {name} prints {text:?}"), || self.does(&["logs", name]).contains(text));
+        until(&format!("{self}: {name} prints {text:?}"), || self.says(&["logs", name]).out.contains(text));
     }
 
     /// The directory of a container with this name.

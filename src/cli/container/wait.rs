@@ -1,6 +1,6 @@
 //! `overfuse wait`: waits for the end of containers, and prints their exit codes.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::each;
@@ -24,6 +24,10 @@ pub(in crate::cli) fn run(global: &Global, args: &WaitArgs) -> Result<Exit> {
             if let Some(exit_code) = control.ended()? {
                 return Ok(exit_code.to_string());
             }
+        }
+        // Its exit code was removed with it.
+        if !container.dir().exists() {
+            bail!("container {} was removed when it ended", container.name);
         }
         Ok(State::of(&container)?.exit_code.unwrap_or(0).to_string())
     })
