@@ -47,9 +47,10 @@ impl<'a> Sources<'a> {
             let before = found.len();
             for path in paths {
                 let resolved = tree.resolve(&path).map_err(at("look for", path.as_ref()))?;
-                found.extend(
-                    resolved.filter(|found| !tree.hides(&found.path) || found.attr.stat.kind == Kind::Directory),
-                );
+                found.extend(resolved.filter(|found| match found.attr.stat.kind {
+                    Kind::Directory => !tree.is_ignored(&found.path),
+                    _ => !tree.hides(&found.path),
+                }));
             }
             if found.len() == before {
                 let pattern = pattern.clone();

@@ -29,7 +29,7 @@ fn a_bad_line_is_named() {
             "FROM tiny\nCOPY --chmod=rw Dockerfile /\n",
             "context/Dockerfile:2: COPY --chmod=rw Dockerfile /: expected a mode in octal, such as 755, instead of \"rw\"",
         ),
-        ("FROM tiny\nENV A=${B:?set B}\n", "context/Dockerfile:2: ENV A=${B:?set B}: B: set B"),
+        ("FROM tiny\nENV A=\"${B:?set B}\"\n", "context/Dockerfile:2: ENV A=\"${B:?set B}\": B: set B"),
         (
             "FROM tiny\nRUN --mount=type=secret,id=s,required x\n",
             "there is no secret \"s\": give it with --secret id=s,src=FILE",

@@ -1,14 +1,20 @@
 //! Copies from one tree to another, through the unions: with copy-up, whiteouts and owners as a mount would make them.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use super::{BUFFER, CopyOptions, Found, ROOT, Tree, hides, may_include, parts};
+use super::{BUFFER, CopyOptions, Found, LINKS_MAX, ROOT, Tree, hides, may_include, parts};
 use crate::sys::{Errno, Kind, Name, Result, SetTime, Timestamp};
 use crate::union::{Attr, Change, Mode, New, NodeId, Owner};
 
 impl Tree {
     /// Makes the directory `path` and its missing parents, with mode 755; they belong to `owner` if it is given.
     pub(in crate::build) fn make_dirs(&self, path: &str, owner: Option<Owner>) -> Result<Found> {
+        self.make_dirs_through(path, owner, LINKS_MAX)
+    }
+
+    /// As [`make_dirs`](Self::make_dirs); a link to what does not exist yet is followed, `links` times at most.
+    fn make_dirs_through(&self, path: &str, owner: Option<Owner>, links: usize) -> Result<Found> {
         let mut at = String::new();
         let mut found = Found { path: Vec::new(), attr: self.union.attr(NodeId::ROOT)? };
         for part in parts(path.as_ref()) {
@@ -16,6 +22,14 @@ impl Tree {
             found = match self.resolve(&at)? {
                 Some(below) if below.attr.stat.kind == Kind::Directory => below,
                 Some(_) => return Err(Errno::NOTDIR),
+                None if self.is_link(&found, &part)? => {
+                    let dir = found.path.join("/".as_ref());
+                    let attr = self.union.lookup(found.attr.id, Name::new(&part)?)?.ok_or(Errno::NOENT)?;
+                    let target = self.union.read_link(attr.id)?;
+                    let target = Path::new("/").join(dir).join(target);
+                    let left = links.checked_sub(1).ok_or(Errno::LOOP)?;
+                    self.make_dirs_through(&target.to_string_lossy(), owner, left)?
+                }
                 None => {
                     let owner = owner.unwrap_or(ROOT);
                     let mode = Mode { perm: 0o755, umask: 0 };
@@ -25,6 +39,11 @@ impl Tree {
             };
         }
         Ok(found)
+    }
+
+    fn is_link(&self, dir: &Found, name: &OsString) -> Result<bool> {
+        let there = self.union.lookup(dir.attr.id, Name::new(name)?)?;
+        Ok(there.is_some_and(|there| there.stat.kind == Kind::Symlink))
     }
 
     /// Copies `from`, an entry of `source`, to the name `name` in `dir`; directories merge with what is there.

@@ -122,7 +122,7 @@ impl Tree {
     }
 
     /// Whether the build sees neither the entry nor anything below it.
-    fn is_ignored<'a>(&self, path: impl IntoIterator<Item = &'a OsString>) -> bool {
+    pub(super) fn is_ignored<'a>(&self, path: impl IntoIterator<Item = &'a OsString>) -> bool {
         let path: Vec<_> = path.into_iter().map(|part| part.to_string_lossy()).collect();
         let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
         self.ignore.ignores(&path) && !self.ignore.may_include_below(&path)
