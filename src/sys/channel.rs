@@ -104,10 +104,15 @@ impl Channel {
     pub fn receive_into(&self, message: &mut [u8]) -> Result<Option<(usize, Option<OwnedFd>)>> {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut room);
-        let got = retry_on_intr(|| {
+        let mut receive = || {
             let mut parts = [IoSliceMut::new(message)];
             recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        });
+        };
+        let mut got = retry_on_intr(&mut receive);
+        // Tells once that the other end was closed before it had read all; what it had sent can still be received.
+        if matches!(got, Err(Errno::CONNRESET)) {
+            got = retry_on_intr(&mut receive);
+        }
         let got = match got {
             Ok(got) if got.flags.contains(ReturnFlags::TRUNC) => return Err(Errno::MSGSIZE),
             Ok(got) if got.bytes == 0 => return Ok(None),

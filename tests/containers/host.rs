@@ -194,6 +194,17 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// Containers outlive the processes that start them: a test that fails takes its own along.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let listed = self.overfuse().args(["ps", "-aq"]).output().map(|output| output.stdout).unwrap_or_default();
+            let ids = String::from_utf8_lossy(&listed).into_owned();
+            let _ = self.overfuse().args(["rm", "-f"]).args(ids.split_whitespace()).output();
+        }
+    }
+}
+
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.user.as_ref().map_or("root", |user| &user.name))

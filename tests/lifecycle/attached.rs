@@ -122,12 +122,10 @@ fn a_client_that_is_stopped_or_killed_does_not_stop_the_container_for_ever() {
 fn the_second_interrupt_ends_a_command_that_the_kernel_spares() {
     for host in hosts() {
         for signal in [Signal::INT, Signal::TERM] {
-            let mut started = host.start(&[], "echo ready; exec sleep 600");
+            let mut started = host.start(&["--name", "box"], "echo ready; exec sleep 600");
             until("sleep runs", || {
-                let first = host.monitor();
-                let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", first.as_raw_nonzero()));
-                let child = children.unwrap_or_default();
-                std::fs::read_to_string(format!("/proc/{}/comm", child.trim())).is_ok_and(|comm| comm == "sleep\n")
+                let first = host.first_process("box").as_raw_nonzero();
+                std::fs::read_to_string(format!("/proc/{first}/comm")).is_ok_and(|comm| comm == "sleep\n")
             });
             started.signal(signal);
             std::thread::sleep(std::time::Duration::from_millis(100));

@@ -65,9 +65,7 @@ fn a_killed_client_leaves_the_container_and_its_log_complete() {
         host.assert_state("box", "running", 0);
         let wait = host.overfuse().args(["wait", "box"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
         let follow = host.overfuse().args(["logs", "-f", "box"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        // The container goes on through its own files, which the host can reach by way of its first process.
-        let go = format!("/proc/{}/root/go", host.first_process("box").as_raw_nonzero());
-        fs::write(go, "\n").unwrap();
+        host.does(&["exec", "box", "/bin/sh", "-c", "echo > /go"]);
         let logged = follow.wait_with_output().unwrap().stdout;
         let expected: String = (0..2000).map(|i| format!("line {i}\n")).collect();
         assert_eq!(String::from_utf8_lossy(&logged), format!("ready\n{expected}"), "{host}");
@@ -115,7 +113,8 @@ fn a_state_from_before_a_reboot_is_not_believed() {
         let open = fs::File::open(&dir).unwrap();
         let socket = format!("/proc/self/fd/{}/socket", std::os::fd::AsRawFd::as_raw_fd(&open));
         let _ = fs::remove_file(&socket);
-        drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         host.assert_state("box", "exited", 137);
         assert_eq!(host.says(&["kill", "box"]).code, 1, "{host}");
         assert_eq!(host.does(&["start", "-a", "box"]), "", "{host}");

@@ -6,9 +6,13 @@ use crate::host::{hosts, root};
 fn a_name_in_use_is_refused_and_leaves_nothing() {
     for host in hosts() {
         host.background("web", &[], "sleep 600");
-        for args in [&["run", "--name", "web"][..], &["run", "-d", "--name", "web"], &["create", "--name", "web"]] {
+        for (args, code) in [
+            (&["run", "--name", "web"][..], 125),
+            (&["run", "-d", "--name", "web"], 125),
+            (&["create", "--name", "web"], 1),
+        ] {
             let said = host.says(&[args, &["tiny", "-c", "true"]].concat());
-            assert_eq!((said.code, said.err.lines().count()), (125, 1), "{host}: {args:?}: {}", said.err);
+            assert_eq!((said.code, said.err.lines().count()), (code, 1), "{host}: {args:?}: {}", said.err);
             assert!(said.err.contains("web"), "{host}: {}", said.err);
         }
         assert_eq!(host.containers(), 1, "{host}");

@@ -8,7 +8,7 @@ use crate::host::root;
 const SIZE: usize = 100 << 20;
 
 /// Counted lines, so that a lost or exchanged piece shows.
-const PRINT: &str = "busybox seq 1000000000 1009532508 | head -c 104857600";
+const PRINT: &str = "busybox seq 1000000000 1009532509 | head -c 104857600";
 
 fn expected() -> Vec<u8> {
     let mut all: Vec<u8> = Vec::with_capacity(SIZE + 11);

@@ -23,6 +23,8 @@ pub(super) struct Feed {
     channel: Channel,
     signals: Messages,
     terminal: bool,
+    /// Whether standard input is a terminal; one that was closed no longer says so.
+    is_typed: bool,
     pass_signals: bool,
     keys: DetachKeys,
     /// The container's input, until it or ours ends.
@@ -44,7 +46,8 @@ impl Feed {
     ) -> Feed {
         let Attach { input: wanted, pass_signals, detach_keys: keys } = attach;
         let input = input.filter(|_| wanted);
-        Feed { channel, signals, terminal, pass_signals, keys, input, pending: Vec::new(), pleas: 0, left }
+        let is_typed = pty::is_terminal(io::stdin());
+        Feed { channel, signals, terminal, is_typed, pass_signals, keys, input, pending: Vec::new(), pleas: 0, left }
     }
 
     /// Starts the thread. Nobody joins it: it ends with the process.
@@ -132,7 +135,7 @@ impl Feed {
             }
             Err(Errno::AGAIN) => {}
             // A terminal in raw mode ends only when it is closed.
-            Ok(None) | Err(_) if self.terminal && pty::is_terminal(io::stdin()) => return Ok(Some(Left::HungUp)),
+            Ok(None) | Err(_) if self.terminal && self.is_typed => return Ok(Some(Left::HungUp)),
             Ok(None) | Err(_) => {
                 self.input = None;
                 self.request(&Request::EndInput)?;
