@@ -78,6 +78,9 @@ pub enum ExecError {
     Launch(#[from] LaunchError),
 }
 
+/// The capability's number, as in `linux/capability.h`.
+const CAP_MKNOD: u32 = 27;
+
 /// What the keeper sends to the caller.
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
@@ -92,7 +95,13 @@ enum Message {
 /// The command did not start.
 pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Result<Executed, ExecError> {
     let settings = Settings::of(container)?;
-    if State::of(container)?.status == Status::Paused {
+    let state = State::of(container)?;
+    // As the container's first process: it may make nodes if a cgroup limits which devices it can open.
+    let nodes = match state.process.is_some_and(|process| process.bounds(CAP_MKNOD)) {
+        true => Nodes::Limited,
+        false => Nodes::Unlimited,
+    };
+    if state.status == Status::Paused {
         return Err(EnterError::Paused(container.name.clone()).into());
     }
     let process = process_of(&settings, image, &container.id, exec)?;
@@ -106,6 +115,7 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
         place: inside.place(),
         process,
         security,
+        nodes,
         resources: settings.resources.clone(),
         isolation,
         input,
@@ -168,6 +178,7 @@ struct Plan {
     place: Place,
     process: Process,
     security: Security,
+    nodes: Nodes,
     resources: Resources,
     isolation: Isolation,
     input: Input,
@@ -280,8 +291,7 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
         _ => None,
     };
     Ok(Some(Command {
-        // Not every container has a cgroup that limits devices.
-        capabilities: plan.security.capabilities(&plan.isolation, Nodes::Unlimited)?,
+        capabilities: plan.security.capabilities(&plan.isolation, plan.nodes)?,
         resources: plan.resources,
         security: plan.security,
         process: plan.process,

@@ -44,6 +44,13 @@ impl ProcessId {
         masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
     }
 
+    /// Whether programs that the process executes can have the capability of this number. False when it has ended.
+    pub fn bounds(self, capability: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapBnd:")?.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & (1u64.checked_shl(capability).unwrap_or(0)) != 0)
+    }
+
     /// A descriptor of the process; `None` if it has ended.
     ///
     /// # Errors
