@@ -24,6 +24,16 @@ impl Stack {
     }
 }
 
+/// Who may change a container's files while they are read.
+#[derive(Debug)]
+pub enum Meanwhile<'a> {
+    /// Nobody: the caller holds the container's lock.
+    Nobody(&'a InUse),
+    /// The container runs. The caller has made its processes stand still and its mount write back, or accepts that a file
+    /// that changes is read half changed.
+    Running,
+}
+
 impl Store {
     /// The changes of `container` against its image, sorted by path.
     ///
@@ -35,12 +45,17 @@ impl Store {
         tar::changes(stack.over(), self.policy()?).map_err(StoreError::Compare)
     }
 
-    /// Makes an image of `container`: its image, and its changes as one more layer. Nothing else may use the
-    /// container meanwhile: a mount could hold changes that are not in the upper directory yet, or make new ones.
+    /// Makes an image of `container`: its image, and its changes as one more layer. What changes meanwhile may be in the
+    /// layer or not; see [`Meanwhile`].
     ///
     /// # Errors
     /// As [`Store::commit`] and [`Store::changes`].
-    pub fn commit_container(&self, container: &Container, _in_use: &InUse, commit: &Commit<'_>) -> Result<Image> {
+    pub fn commit_container(
+        &self,
+        container: &Container,
+        _meanwhile: Meanwhile<'_>,
+        commit: &Commit<'_>,
+    ) -> Result<Image> {
         let image = self.image(&container.image.to_string())?;
         let policy = self.policy()?;
         let stack = self.stack(container, &image)?;

@@ -66,6 +66,7 @@ use crate::layer::Policy;
 use crate::sys::Dir;
 
 pub use assemble::{Assembly, MakeConfig};
+pub use changes::Meanwhile;
 pub use commit::Commit;
 pub use containers::{Container, InUse, NewContainer};
 pub use error::StoreError;

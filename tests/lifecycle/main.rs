@@ -14,6 +14,7 @@ mod image;
 
 mod attached;
 mod background;
+mod commit;
 mod desk;
 mod killed;
 mod logs;
