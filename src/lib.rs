@@ -62,12 +62,13 @@
 //!
 //! # Data flow
 //!
-//! Data flows through the modules on three paths, each in one direction:
+//! Data flows through the modules on four paths, each in one direction:
 //!
 //! ```text
 //! request → reply      kernel → fuse → union → layer → sys → (back)
 //! archive → process    archive → image → tar → store → mount (union, fuse::Session) → container → status
 //! upper → image        layer (marks decoded) → tar (changes, pack) → store (blob, manifest) → image
+//! Dockerfile → image   build (parse, evaluate) → container (RUN) or union (COPY) → tar → store → image
 //! ```
 //!
 //! # Invariants and decisions
