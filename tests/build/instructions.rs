@@ -62,13 +62,13 @@ fn an_entrypoint_drops_the_base_images_command_unless_one_is_set() {
 #[test]
 fn commands_run_in_the_image_so_far_and_their_changes_are_the_layer() {
     for site in sites() {
-        let file = "FROM tiny\nARG WORD\nENV A=1\nWORKDIR /work\nRUN echo \"$WORD $A $PWD\" > out && mkdir d && echo x > d/f\n\
+        let file = "FROM tiny\nARG WORD\nENV A=1\nWORKDIR /job\nRUN echo \"$WORD $A $PWD\" > out && mkdir d && echo x > d/f\n\
                     RUN rm d/f\nRUN [\"/bin/sh\", \"-c\", \"echo exec >> out\"]\n\
                     RUN <<EOF\nset -e\necho script >> out\nEOF\nRUN cat >> out <<END\ntext \\$A\nEND\n";
         site.build(file, &["--build-arg", "WORD=hello"]);
         assert_eq!(
-            site.prints("cat /work/out; ls /work"),
-            "hello 1 /work\nexec\nscript\ntext $A\nd\nout",
+            site.prints("cat /job/out; ls /job"),
+            "hello 1 /job\nexec\nscript\ntext $A\nd\nout",
             "{}",
             site.host
         );

@@ -103,9 +103,9 @@ fn cve_2024_21626_no_process_in_a_container_has_a_directory_of_the_host_open() {
 #[test]
 fn cve_2026_55686_a_working_directory_behind_a_link_is_made_inside() {
     for host in hosts_with(|dir| {
-        let links = [("work", dir.join("outside/made").display().to_string()), ("up", "../../../..".into())];
+        let links = [("job", dir.join("outside/made").display().to_string()), ("up", "../../../..".into())];
         let links = links.into_iter().map(|(name, target)| (name.to_owned(), target)).collect();
-        Twist { links, ..Twist::says("WorkingDir", "/work/deep") }
+        Twist { links, ..Twist::says("WorkingDir", "/job/deep") }
     }) {
         secret(&host);
         let inside = format!("{}/deep", host.path("outside/made").display());
