@@ -11,6 +11,7 @@ use super::tree::{CopyOptions, Found, ROOT, Tree};
 use crate::container::UserSpec;
 use crate::image::{Digest, Hasher};
 use crate::layer::Policy;
+use crate::store::decompress;
 use crate::sys::{Dir, Kind, SetTime, Timestamp};
 use crate::tar;
 use crate::union::{Change, Owner, Spec, Union};
@@ -138,18 +139,11 @@ impl<'a> Sources<'a> {
         let mut magic = Vec::new();
         reader.by_ref().take(512).read_to_end(&mut magic).map_err(|error| unusable(found, &error))?;
         let whole = Cursor::new(magic.clone()).chain(reader);
-        let tar: Box<dyn Read + '_> = match &magic[..] {
-            [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(whole))),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                Box::new(zstd::Decoder::new(whole).map_err(|error| unusable(found, &error))?)
-            }
-            _ if magic.get(257..262) == Some(b"ustar") => Box::new(whole),
-            [b'B', b'Z', b'h', ..] | [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-                let reason = "ADD unpacks plain archives, gzip and zstd: unpack it in a RUN".to_owned();
-                return Err(StepError::Unusable { what: name_of(found), reason });
-            }
-            _ => return Ok(false),
-        };
+        if magic.starts_with(b"BZh") || magic.starts_with(b"\xfd7zXZ\0") {
+            let reason = "ADD unpacks plain archives, gzip and zstd: unpack it in a RUN".to_owned();
+            return Err(StepError::Unusable { what: name_of(found), reason });
+        }
+        let (tar, _) = decompress(whole).map_err(|error| unusable(found, &error))?;
         // A compressed file that holds no archive is copied as it is.
         let mut tar = BufReader::with_capacity(128 << 10, tar);
         let mut begins = Vec::new();

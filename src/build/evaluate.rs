@@ -8,6 +8,7 @@ use super::document::Document;
 use super::error::{Result, StepError};
 use super::parse::{Add, Command, Copy, CopyFlags, Health, Instruction, Kind, Run, Sources, expand, expand_words};
 use crate::image::Platform;
+use crate::image::change::ports;
 
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
@@ -344,20 +345,12 @@ fn shown(pairs: &[(String, String)]) -> String {
 
 /// Ports with their protocol; a range becomes all its ports.
 fn exposed(words: &[String]) -> Result<Vec<String>> {
-    let expected = |word: &str| StepError::Expected(format!("PORT[-PORT][/tcp|udp|sctp] instead of {word:?}"));
-    let mut ports = Vec::new();
+    let mut all = Vec::new();
     for word in words {
-        let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let number = |text: &str| text.parse::<u16>().map_err(|_| expected(word));
-        let (first, last) = (number(first)?, number(last)?);
-        let protocol = protocol.to_ascii_lowercase();
-        if first > last || !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
-            return Err(expected(word));
-        }
-        ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+        let expected = |_| StepError::Expected(format!("PORT[-PORT][/tcp|udp|sctp] instead of {word:?}"));
+        all.extend(ports(&[word.to_ascii_lowercase()]).map_err(expected)?);
     }
-    Ok(ports)
+    Ok(all)
 }
 
 /// The variables that describe the platforms of a build, as BuildKit names them.

@@ -1,5 +1,7 @@
 //! `.dockerignore`: which files of a context a build does not see. Also the patterns of COPY and `--exclude`.
 
+use super::pattern::fits;
+
 /// The patterns of one file; the last that fits a path decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ignore {
@@ -89,33 +91,13 @@ fn fit(parts: &[String], path: &[&str]) -> bool {
 
 /// Whether `name`, one part of a path, fits a pattern as Go's `filepath.Match` reads it: `*`, `?`, `[a-z]`, `[^a]`, `\x`.
 pub(super) fn glob(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let next = match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some('?') => Some(p + 1),
-            Some('[') => class(&pattern[p..], name[n]).map(|len| p + len),
-            Some('\\') if pattern.get(p + 1) == Some(&name[n]) => Some(p + 2),
-            Some('\\') => None,
-            Some(&c) if c == name[n] => Some(p + 1),
-            _ => None,
-        };
-        match (next, star) {
-            (Some(next), _) => (p, n) = (next, n + 1),
-            (None, Some((at, from))) => {
-                star = Some((at, from + 1));
-                (p, n) = (at + 1, from + 1);
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
+    fits(pattern, name, |pattern, c| match pattern.first() {
+        Some('?') => Some(1),
+        Some('[') => class(pattern, c),
+        Some('\\') => (pattern.get(1) == Some(&c)).then_some(2),
+        Some(&first) => (first == c).then_some(1),
+        None => None,
+    })
 }
 
 /// Whether `c` is in the class with which `pattern` begins; the length of the class.

@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod ignore;
 pub mod parse;
+mod pattern;
 mod run;
 mod tree;
 mod work;

@@ -45,7 +45,7 @@ impl Build<'_> {
     ) -> Result<()> {
         let mounts = self.mounts(container, evaluation, step, images)?;
         let targets: Vec<&Path> = mounts.volumes.iter().map(|volume| volume.target.as_path()).collect();
-        let made = missing(&self.tree_of(container)?, &targets)?;
+        let made = if targets.is_empty() { Vec::new() } else { missing(&self.tree_of(container)?, &targets)? };
         let variables = step.env.iter().chain(&mounts.env);
         let settings = Settings {
             wishes: Wishes {

@@ -67,7 +67,7 @@ pub use life::Life;
 pub use monitor::{Job, Starter};
 pub use mounts::{
     Bind, Mount, MountError, MountKind, MountPoint, Mounts, Propagation, SHM_SIZE, SizeError, Submounts, Tmpfs,
-    VolumeMount, VolumeName, bytes, gather, inherited,
+    VolumeMount, VolumeName, bytes, gather, inherited, record,
 };
 pub use network::{Attachment, Network, NetworkError, NetworkSettings};
 pub use plan::{Access, First, Input, Isolation, Plan, Runtime, Sandbox};

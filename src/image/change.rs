@@ -90,7 +90,10 @@ fn pairs(rest: &str) -> Result<Vec<(String, String)>, &'static str> {
 }
 
 /// Lists each port with its protocol; a range becomes all its ports.
-fn ports(words: &[String]) -> Result<Vec<String>, &'static str> {
+///
+/// # Errors
+/// What was expected instead of a word.
+pub fn ports(words: &[String]) -> Result<Vec<String>, &'static str> {
     const EXPECTED: &str = "expected PORT, PORT/PROTOCOL or FIRST-LAST/PROTOCOL";
     let mut ports = Vec::new();
     for word in words {

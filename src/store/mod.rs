@@ -73,6 +73,7 @@ pub use error::StoreError;
 pub use images::{Held, Image, Removed};
 pub use load::{Input, Load, Loaded};
 pub use staging::Progress;
+pub use stream::decompress;
 pub use volumes::{NewVolume, Volume, VolumeUse};
 
 use error::{Result, format_of, io_at};

@@ -87,7 +87,10 @@ impl<R: Read> Read for Hashed<R> {
 }
 
 /// Decompresses `from`; the first bytes tell the compression.
-pub(super) fn decompress<'a>(mut from: impl Read + 'a) -> io::Result<(Box<dyn Read + 'a>, Compression)> {
+///
+/// # Errors
+/// The first bytes cannot be read, or no decoder can be made.
+pub fn decompress<'a>(mut from: impl Read + 'a) -> io::Result<(Box<dyn Read + 'a>, Compression)> {
     let mut magic = Vec::with_capacity(Compression::MAGIC);
     from.by_ref().take(Compression::MAGIC as u64).read_to_end(&mut magic)?;
     let compression = Compression::sniff(&magic);

@@ -3,6 +3,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::super::pattern::fits;
+
 /// Why a word cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
@@ -271,27 +273,7 @@ fn replaced(text: &str, pattern: &str, by: &str, all: bool) -> String {
     result + &text[at..]
 }
 
-/// Whether the whole text fits a pattern of `*` (any characters) and `?` (one character). Time is bounded by the product
-/// of the lengths: only the last `*` is tried again.
+/// Whether the whole text fits a pattern of `*` (any characters) and `?` (one character).
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    (p, t) = (at + 1, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
+    fits(pattern, text, |pattern, c| pattern.first().filter(|&&first| first == '?' || first == c).map(|_| 1))
 }

@@ -1,6 +1,7 @@
 //! `RUN --mount=…`.
 
 use super::error::Problem;
+use crate::container::record;
 
 /// What one RUN mounts. Texts are not expanded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl BuildMount {
             env: None,
         };
         let mut access = None;
-        for field in fields(value).ok_or_else(|| failed(format!("--mount=KEY=VALUE,… instead of {value:?}")))? {
+        for field in record(value).ok_or_else(|| failed(format!("--mount=KEY=VALUE,… instead of {value:?}")))? {
             let (key, value) = field.split_once('=').unwrap_or((&field, ""));
             let switch = || match value {
                 "" | "true" | "1" => Ok(true),
@@ -137,26 +138,6 @@ impl BuildMount {
         }
         Ok(mount)
     }
-}
-
-/// The fields of one line of comma-separated values, of which each may be in double quotes.
-fn fields(text: &str) -> Option<Vec<String>> {
-    let mut fields = vec![String::new()];
-    let mut chars = text.chars().peekable();
-    let mut quoted = false;
-    while let Some(c) = chars.next() {
-        let last = fields.last_mut()?;
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                last.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            _ => last.push(c),
-        }
-    }
-    (!quoted && fields.iter().all(|field| !field.is_empty())).then_some(fields)
 }
 
 /// `64m`, `1g`, `512`: bytes, with binary units.

@@ -17,7 +17,7 @@ use crate::cli::container::protect;
 use crate::cli::{Exit, Global, ids, output, root};
 use crate::image::{Platform, Reference};
 use crate::privilege::{self, Privilege};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::sys::Dir;
 use crate::sys::process::{self, Stream};
 use crate::tar;
@@ -124,7 +124,7 @@ pub(in crate::cli) fn run(global: &Global, args: &BuildArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn fits(image: &crate::store::Image, wanted: &Platform) -> bool {
+fn fits(image: &store::Image, wanted: &Platform) -> bool {
     let config = &image.config;
     let platform = Platform {
         os: config.os().to_string(),
@@ -231,13 +231,7 @@ fn read_stdin() -> Result<Vec<u8>> {
 
 fn decompressed(content: &[u8]) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
-    let read = match content {
-        [0x1f, 0x8b, ..] => flate2::read::MultiGzDecoder::new(content).read_to_end(&mut plain),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            zstd::Decoder::new(content).and_then(|mut reader| reader.read_to_end(&mut plain))
-        }
-        _ => return Ok(content.to_vec()),
-    };
+    let read = store::decompress(content).and_then(|(mut reader, _)| reader.read_to_end(&mut plain));
     read.context("the archive on standard input")?;
     Ok(plain)
 }

@@ -33,7 +33,7 @@ impl Mount {
     /// The text is no such value.
     pub fn from_mount_option(text: &str) -> Result<Mount, MountError> {
         let mut given = Given::default();
-        for field in fields(text).ok_or(MountError::List)? {
+        for field in record(text).ok_or(MountError::List)? {
             given.add(&field)?;
         }
         given.mount()
@@ -163,7 +163,7 @@ fn boolean(text: &str) -> Option<bool> {
 
 /// The fields of one record of comma-separated values (RFC 4180), as strictly as Go reads it: quotes are around a whole
 /// field or nowhere, and two quotes in a quoted field are one. `None` for anything else.
-fn fields(text: &str) -> Option<Vec<String>> {
+pub fn record(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {

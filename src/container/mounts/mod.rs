@@ -29,6 +29,7 @@ use crate::store::NewVolume;
 pub(super) use attach::{Opened, attach, fill_volumes, open};
 pub use error::MountError;
 pub use gather::{gather, inherited};
+pub use long::record;
 pub use point::MountPoint;
 pub use size::{SizeError, bytes};
 pub use tmpfs::Tmpfs;
