@@ -125,7 +125,7 @@ fn prepare(mut plan: Plan, cgroup: &OwnedCgroup, channel: &Channel) -> Result<Op
     let workdir = root.root().make_dirs(workdir).doing(format!("make the working directory {}", workdir.display()))?;
     root.switch(&plan.isolation)?;
     let nodes = if cgroup.limits_devices() { Nodes::Limited } else { Nodes::Unlimited };
-    let capabilities = plan.security.capabilities(&plan.isolation, nodes)?;
+    let capabilities = plan.security.capabilities(plan.isolation.is_alone(), nodes)?;
 
     let input = match (&terminal, plan.input) {
         (None, Input::Nothing) => Some(null),

@@ -25,7 +25,7 @@ use super::command::Command;
 use super::enter::{EnterError, Inside, Place};
 use super::error::{Doing, LaunchError};
 use super::isolation::{Nodes, Security};
-use super::plan::{Input, Isolation};
+use super::plan::Input;
 use super::relay::{Relay, host_window};
 use super::resources::Resources;
 use super::settings::Settings;
@@ -109,7 +109,6 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
     let messages = Messages::receive().doing("receive signals")?;
     let security =
         Security { privileged: settings.security.privileged || exec.privileged, ..settings.security.clone() };
-    let isolation = settings.shape();
     let input = if exec.interactive { Input::Attached } else { Input::Nothing };
     let plan = Plan {
         place: inside.place(),
@@ -117,7 +116,8 @@ pub fn exec(container: &Container, image: Option<&Config>, exec: &Exec) -> Resul
         security,
         nodes,
         resources: settings.resources.clone(),
-        isolation,
+        chroot: settings.chroot,
+        alone: settings.is_alone(),
         input,
         window: host_window(),
         detach_keys: exec.detach_keys.clone(),
@@ -180,7 +180,9 @@ struct Plan {
     security: Security,
     nodes: Nodes,
     resources: Resources,
-    isolation: Isolation,
+    chroot: bool,
+    /// Whether the container has a network that leads nowhere.
+    alone: bool,
     input: Input,
     window: Option<WindowSize>,
     detach_keys: DetachKeys,
@@ -273,17 +275,16 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
     let host_terminals = Dir::open_host(Path::new("/dev/pts"));
 
     let root = plan.place.join_the_rest(fd)?;
-    let chroot = matches!(plan.isolation, Isolation::Chroot);
     let identity = resolve(&root, &plan.process.user, &plan.security.group_add)?;
     let terminal = match plan.process.terminal {
         true => {
-            let terminals = if chroot { host_terminals } else { root.open_dir("/dev/pts") };
+            let terminals = if plan.chroot { host_terminals } else { root.open_dir("/dev/pts") };
             Some(terminal(terminals, identity.uid, plan.window, keeper)?)
         }
         false => None,
     };
     let workdir = workdir(&root, &plan.process.workdir)?;
-    if chroot {
+    if plan.chroot {
         process::change_root(&root).doing("chroot")?;
     }
     let input = match (&terminal, plan.input) {
@@ -291,7 +292,7 @@ fn prepare(plan: Plan, keeper: &Channel) -> Result<Option<Command>, LaunchError>
         _ => None,
     };
     Ok(Some(Command {
-        capabilities: plan.security.capabilities(&plan.isolation, plan.nodes)?,
+        capabilities: plan.security.capabilities(plan.alone, plan.nodes)?,
         resources: plan.resources,
         security: plan.security,
         process: plan.process,

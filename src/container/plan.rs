@@ -50,6 +50,13 @@ pub enum Isolation {
     Chroot,
 }
 
+impl Isolation {
+    /// Whether the container has a network that leads nowhere.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self, Isolation::Namespaces(Sandbox { network: Attachment::None, .. }))
+    }
+}
+
 /// The settings of a container with its own namespaces.
 #[derive(Debug)]
 pub struct Sandbox {

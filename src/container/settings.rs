@@ -14,7 +14,7 @@ use super::files::name_files;
 use super::isolation::Security;
 use super::life::Life;
 use super::mounts::{Mount, MountKind, Mounts};
-use super::network::{Link, Network, NetworkSettings, Planned, Programs};
+use super::network::{Attachment, Link, Network, NetworkSettings, Planned, Programs};
 use super::plan::{Access, First, Input, Isolation, Plan, Runtime, Sandbox};
 use super::relay::host_window;
 use super::resources::Resources;
@@ -124,9 +124,9 @@ impl Settings {
         Ok((Isolation::Namespaces(sandbox), link))
     }
 
-    /// The isolation for rights alone: without names and volumes.
-    pub(super) fn shape(&self) -> Isolation {
-        if self.chroot { Isolation::Chroot } else { Isolation::Namespaces(self.bare()) }
+    /// Whether the container has a network that leads nowhere.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.chroot && self.network.network == Network::None
     }
 
     /// The mounts whose files outlive a run, for a process that shows the files of a container that does not run.
@@ -134,21 +134,17 @@ impl Settings {
         let lasting = self.mounts.list.iter().filter(|mount| !matches!(mount.kind, MountKind::Tmpfs(_)));
         let mounts: Vec<_> = lasting.cloned().collect();
         let volumes = volumes_of(&mounts, container)?;
-        Ok(Sandbox { mounts, volumes, ..self.bare() })
-    }
-
-    fn bare(&self) -> Sandbox {
-        Sandbox {
+        Ok(Sandbox {
             hostname: String::new(),
-            network: self.network.shape(),
             domain: None,
+            network: Attachment::None,
             root: Access::ReadWrite,
-            mounts: Vec::new(),
-            volumes: Vec::new(),
+            mounts,
+            volumes,
             shm_size: None,
             runtime: None,
             first: First::Command,
-        }
+        })
     }
 
     /// The default is the host's name with the host's network, as in docker, and otherwise the container's ID.

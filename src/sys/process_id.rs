@@ -38,17 +38,21 @@ impl ProcessId {
 
     /// Whether the process handles or ignores `signal`, instead of leaving it to the kernel. Also true when it has ended.
     pub fn minds(self, signal: i32) -> bool {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return true };
-        let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or(line.strip_prefix("SigIgn:")));
         let bit = u32::try_from(signal - 1).ok().and_then(|shift| 1u64.checked_shl(shift)).unwrap_or(0);
-        masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
+        self.masks(&["SigCgt:", "SigIgn:"]).is_none_or(|mask| mask & bit != 0)
     }
 
     /// Whether programs that the process executes can have the capability of this number. False when it has ended.
     pub fn bounds(self, capability: u32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapBnd:")?.trim(), 16).ok());
-        mask.is_some_and(|mask| mask & (1u64.checked_shl(capability).unwrap_or(0)) != 0)
+        let bit = 1u64.checked_shl(capability).unwrap_or(0);
+        self.masks(&["CapBnd:"]).is_some_and(|mask| mask & bit != 0)
+    }
+
+    /// The bits of these lines of `/proc/PID/status`; `None` when the process has ended.
+    fn masks(self, names: &[&str]) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let mask = |line: &str| names.iter().find_map(|name| line.strip_prefix(name)).map(str::trim).map(hexadecimal);
+        Some(status.lines().filter_map(mask).fold(0, |all, mask| all | mask))
     }
 
     /// A descriptor of the process; `None` if it has ended.
@@ -64,6 +68,10 @@ impl ProcessId {
         // The descriptor keeps the number from being reused, so what is read now is about the same process.
         Ok((ProcessId::of(self.pid) == Some(self)).then_some(fd))
     }
+}
+
+fn hexadecimal(text: &str) -> u64 {
+    u64::from_str_radix(text, 16).unwrap_or(0)
 }
 
 /// The children of a process, oldest first; none of one that has ended.

@@ -59,7 +59,7 @@ pub(super) fn spec(
     } = plan;
     // The runtime's rules for devices are those of the launcher where it has a device cgroup.
     let nodes = if matches!(runner, Runner::Root) { Nodes::Limited } else { Nodes::Unlimited };
-    let capabilities = security.capabilities(&isolation, nodes)?;
+    let capabilities = security.capabilities(isolation.is_alone(), nodes)?;
     if security.masks != MaskChanges::default() {
         return Err(BundleError::Option("--security-opt mask, unmask and systempaths"));
     }

@@ -21,8 +21,6 @@ pub(super) use masks::MaskChanges;
 
 use super::cgroup::DeviceRule;
 use super::error::{Doing, LaunchError};
-use super::network::Attachment;
-use super::plan::{Isolation, Sandbox};
 use crate::sys::{self, Capabilities};
 
 /// The security settings of a container.
@@ -91,11 +89,11 @@ impl Security {
     /// The capabilities of the container's root: docker's default set, and what the user adds and drops. On a network that
     /// leads anywhere, raw packets must be asked for: on a private one they would reach the host's loopback interface,
     /// because the programs that connect it take any address from a packet. Device nodes must be asked for where nothing
-    /// limits which of them work.
+    /// limits which of them work. `alone` tells that the network leads nowhere.
     ///
     /// # Errors
     /// Device nodes are asked for, and root of the host could open any.
-    pub(super) fn capabilities(&self, isolation: &Isolation, nodes: Nodes) -> Result<Capabilities, LaunchError> {
+    pub(super) fn capabilities(&self, alone: bool, nodes: Nodes) -> Result<Capabilities, LaunchError> {
         if self.privileged {
             return Ok(Capabilities::ALL);
         }
@@ -103,7 +101,7 @@ impl Security {
         if nodes == Nodes::Unlimited {
             set = set.without(Capabilities::MAKE_NODES);
         }
-        if !matches!(isolation, Isolation::Namespaces(Sandbox { network: Attachment::None, .. })) {
+        if !alone {
             set = set.without(Capabilities::RAW_PACKETS);
         }
         let set = capability::changed(set, &self.cap_add, &self.cap_drop);

@@ -156,16 +156,6 @@ pub(super) enum Names {
 }
 
 impl NetworkSettings {
-    /// The kind of network, for rights alone: another container's network is not opened.
-    pub(super) fn shape(&self) -> Attachment {
-        match self.network {
-            Network::Host => Attachment::Host,
-            Network::None => Attachment::None,
-            Network::Private(_) => Attachment::Private,
-            Network::Container(_) => Attachment::Joined(None),
-        }
-    }
-
     /// Adds the ports that an image exposes. Leaves out what is no port.
     pub fn add_image_ports(&mut self, image: Option<&Config>) {
         for text in image.and_then(|config| config.exposed_ports().as_ref()).into_iter().flatten() {
