@@ -68,6 +68,16 @@ impl State {
         Ok(recorded.corrected(in_use).paused(&container.id))
     }
 
+    /// The state of a container whose monitor is known to be gone. The kernel may take away the killed monitor's lock a
+    /// moment later than its connections, so the lock tells nothing here.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn without_monitor(container: &Container) -> Result<State, StoreError> {
+        let recorded: State = container.read_document(STATE)?.unwrap_or_default();
+        Ok(recorded.corrected(false))
+    }
+
     /// The cgroup of a container that runs.
     ///
     /// # Errors

@@ -29,6 +29,6 @@ pub(in crate::cli) fn run(global: &Global, args: &WaitArgs) -> Result<Exit> {
         if !container.dir().exists() {
             bail!("container {} was removed when it ended", container.name);
         }
-        Ok(State::of(&container)?.exit_code.unwrap_or(0).to_string())
+        Ok(State::without_monitor(&container)?.exit_code.unwrap_or(0).to_string())
     })
 }
