@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::parse::ParseError;
 use crate::container::{LaunchError, RunError, SpecError};
-use crate::image::Digest;
 use crate::mount;
 use crate::store::StoreError;
 use crate::sys::Errno;
@@ -52,8 +51,6 @@ pub enum StepError {
     NotADirectory(String),
     #[error("there is no user or group {0:?} in the image")]
     NoOwner(String),
-    #[error("{url}: the digest should be {expected} and is {found}")]
-    Checksum { url: String, expected: Digest, found: Digest },
     #[error("there is no secret {0:?}: give it with --secret id={0},src=FILE")]
     NoSecret(String),
     #[error("cannot {doing} {path:?}: {errno}")]

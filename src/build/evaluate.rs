@@ -289,7 +289,6 @@ impl<'a> Evaluation<'a> {
             chown: expanded(&flags.chown)?,
             chmod: expanded(&flags.chmod)?,
             from: expanded(&flags.from)?,
-            checksum: expanded(&flags.checksum)?,
             exclude: self.expand_all(&flags.exclude)?,
             ..flags.clone()
         };
@@ -303,7 +302,15 @@ impl<'a> Evaluation<'a> {
         if is_dir && !target.ends_with('/') {
             target.push('/');
         }
-        let sources = Sources { paths: self.expand_all(&sources.paths)?, documents, target };
+        let paths = self.expand_all(&sources.paths)?;
+        let is_remote =
+            |path: &&String| ["http://", "https://", "git://", "git@"].iter().any(|start| path.starts_with(start));
+        if let Some(url) = paths.iter().filter(|_| is_add).find(is_remote) {
+            return Err(StepError::Expected(format!(
+                "a file of the build context instead of {url}: ADD downloads nothing"
+            )));
+        }
+        let sources = Sources { paths, documents, target };
         Ok(Step::Copy(CopyStep { is_add, flags, sources }))
     }
 

@@ -1,8 +1,8 @@
 //! RUN: runs a command in a container of the image so far.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::builder::{Build, Images};
@@ -12,7 +12,8 @@ use super::parse::{BuildMount, MountKind, Sharing};
 use super::tree::Tree;
 use crate::container::network::Programs;
 use crate::container::{
-    self, Access, Mount, Mounts as UserMounts, Network, NetworkSettings, Settings, Variable, Wishes,
+    self, Access, Mount, MountKind as UserMountKind, Mounts as UserMounts, Network, NetworkSettings, Settings, Tmpfs,
+    Variable, Wishes,
 };
 use crate::image::Digest;
 use crate::mount::{self, Served};
@@ -104,8 +105,10 @@ impl Build<'_> {
                     let source = match kind {
                         MountKind::Bind => self.bind(&mut mounts, wanted, &dir, images)?,
                         MountKind::Cache => self.cache_dir(&mut mounts, wanted, &target, &dir)?,
-                        // Removed with the container; memory would be faster.
-                        _ => dir,
+                        _ => {
+                            mounts.volumes.push(memory(wanted, target));
+                            continue;
+                        }
                     };
                     let access = if wanted.read_only { Access::ReadOnly } else { Access::ReadWrite };
                     mounts.volumes.push(Mount { access, ..Mount::bind(source, target) });
@@ -142,7 +145,14 @@ impl Build<'_> {
         let key = Digest::of(id.as_bytes()).hex();
         let kept = self.store.root().join("build-mounts").join(&key);
         let content = kept.join("content");
-        fs::create_dir_all(&content).map_err(|error| io("make", &content, &error))?;
+        fs::create_dir_all(&kept).map_err(|error| io("make", &kept, &error))?;
+        match fs::create_dir(&content) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made
+                .and_then(|()| fs::set_permissions(&content, Permissions::from_mode(wanted.mode.unwrap_or(0o755))))
+                .and_then(|()| std::os::unix::fs::chown(&content, wanted.uid, wanted.gid))
+                .map_err(|error| io("make", &content, &error))?,
+        }
         let lock = File::options().create(true).truncate(false).write(true).open(kept.join("lock"));
         let lock = lock.map_err(|error| io("open", &kept, &error))?;
         let locked = match wanted.sharing {
@@ -175,7 +185,7 @@ impl Build<'_> {
         let mode = wanted.mode.unwrap_or(0o400);
         let written = File::options().write(true).create_new(true).mode(0o600).open(&source).and_then(|mut file| {
             file.write_all(value)?;
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+            file.set_permissions(Permissions::from_mode(mode))?;
             std::os::unix::fs::fchown(&file, wanted.uid, wanted.gid)
         });
         written.map_err(|error| io("write", &source, &error))?;
@@ -183,6 +193,15 @@ impl Build<'_> {
         mounts.volumes.push(Mount { access: Access::ReadOnly, ..Mount::bind(source, target) });
         Ok(())
     }
+}
+
+/// A file system in memory, as large as `wanted` allows.
+fn memory(wanted: &BuildMount, target: PathBuf) -> Mount {
+    let size = wanted.size.map(|size| ("size".to_owned(), size.to_string()));
+    let options = size.into_iter().chain([("mode".to_owned(), "1777".to_owned())]).collect();
+    let kind = UserMountKind::Tmpfs(Tmpfs { options, execution: true, set_id: false });
+    let access = if wanted.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    Mount { target, access, kind }
 }
 
 /// The paths that a mount on each of `targets` makes, deepest last.

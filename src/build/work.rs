@@ -71,6 +71,9 @@ impl<'w, 'b> Work<'w, 'b> {
                 })
             }
             Step::Copy(copy) => {
+                if copy.flags.link {
+                    tell(Event::Warning("--link is ignored: the layer is made over those below it"));
+                }
                 let tree = self.source_tree(stage, copy.flags.from.as_deref(), &copy)?;
                 let sources = Sources::find(&tree, &copy)?;
                 let digest = sources.digest(&copy)?;

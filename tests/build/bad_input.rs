@@ -11,6 +11,10 @@ fn a_bad_line_is_named() {
         ("FROM tiny\n\nRUM x\n", "context/Dockerfile:3: expected RUN instead of \"RUM\": RUM x"),
         ("FROM tiny\nRUN false\n", "context/Dockerfile:2: RUN false: the command ended with status 1"),
         ("FROM tiny\nRUN exit 7\n", "context/Dockerfile:2: RUN exit 7: the command ended with status 7"),
+        (
+            "FROM tiny\nADD https://example.com/x /x\n",
+            "expected a file of the build context instead of https://example.com/x: ADD downloads nothing",
+        ),
         ("FROM nowhere\n", "context/Dockerfile:1: FROM nowhere: there is no image \"nowhere\""),
         ("FROM $X\n", "context/Dockerfile:1: FROM $X: expected the name of an image after FROM: it is empty"),
         (

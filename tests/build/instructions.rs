@@ -128,7 +128,7 @@ fn what_a_step_mounts_is_in_no_layer() {
     for site in sites() {
         site.write("f", "from the context");
         site.write("secret.txt", "xyzzyq");
-        let file = "FROM tiny\nRUN --mount=type=bind,target=/ctx,rw --mount=type=secret,id=s --mount=type=tmpfs,target=/tmp/t \
+        let file = "FROM tiny\nRUN --mount=type=bind,target=/ctx,rw --mount=type=secret,id=s --mount=type=tmpfs,target=/tmp/t,size=64k \
                     --mount=type=cache,target=/cache \
                     cat /ctx/f && echo changed > /ctx/f && cat /run/secrets/s && echo t > /tmp/t/x && echo c >> /cache/count\n\
                     RUN --mount=type=cache,target=/cache cat /cache/count > /count\n\

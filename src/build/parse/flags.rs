@@ -18,19 +18,13 @@ pub struct CopyFlags {
     pub chown: Option<String>,
     /// `--chmod=MODE`.
     pub chmod: Option<String>,
-    /// `--link`: the layer does not depend on the layers below.
+    /// `--link`, which asks for a layer that does not depend on the layers below. Builds warn that they ignore it.
     pub link: bool,
-    /// `--parents`: the directories of a source are kept.
-    pub parents: bool,
     /// `--exclude=PATTERN`, any number of times.
     pub exclude: Vec<String>,
     /// `--from=STAGE|IMAGE` of COPY.
     pub from: Option<String>,
-    /// `--checksum=DIGEST` of ADD.
-    pub checksum: Option<String>,
-    /// `--keep-git-dir` of ADD.
-    pub keep_git_dir: bool,
-    /// `--unpack` of ADD; `None`: local archives are unpacked, remote ones are not.
+    /// `--unpack` of ADD; `None`: archives are unpacked.
     pub unpack: Option<bool>,
 }
 
@@ -81,8 +75,10 @@ impl Flag {
 }
 
 impl CopyFlags {
-    const COPY: &[&str] = &["from", "chown", "chmod", "link", "parents", "exclude"];
-    const ADD: &[&str] = &["chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"];
+    /// Docker has these too.
+    const UNSUPPORTED: &[&str] = &["parents", "checksum", "keep-git-dir"];
+    const COPY: &[&str] = &["from", "chown", "chmod", "link", "exclude"];
+    const ADD: &[&str] = &["chown", "chmod", "link", "exclude", "unpack"];
 
     pub(super) fn of_copy(flags: &[Flag], line: usize, text: &str) -> Result<CopyFlags, Problem> {
         CopyFlags::parse(flags, line, text, CopyFlags::COPY)
@@ -95,6 +91,13 @@ impl CopyFlags {
     fn parse(flags: &[Flag], line: usize, text: &str, known: &[&str]) -> Result<CopyFlags, Problem> {
         let mut parsed = CopyFlags::default();
         for flag in flags {
+            if CopyFlags::UNSUPPORTED.contains(&flag.name.as_str()) {
+                return Err(Problem::new(
+                    line,
+                    text,
+                    format!("an instruction without --{}: it is not supported", flag.name),
+                ));
+            }
             if !known.contains(&flag.name.as_str()) {
                 return Err(flag.unknown(line, text, known));
             }
@@ -102,11 +105,8 @@ impl CopyFlags {
                 "from" => parsed.from = Some(flag.required(line, text)?),
                 "chown" => parsed.chown = Some(flag.required(line, text)?),
                 "chmod" => parsed.chmod = Some(flag.required(line, text)?),
-                "checksum" => parsed.checksum = Some(flag.required(line, text)?),
                 "exclude" => parsed.exclude.push(flag.required(line, text)?),
                 "link" => parsed.link = flag.switch(line, text)?,
-                "parents" => parsed.parents = flag.switch(line, text)?,
-                "keep-git-dir" => parsed.keep_git_dir = flag.switch(line, text)?,
                 _ => parsed.unpack = Some(flag.switch(line, text)?),
             }
         }

@@ -134,9 +134,9 @@ fn copy_and_add_have_flags_sources_and_a_target() {
     };
     assert_eq!(copy.flags, flags);
     assert_eq!((copy.sources.paths, copy.sources.target), (strings(&["a", "b"]), "/c/".to_owned()));
-    let Kind::Add(add) = kind(r#"ADD --checksum=sha256:00 ["https://x/a b", "/c d"]"#) else { panic!("no ADD") };
-    assert_eq!(add.flags.checksum.as_deref(), Some("sha256:00"));
-    assert_eq!((add.sources.paths, add.sources.target), (strings(&["https://x/a b"]), "/c d".to_owned()));
+    let Kind::Add(add) = kind(r#"ADD --unpack=false ["a b", "/c d"]"#) else { panic!("no ADD") };
+    assert_eq!(add.flags.unpack, Some(false));
+    assert_eq!((add.sources.paths, add.sources.target), (strings(&["a b"]), "/c d".to_owned()));
     let Kind::Run(run) = kind("RUN --network=none -- --x") else { panic!("no RUN") };
     assert_eq!((run.network.as_deref(), run.command), (Some("none"), shell("--x")));
 }
@@ -226,7 +226,11 @@ fn errors_name_file_line_and_what_was_expected() {
         ("FROM a\nCOPY x y z", "Dockerfile:2: expected z/ with a slash: several sources need a directory: COPY x y z"),
         (
             "FROM a\nCOPY --form=b x y",
-            "Dockerfile:2: expected --from, --chown, --chmod, --link, --parents, --exclude instead of --form: COPY --form=b x y",
+            "Dockerfile:2: expected --from, --chown, --chmod, --link, --exclude instead of --form: COPY --form=b x y",
+        ),
+        (
+            "FROM a\nCOPY --parents x y",
+            "Dockerfile:2: expected an instruction without --parents: it is not supported: COPY --parents x y",
         ),
         ("FROM a\nENV A", "Dockerfile:2: expected KEY=VALUE instead of \"A\": ENV A"),
         (
